@@ -1,0 +1,3 @@
+"""tradewright: a self-hosted trading platform in one program."""
+
+__version__ = "0.1.0"
