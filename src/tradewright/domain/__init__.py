@@ -1,0 +1,4 @@
+"""The words of the trade: bars, timeframes, instruments, ticks, streams, errors, and the ports that others fill.
+
+Nothing here does I/O, reads a clock or knows a venue.
+"""

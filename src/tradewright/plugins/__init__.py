@@ -1,0 +1,1 @@
+"""Venues behind one interface: ``MarketPlugin``, the plugins, and the ``PluginLoader`` that finds them."""

@@ -1,0 +1,253 @@
+"""``MarketPlugin``: what a venue must offer, and in which words it fails.
+
+An instance serves exactly one provider with one set of credentials, or none. It does no I/O before
+its first call, tells apart what is its own failure by raising ``PluginError`` and its kin alone, and
+after ``close`` holds no connection and no task.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import ClassVar
+
+from tradewright.domain.bars import Bars
+from tradewright.domain.capabilities import Capability, CredentialField, ProviderInfo
+from tradewright.domain.credentials import Credentials
+from tradewright.domain.errors import (
+    AuthenticationPluginError,
+    DataSourceError,
+    MalformedAnswerPluginError,
+    NetworkPluginError,
+    PluginError,
+    PluginFeatureNotSupportedError,
+    RateLimitPluginError,
+    TimeoutPluginError,
+)
+from tradewright.domain.instruments import Instrument
+from tradewright.domain.orders import (
+    Balance,
+    OrderRequest,
+    Position,
+    TradingFees,
+    VenueFill,
+    VenueOrder,
+)
+from tradewright.domain.ticks import OrderBook, Ticker, Trade
+from tradewright.domain.timeframes import Timeframe
+from tradewright.runtime.clock import Clock, SystemClock
+
+__all__ = [
+    "AuthenticationPluginError",
+    "BarUpdate",
+    "DataSourceError",
+    "MalformedAnswerPluginError",
+    "MarketPlugin",
+    "NetworkPluginError",
+    "PluginError",
+    "PluginFeatureNotSupportedError",
+    "PluginSetup",
+    "RateLimitPluginError",
+    "TimeoutPluginError",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class PluginSetup:
+    """What an instance is made from.
+
+    ``options`` is the operator's table ``[providers.<id>]``; no user can put anything into it.
+    """
+
+    provider: str
+    credentials: Credentials | None = None
+    testnet: bool = False
+    options: Mapping[str, object] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
+
+
+@dataclass(frozen=True, slots=True)
+class BarUpdate:
+    """Bars that changed, ascending; ``final`` says whether the venue itself closed the last of them,
+    and is None where the venue does not say. All but the last one are closed."""
+
+    bars: Bars
+    final: bool | None = None
+
+
+class MarketPlugin(ABC):
+    """One venue or data vendor, spoken to on behalf of one provider."""
+
+    settling_ms: ClassVar[int] = 5_000
+    """How long after a bar's end the venue may still change it."""
+
+    def __init__(self, setup: PluginSetup) -> None:
+        self.setup = setup
+        self.provider = setup.provider
+        self.clock = setup.clock
+
+    # What can be known without an instance
+
+    @classmethod
+    @abstractmethod
+    def get_plugin_key(cls) -> str:
+        """The plugin's unique name, such as ``ccxt``."""
+
+    @classmethod
+    @abstractmethod
+    def get_supported_markets(cls) -> tuple[str, ...]:
+        """The markets it has providers in."""
+
+    @classmethod
+    @abstractmethod
+    def list_configurable_providers(cls, market: str) -> Sequence[ProviderInfo]:
+        """Its providers in that market; none where it does not support the market. No I/O to a venue."""
+
+    # What this instance can do
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> frozenset[Capability]:
+        """What may be called; everything else raises ``PluginFeatureNotSupportedError``."""
+
+    @property
+    @abstractmethod
+    def timeframes(self) -> tuple[Timeframe, ...]:
+        """The timeframes in which the venue serves bars of its own."""
+
+    @property
+    def credential_fields(self) -> tuple[CredentialField, ...]:
+        """The fields of a key at this provider."""
+        return ()
+
+    @property
+    def ohlcv_page_limit(self) -> int:
+        """How many bars one ``fetch_ohlcv`` gives at most."""
+        return 500
+
+    def supports(self, capability: Capability) -> bool:
+        """Whether the capability is among those declared."""
+        return capability in self.capabilities
+
+    async def venue_time_ms(self) -> int:
+        """The venue's clock: ours plus the measured offset, where one is measured."""
+        return self.clock.now_ms()
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of everything, at once and for good; may be called twice."""
+
+    # Market data
+
+    @abstractmethod
+    async def fetch_instruments(self) -> Sequence[Instrument]:
+        """All that the provider lists, of every market that it serves."""
+
+    async def fetch_ohlcv(
+        self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int, limit: int | None = None
+    ) -> Bars:
+        """One page: the earliest bars that open in ``[start_ms, end_ms)``, at most ``limit`` and at most
+        ``ohlcv_page_limit``. The last one may be forming. A time without trades has no bar.
+        Source: the venue's own bars of that timeframe."""
+        raise self._unsupported(Capability.OHLCV)
+
+    async def fetch_ticker(self, symbol: str) -> Ticker:
+        """The state of the market now."""
+        raise self._unsupported(Capability.TICKER)
+
+    async def fetch_order_book(self, symbol: str, depth: int) -> OrderBook:
+        """The best levels now; at least ``depth`` of each side where the market has them, perhaps more."""
+        raise self._unsupported(Capability.ORDER_BOOK)
+
+    async def fetch_trades(self, symbol: str, limit: int) -> Sequence[Trade]:
+        """The newest public trades, at most ``limit``, newest last."""
+        raise self._unsupported(Capability.TRADES)
+
+    # Streams. Each runs until it is closed or fails; closing it ends its subscription at the venue.
+
+    def watch_ohlcv(self, symbol: str, timeframe: Timeframe) -> AsyncIterator[BarUpdate]:
+        """Every change of the forming bar and every closed one."""
+        raise self._unsupported(Capability.WATCH_OHLCV)
+
+    def watch_ticker(self, symbol: str) -> AsyncIterator[Ticker]:
+        """The ticker at each of its changes."""
+        raise self._unsupported(Capability.WATCH_TICKER)
+
+    def watch_order_book(self, symbol: str) -> AsyncIterator[OrderBook]:
+        """The best ``BOOK_DEPTH`` levels, whole, at each change; never a crossed book."""
+        raise self._unsupported(Capability.WATCH_ORDER_BOOK)
+
+    def watch_trades(self, symbol: str) -> AsyncIterator[Sequence[Trade]]:
+        """New public trades, each once, in the venue's order."""
+        raise self._unsupported(Capability.WATCH_TRADES)
+
+    def watch_orders(self) -> AsyncIterator[VenueOrder]:
+        """The account's orders at each change."""
+        raise self._unsupported(Capability.WATCH_ORDERS)
+
+    # Trading. Nothing here is ever retried by the plugin. A method that returns has the venue's word;
+    # AuthenticationPluginError and PluginError mean the venue refused; NetworkPluginError and
+    # MalformedAnswerPluginError mean that the outcome is unknown.
+
+    async def create_order(self, request: OrderRequest) -> VenueOrder:
+        """Send the order once."""
+        raise self._unsupported(Capability.CREATE_ORDER)
+
+    async def cancel_order(self, symbol: str, *, venue_order_id: str) -> VenueOrder:
+        """Ask for the cancellation; the order's last state may come later."""
+        raise self._unsupported(Capability.CANCEL_ORDER)
+
+    async def cancel_all_orders(self, symbol: str | None = None) -> None:
+        """Ask for the cancellation of all open orders, of one symbol or of the account."""
+        raise self._unsupported(Capability.CANCEL_ALL_ORDERS)
+
+    async def edit_order(
+        self,
+        symbol: str,
+        *,
+        venue_order_id: str,
+        amount: Decimal | None = None,
+        price: Decimal | None = None,
+        stop_price: Decimal | None = None,
+    ) -> VenueOrder:
+        """Change an open order at the venue, where it does so in one step."""
+        raise self._unsupported(Capability.EDIT_ORDER)
+
+    async def fetch_order(
+        self, symbol: str, *, venue_order_id: str | None = None, client_order_id: str | None = None
+    ) -> VenueOrder | None:
+        """The order by the venue's id or by ours; None where the venue answered that it has none."""
+        raise self._unsupported(Capability.FETCH_ORDER)
+
+    async def fetch_open_orders(self, symbol: str | None = None) -> Sequence[VenueOrder]:
+        """The account's open orders."""
+        raise self._unsupported(Capability.FETCH_OPEN_ORDERS)
+
+    async def fetch_closed_orders(self, symbol: str, *, since_ms: int, limit: int) -> Sequence[VenueOrder]:
+        """Orders that are final, the oldest first."""
+        raise self._unsupported(Capability.FETCH_CLOSED_ORDERS)
+
+    async def fetch_my_trades(self, symbol: str, *, since_ms: int, limit: int) -> Sequence[VenueFill]:
+        """The account's executions, the oldest first."""
+        raise self._unsupported(Capability.FETCH_MY_TRADES)
+
+    async def fetch_balances(self) -> Sequence[Balance]:
+        """What the account holds; currencies with nothing may be left out."""
+        raise self._unsupported(Capability.FETCH_BALANCES)
+
+    async def fetch_positions(self) -> Sequence[Position]:
+        """The account's open positions."""
+        raise self._unsupported(Capability.FETCH_POSITIONS)
+
+    async def fetch_fees(self, symbol: str) -> TradingFees:
+        """The account's fee rates for the symbol."""
+        raise self._unsupported(Capability.FETCH_FEES)
+
+    async def set_leverage(self, symbol: str, leverage: Decimal) -> None:
+        """Set the leverage of a symbol's position."""
+        raise self._unsupported(Capability.SET_LEVERAGE)
+
+    def _unsupported(self, capability: Capability) -> PluginFeatureNotSupportedError:
+        return PluginFeatureNotSupportedError(f"{self.provider} does not offer {capability.value}.")

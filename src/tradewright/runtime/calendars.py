@@ -1,0 +1,91 @@
+"""When a market is open. Session calendars come from ``exchange_calendars``, imported at first use."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from tradewright.domain.instruments import ALWAYS_OPEN
+from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.timeframes import DAY_MS
+
+_FIRST_SESSION: Final = "1990-01-01"
+_YEARS_AHEAD_MS: Final = 366 * DAY_MS
+
+
+class TradingCalendar(Protocol):
+    """The regular sessions of a market."""
+
+    def open_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
+        """The parts of ``[start_ms, end_ms)`` in which bars are expected."""
+        ...
+
+    def next_open_ms(self, time_ms: int) -> int | None:
+        """When the market opens at or after ``time_ms``; None while it is open, or where nobody knows."""
+        ...
+
+
+class AlwaysOpenCalendar:
+    """A market that never closes."""
+
+    def open_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
+        return IntervalSet.single(start_ms, end_ms)
+
+    def next_open_ms(self, time_ms: int) -> int | None:
+        return None
+
+
+class SessionCalendar:
+    """Sessions with an opening and a close, given as two ascending arrays of epoch ms."""
+
+    def __init__(
+        self, opens_ms: np.ndarray[Any, np.dtype[np.int64]], closes_ms: np.ndarray[Any, np.dtype[np.int64]]
+    ) -> None:
+        self._opens = opens_ms
+        self._closes = closes_ms
+
+    def open_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
+        first = int(np.searchsorted(self._closes, start_ms, side="right"))
+        last = int(np.searchsorted(self._opens, end_ms, side="left"))
+        sessions = zip(self._opens[first:last].tolist(), self._closes[first:last].tolist(), strict=True)
+        return IntervalSet.of((max(o, start_ms), min(c, end_ms)) for o, c in sessions)
+
+    def next_open_ms(self, time_ms: int) -> int | None:
+        session = int(np.searchsorted(self._closes, time_ms, side="right"))
+        if session >= len(self._opens) or self._opens[session] <= time_ms:
+            return None
+        return int(self._opens[session])
+
+
+class Calendars:
+    """Finds a calendar by the name that an instrument carries; keeps each of them."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, TradingCalendar] = {ALWAYS_OPEN: AlwaysOpenCalendar()}
+        self._lock = asyncio.Lock()
+
+    async def get(self, name: str, now_ms: int) -> TradingCalendar:
+        """The calendar of that name: ``24/7`` or an ISO exchange code; ``KeyError`` where there is none."""
+        if name in self._known:
+            return self._known[name]
+        async with self._lock:
+            if name not in self._known:
+                self._known[name] = await asyncio.to_thread(load_session_calendar, name, now_ms)
+        return self._known[name]
+
+
+def load_session_calendar(name: str, now_ms: int) -> SessionCalendar:
+    """The sessions of an exchange from 1990 to a year from now; slow (it imports pandas), so not on the loop."""
+    import exchange_calendars
+
+    if name not in exchange_calendars.get_calendar_names(include_aliases=False):
+        raise KeyError(name)
+    end = str(np.datetime64(now_ms + _YEARS_AHEAD_MS, "ms").astype("datetime64[D]"))
+    schedule = exchange_calendars.get_calendar(name, start=_FIRST_SESSION, end=end).schedule
+    opens, closes = (
+        schedule[column].dt.tz_localize(None).to_numpy("datetime64[ms]").astype(np.int64)
+        for column in ("open", "close")
+    )
+    return SessionCalendar(opens, closes)
