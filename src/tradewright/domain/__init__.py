@@ -1,4 +1,4 @@
-"""The words of the trade: bars, timeframes, instruments, ticks, streams, errors, and the ports that others fill.
+"""The words of the trade: bars, timeframes, instruments, ticks, streams, errors, and the ports.
 
 Nothing here does I/O, reads a clock or knows a venue.
 """

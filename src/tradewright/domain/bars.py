@@ -63,7 +63,10 @@ class Bars:
             return cls.empty()
         if len(filled) == 1:
             return filled[0]
-        return cls(*(np.concatenate(columns) for columns in zip(*(p.columns() for p in filled), strict=True)))
+        return cls(
+            np.concatenate([part.time for part in filled]),
+            *(np.concatenate(values) for values in zip(*(part.values() for part in filled), strict=True)),
+        )
 
     def merged_with(self, newer: Bars) -> Bars:
         """The union of both by time, where ``newer`` wins."""
@@ -73,12 +76,16 @@ class Bars:
             return Bars.concat((self, newer))
         joined_time = np.concatenate((newer.time, self.time))
         _, first = np.unique(joined_time, return_index=True)  # the first of equals is the newer's
-        columns = zip(newer.columns(), self.columns(), strict=True)
-        return Bars(*(np.concatenate(pair)[first] for pair in columns))
+        values = zip(newer.values(), self.values(), strict=True)
+        return Bars(joined_time[first], *(np.concatenate(pair)[first] for pair in values))
 
     def columns(self) -> tuple[Times, Values, Values, Values, Values, Values]:
         """The six columns in the order of a row."""
-        return self.time, self.open, self.high, self.low, self.close, self.volume
+        return self.time, *self.values()
+
+    def values(self) -> tuple[Values, Values, Values, Values, Values]:
+        """The five columns of floats: open, high, low, close, volume."""
+        return self.open, self.high, self.low, self.close, self.volume
 
     def __len__(self) -> int:
         return len(self.time)
@@ -89,11 +96,11 @@ class Bars:
         return self[int(first) : int(last)]
 
     def __getitem__(self, part: slice) -> Bars:
-        return Bars(*(column[part] for column in self.columns()))
+        return Bars(self.time[part], *(column[part] for column in self.values()))
 
     def take(self, mask: NDArray[np.bool_] | NDArray[np.intp]) -> Bars:
         """The bars chosen by a boolean mask or by ascending indices."""
-        return Bars(*(column[mask] for column in self.columns()))
+        return Bars(self.time[mask], *(column[mask] for column in self.values()))
 
     def rows(self) -> list[BarRow]:
         """The bars as rows of plain Python numbers."""

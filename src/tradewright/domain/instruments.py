@@ -85,7 +85,7 @@ def check_symbol(value: str) -> str:
     """
     if not _SYMBOL.fullmatch(value) or ".." in value:
         raise InvalidInput(
-            "The symbol must be 1 to 64 letters, digits and signs of $ . _ : / - and begin with a letter or digit.",
+            "The symbol must be 1 to 64 letters, digits and signs of $ . _ : / - and not begin with a sign.",
             {"symbol": "not a valid symbol"},
         )
     return value

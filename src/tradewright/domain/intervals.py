@@ -94,3 +94,7 @@ class IntervalSet:
     def length_ms(self) -> int:
         """The sum of the lengths."""
         return sum(item.end - item.start for item in self.items)
+
+
+NO_INTERVALS = IntervalSet()
+"""The empty set."""

@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
-from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 
 CoverageKind: TypeAlias = Literal["complete", "outage"]
 
@@ -21,8 +21,8 @@ class Coverage:
     In ``complete``, a time without a bar is a time without a trade.
     """
 
-    complete: IntervalSet = IntervalSet()
-    outage: IntervalSet = IntervalSet()
+    complete: IntervalSet = NO_INTERVALS
+    outage: IntervalSet = NO_INTERVALS
 
     @property
     def known(self) -> IntervalSet:
@@ -76,7 +76,7 @@ class BarStore(Protocol):
         """Bars and coverage of one moment, which two calls would not promise."""
         ...
 
-    async def write(self, data: SeriesBars, *, outage: IntervalSet = IntervalSet()) -> None:
+    async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
         """Insert or replace the bars, remove stored bars inside ``covered`` that are not among them,
         and extend the coverage by ``covered`` and ``outage``."""
         ...
@@ -123,7 +123,7 @@ class BusSubscription(Protocol):
     """What arrives on one channel, in the order of publication."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Messages as they come; ``BusGap`` is raised, once, where some were lost, and iteration may go on."""
+        """Messages as they come; ``BusGap`` is raised, once, where some were lost; then iterate again."""
         ...
 
 

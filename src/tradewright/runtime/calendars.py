@@ -77,7 +77,7 @@ class Calendars:
 
 
 def load_session_calendar(name: str, now_ms: int) -> SessionCalendar:
-    """The sessions of an exchange from 1990 to a year from now; slow (it imports pandas), so not on the loop."""
+    """The sessions of an exchange from 1990 to a year from now; slow, since it imports pandas."""
     import exchange_calendars
 
     if name not in exchange_calendars.get_calendar_names(include_aliases=False):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential delays with full jitter: each lies between ``first_s`` and a bound that doubles to ``max_s``."""
+    """Exponential delays with jitter: each lies between ``first_s`` and a bound that doubles to ``max_s``."""
 
     first_s: float = 0.5
     max_s: float = 30.0

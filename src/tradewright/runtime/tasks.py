@@ -36,7 +36,7 @@ class TaskSupervisor:
     async def _supervise(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except Exception:
+        except Exception:  # noqa: BLE001
             # The one place besides the web's error handler that takes every error: a task that
             # nobody awaits would otherwise end without a word.
             _log.exception("task %s/%s failed", self._name, name)

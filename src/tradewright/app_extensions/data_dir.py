@@ -1,0 +1,122 @@
+"""The data directory: made at first start, private, used by one server at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from tradewright.config import MIN_SECRET_LENGTH, BaseConfig
+from tradewright.domain.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The keys that the server signs and encrypts with, and where they came from."""
+
+    jwt_secret: str = field(repr=False)
+    encryption_key: str = field(repr=False)
+    made_at: Path | None = None
+    """The file that was written just now; None where nothing had to be made."""
+
+
+class DataDirInUse(Exception):
+    """Another server runs on this data directory."""
+
+
+def prepare_data_dir(path: Path) -> None:
+    """Make the directory, readable by its owner alone."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied")
+    except OSError as error:
+        raise ConfigError(
+            [f"TRADEWRIGHT_DATA_DIR {path} can't be used ({error.strerror}): choose another."]
+        ) from error
+
+
+def load_secrets(config: BaseConfig) -> Secrets:
+    """The secrets from the settings, else from ``secrets.toml`` in the data directory, made when missing."""
+    if config.jwt_secret and config.encryption_key:
+        return Secrets(config.jwt_secret, config.encryption_key)
+    path = config.data_dir / "secrets.toml"
+    made = not path.exists()
+    if made:
+        _write_secrets(path)
+    jwt_secret, encryption_key = _read_secrets(path)
+    return Secrets(
+        config.jwt_secret or jwt_secret, config.encryption_key or encryption_key, path if made else None
+    )
+
+
+def _write_secrets(path: Path) -> None:
+    text = (
+        "# Made at the first start. Keep it: without encryption_key stored keys can't be read.\n"
+        f'jwt_secret = "{secrets.token_urlsafe(48)}"\n'
+        f'encryption_key = "{secrets.token_urlsafe(48)}"\n'
+    )
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)  # unlike a rename, this never replaces what another process just made
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _read_secrets(path: Path) -> tuple[str, str]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = values.get("jwt_secret"), values.get("encryption_key")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([f"{path} can't be read as TOML: restore it from your backup."]) from error
+    jwt_secret, encryption_key = found
+    if not all(isinstance(value, str) and len(value) >= MIN_SECRET_LENGTH for value in found):
+        raise ConfigError(
+            [f"{path} must hold jwt_secret and encryption_key of {MIN_SECRET_LENGTH} characters or more."]
+        )
+    return str(jwt_secret), str(encryption_key)
+
+
+class DataDirLock:
+    """Held by the one server that runs on a data directory; the kernel frees it however the server ends.
+
+    Commands such as ``import`` don't take it: they work beside the server.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "server.lock"
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> DataDirLock:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(descriptor, 200).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise DataDirInUse(
+                f"Another tradewright server ({owner or 'just starting'}) uses the data directory "
+                f"{self._path.parent}: stop it, or set TRADEWRIGHT_DATA_DIR to another one."
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()}\n".encode("ascii"))
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
