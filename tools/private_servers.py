@@ -1,0 +1,219 @@
+"""Private PostgreSQL and Redis servers for one test run, on free ports, gone when it ends.
+
+Both listen on loopback only, want a password made for the run, and keep their files in a directory
+that is removed with them. The kernel tells them to stop should the runner be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+ATTEMPTS = 3  # another program may take a port between our looking and the server's binding
+SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+class ServerError(Exception):
+    """A private server could not be started; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How one server is started on a port, asked whether it answers, and stopped."""
+
+    name: str
+    home: Path
+    command: Callable[[int], list[str]]
+    answers: Callable[[int], bool]
+    stop_signal: signal.Signals
+    user: str | None
+
+
+@contextlib.contextmanager
+def private_servers() -> Iterator[dict[str, str]]:
+    """Start both servers and yield the variables that tell the tests where they are."""
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tradewright-test-")))
+        directory.chmod(0o711)  # the unprivileged user has to reach its own directory inside
+        postgres_url = stack.enter_context(_postgres(directory / "postgres"))
+        redis_url = stack.enter_context(_redis(directory / "redis"))
+        yield {
+            "TRADEWRIGHT_TEST_POSTGRES_URL": postgres_url,
+            "TRADEWRIGHT_TEST_REDIS_URL": redis_url,
+        }
+
+
+def postgres_program(name: str) -> str | None:
+    """Return the newest installed PostgreSQL program of that name, or None.
+
+    Debian keeps the server's programs out of PATH, and what is in PATH may be a wrapper.
+    """
+    installed = list(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    if installed:
+        return str(max(installed, key=lambda path: int(path.parts[4]) if path.parts[4].isdigit() else 0))
+    return shutil.which(name)
+
+
+@contextlib.contextmanager
+def _postgres(home: Path) -> Iterator[str]:
+    user = _unprivileged_user()
+    password = secrets.token_hex(16)
+    data, password_file = home / "data", home / "password"
+    home.mkdir(mode=0o700)
+    password_file.write_text(password, encoding="utf-8")
+    if user:
+        shutil.chown(home, user)
+        shutil.chown(password_file, user)
+    _make_cluster(data, password_file, user)
+
+    def command(port: int) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": home,
+            "fsync": "off",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [_required("postgres"), "-D", str(data), *options]
+
+    def answers(port: int) -> bool:
+        probe = [_required("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        return subprocess.run(probe, check=False).returncode == 0
+
+    with _serving(Server("PostgreSQL", home, command, answers, signal.SIGINT, user)) as port:
+        yield f"postgresql://tradewright:{password}@127.0.0.1:{port}/postgres"
+
+
+def _make_cluster(data: Path, password_file: Path, user: str | None) -> None:
+    names = ["-D", str(data), "-U", "tradewright", f"--pwfile={password_file}"]
+    options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
+    made = subprocess.run(
+        [_required("initdb"), *names, *options],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=data.parent,
+        user=user,
+        group=_group(user),
+        extra_groups=[] if user else None,
+    )
+    if made.returncode:
+        raise ServerError(f"initdb failed:\n{made.stdout}")
+
+
+@contextlib.contextmanager
+def _redis(home: Path) -> Iterator[str]:
+    password = secrets.token_hex(16)
+    settings = home / "redis.conf"
+    home.mkdir(mode=0o700)
+
+    def command(port: int) -> list[str]:
+        lines = ["bind 127.0.0.1", f"port {port}", f"requirepass {password}", f"dir {home}"]
+        settings.write_text("\n".join([*lines, 'save ""', "appendonly no", ""]), encoding="utf-8")
+        return ["redis-server", str(settings)]
+
+    def answers(port: int) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                connection.sendall(f"AUTH {password}\r\n".encode())
+                return connection.recv(16).startswith(b"+OK")
+        except OSError:
+            return False
+
+    with _serving(Server("Redis", home, command, answers, signal.SIGTERM, None)) as port:
+        yield f"redis://:{password}@127.0.0.1:{port}/0"
+
+
+@contextlib.contextmanager
+def _serving(server: Server) -> Iterator[int]:
+    log = server.home / "log"
+    for _ in range(ATTEMPTS):
+        port = _free_port()
+        process = _spawn(server, port, log)
+        try:
+            if _wait_until_it_answers(server, process, port):
+                yield port
+                return
+        finally:
+            _stop(process, server.stop_signal)
+    raise ServerError(f"{server.name} did not start:\n{log.read_text('utf-8', 'replace')}")
+
+
+def _spawn(server: Server, port: int, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            server.command(port),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=server.home,
+            user=server.user,
+            group=_group(server.user),
+            extra_groups=[] if server.user else None,
+            start_new_session=True,  # the terminal's Ctrl-C is for the runner, which stops the server after
+            preexec_fn=lambda: _die_with_parent(server.stop_signal),
+        )
+
+
+def _wait_until_it_answers(server: Server, process: subprocess.Popen[bytes], port: int) -> bool:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        if server.answers(port):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _stop(process: subprocess.Popen[bytes], stop_signal: signal.Signals) -> None:
+    if process.poll() is None:
+        process.send_signal(stop_signal)
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _die_with_parent(stop_signal: signal.Signals) -> None:
+    ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, stop_signal, 0, 0, 0)
+
+
+def _unprivileged_user() -> str | None:
+    """Return whom PostgreSQL, which refuses to run as root, shall run as; None for ourselves."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
+
+
+def _group(user: str | None) -> int | None:
+    return pwd.getpwnam(user).pw_gid if user else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _required(name: str) -> str:
+    program = postgres_program(name)
+    if program is None:
+        raise ServerError(f"PostgreSQL's {name} is not installed.")
+    return program

@@ -1,0 +1,136 @@
+"""Run every check and every test, with the servers they need: what `make test` does.
+
+Arguments go to pytest. Programs that are missing are installed where that is allowed (as root, or by
+sudo without a password); where it is not, the run fails and names them. Nothing is skipped for want
+of a program. PostgreSQL and Redis are private to the run and are always stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, STDOUT
+from types import FrameType
+
+from tools import checks
+from tools.private_servers import ServerError, postgres_program, private_servers
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PYTEST_STOP_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A program of the system that the tests use, and the Debian package that brings it."""
+
+    what: str
+    package: str
+    present: Callable[[], bool]
+
+
+NEEDS = (
+    Need("the PostgreSQL server", "postgresql", lambda: bool(postgres_program("initdb"))),
+    Need("psql", "postgresql-client", lambda: bool(postgres_program("psql"))),
+    Need("the Redis server", "redis-server", lambda: bool(shutil.which("redis-server"))),
+    Need("Chromium", "chromium", lambda: bool(browser())),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Install what is missing, check, test; return 0 only when everything passed."""
+    signal.signal(signal.SIGTERM, _terminate)
+    if not _provide_programs():
+        return 1
+    # A chosen part of the tests is asked for by arguments; the checks belong to the whole.
+    failed_checks = 0 if arguments else checks.main([])
+    _step("starting private PostgreSQL and Redis servers")
+    try:
+        with private_servers() as variables:
+            variables["TRADEWRIGHT_TEST_CHROMIUM"] = browser() or ""
+            status = _pytest(arguments, {**os.environ, **variables})
+    except ServerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if failed_checks:
+        print("The tests ran, but static checks failed: see above.", file=sys.stderr)
+    return status or min(failed_checks, 1)
+
+
+def browser() -> str | None:
+    """Return the path of an installed Chromium or Chrome, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def _provide_programs() -> bool:
+    missing = [need for need in NEEDS if not need.present()]
+    if not missing:
+        return True
+    packages = [need.package for need in missing]
+    prefix = _privilege()
+    if prefix is not None and shutil.which("apt-get"):
+        _step(f"installing {', '.join(packages)}")
+        _install([*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"], packages)
+        missing = [need for need in missing if not need.present()]
+    if missing:
+        names = ", ".join(need.what for need in missing)
+        command = f"sudo apt-get install -y {' '.join(need.package for need in missing)}"
+        print(f"The tests need {names}, missing on this machine: {command}", file=sys.stderr)
+    return not missing
+
+
+def _privilege() -> list[str] | None:
+    """Return the words before a command that make it run as root, or None where that is not allowed."""
+    if os.geteuid() == 0:
+        return []
+    if not shutil.which("sudo"):
+        return None
+    allowed = subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False)
+    return ["sudo", "-n"] if allowed.returncode == 0 else None
+
+
+def _install(apt_get: list[str], packages: list[str]) -> None:
+    """Install Debian packages; what apt-get has to say is shown only when it fails."""
+    wait = ("-o", "DPkg::Lock::Timeout=300")
+    steps = (["update"], ["install", "-y", "--no-install-recommends", *wait, *packages])
+    for step in steps:
+        answer = subprocess.run([*apt_get, *step], stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, text=True)
+        if answer.returncode:
+            print(answer.stdout[-4000:], file=sys.stderr)
+
+
+def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
+    """Run pytest to its end; when this run is told to stop, stop pytest first and wait for it."""
+    process = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment)
+    try:
+        return process.wait()
+    except (KeyboardInterrupt, SystemExit):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        process.send_signal(signal.SIGINT)
+        timer = threading.Timer(PYTEST_STOP_TIMEOUT_S, process.kill)
+        timer.start()
+        process.wait()
+        timer.cancel()
+        raise
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _step(text: str) -> None:
+    print(f"· {text}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
