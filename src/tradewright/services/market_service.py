@@ -1,0 +1,290 @@
+"""``MarketService``: plugin instances that are shared while in use, and the instruments of every provider."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from tradewright.domain.capabilities import ProviderInfo
+from tradewright.domain.credentials import Credentials
+from tradewright.domain.errors import (
+    CredentialsRequired,
+    NetworkPluginError,
+    PluginError,
+    TimeoutPluginError,
+    UnknownSymbol,
+)
+from tradewright.domain.instruments import Instrument, InstrumentKey
+from tradewright.domain.ports import InstrumentStore
+from tradewright.domain.ticks import OrderBook, Ticker, Trade
+from tradewright.plugins import PluginLoader
+from tradewright.plugins.base import MarketPlugin, PluginSetup
+from tradewright.runtime.calendars import Calendars, TradingCalendar
+from tradewright.runtime.clock import Clock
+from tradewright.runtime.tasks import TaskSupervisor
+
+_log = logging.getLogger(__name__)
+
+LISTING_LIFETIME_S: Final = 3600.0
+LISTING_DEADLINE_S: Final = 30.0
+LISTING_PATIENCE_S: Final = 8.0
+FAILURE_MEMORY_S: Final = 5.0
+CALL_DEADLINE_S: Final = 10.0
+IDLE_S: Final = 600.0
+SWEEP_S: Final = 60.0
+
+
+class InstanceKey(NamedTuple):
+    """What makes two users of a plugin share an instance."""
+
+    plugin: str
+    provider: str
+    credentials: str
+    testnet: bool
+
+
+@dataclass(slots=True)
+class _Instance:
+    plugin: MarketPlugin
+    users: int = 0
+    idle_since_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The instruments of one provider in one market; ``problem`` says why they may be out of date."""
+
+    instruments: tuple[Instrument, ...]
+    problem: PluginError | None = None
+
+
+@dataclass(slots=True)
+class _ListingState:
+    """How the last attempt to read a provider's instruments went; one provider, all its markets."""
+
+    read_at_s: float | None = None
+    failed_at_s: float | None = None
+    problem: PluginError | None = None
+    running: asyncio.Task[None] | None = None
+
+
+class MarketService:
+    """Knows every market and provider, lends out plugin instances, and answers what one call answers.
+
+    An instance is made once however many ask at the same time, is kept while anybody uses it, and is
+    closed after ``IDLE_S`` without a user.
+    """
+
+    def __init__(
+        self,
+        loader: PluginLoader,
+        instruments: InstrumentStore,
+        clock: Clock,
+        *,
+        provider_options: Mapping[str, Mapping[str, object]],
+        calendars: Calendars | None = None,
+    ) -> None:
+        self._loader = loader
+        self._store = instruments
+        self._clock = clock
+        self._options = provider_options
+        self._calendars = calendars or Calendars()
+        self._instances: dict[InstanceKey, _Instance] = {}
+        self._listings: dict[str, _ListingState] = {}
+        self._tasks = TaskSupervisor("market_service")
+
+    def start(self) -> None:
+        """Begin to close idle instances from time to time."""
+        self._tasks.start("close idle plugins", self._sweep())
+
+    async def close(self) -> None:
+        """End the service's tasks and close every instance."""
+        await self._tasks.close()
+        instances = [instance.plugin for instance in self._instances.values()]
+        self._instances.clear()
+        await asyncio.gather(*(plugin.close() for plugin in instances))
+
+    # What there is
+
+    def markets(self) -> tuple[str, ...]:
+        """The markets that some plugin serves."""
+        return self._loader.markets()
+
+    def plugin_counts(self) -> tuple[tuple[str, str, int], ...]:
+        """``(market, plugin, number of providers)`` for each pair."""
+        return tuple(
+            (market, plugin.get_plugin_key(), len(plugin.list_configurable_providers(market)))
+            for market in self._loader.markets()
+            for plugin in self._loader.plugins(market)
+        )
+
+    def providers(self, market: str) -> tuple[ProviderInfo, ...]:
+        """The market's providers; ``UnknownMarket`` where there is no such market."""
+        return self._loader.providers(market)
+
+    def provider(self, market: str, provider: str) -> ProviderInfo:
+        """One provider; ``UnknownMarket`` or ``UnknownProvider`` where there is none."""
+        return self._loader.provider(market, provider)
+
+    # Instances
+
+    @asynccontextmanager
+    async def plugin(
+        self,
+        market: str,
+        provider: str,
+        *,
+        credentials: Credentials | None = None,
+        testnet: bool = False,
+    ) -> AsyncIterator[MarketPlugin]:
+        """An instance for the provider, which stays open while the context lasts."""
+        kind = self._loader.plugin_class(market, provider)
+        fingerprint = credentials.fingerprint() if credentials else "public"
+        key = InstanceKey(kind.get_plugin_key(), provider, fingerprint, testnet)
+        instance = self._instances.get(key)
+        if instance is None:
+            setup = PluginSetup(
+                provider=provider,
+                credentials=credentials,
+                testnet=testnet,
+                options=self._options.get(provider, {}),
+                clock=self._clock,
+            )
+            instance = self._instances[key] = _Instance(kind(setup))
+        instance.users += 1
+        try:
+            yield instance.plugin
+        finally:
+            instance.users -= 1
+            instance.idle_since_s = self._clock.monotonic()
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._clock.sleep(SWEEP_S)
+            await self.close_idle()
+
+    async def close_idle(self) -> int:
+        """Close the instances that nobody has used for ``IDLE_S``; how many there were."""
+        now_s = self._clock.monotonic()
+        idle = [
+            key
+            for key, instance in self._instances.items()
+            if not instance.users and now_s - instance.idle_since_s >= IDLE_S
+        ]
+        plugins = [self._instances.pop(key).plugin for key in idle]
+        await asyncio.gather(*(plugin.close() for plugin in plugins))
+        return len(plugins)
+
+    # Instruments
+
+    async def listing(self, market: str, provider: str) -> Listing:
+        """All known instruments. The venue is asked when its last answer is old; while it can't be
+        reached the stored ones are served, and where nothing is stored its error is raised."""
+        self.provider(market, provider)
+        problem = await self._refresh_listing(market, provider)
+        instruments = await self._store.instruments(market, provider)
+        if problem is not None and not instruments:
+            raise problem
+        return Listing(instruments, problem)
+
+    async def instrument(self, key: InstrumentKey) -> Instrument:
+        """One instrument; ``UnknownSymbol`` where the provider lists none of that name, and the provider's
+        own error where it could not be asked. A stored instrument is served without asking."""
+        self.provider(key.market, key.provider)
+        known = await self._store.instrument(key)
+        if known is not None:
+            return known
+        problem = await self._refresh_listing(key.market, key.provider)
+        known = await self._store.instrument(key)
+        if known is not None:
+            return known
+        if problem is not None:
+            raise problem
+        raise UnknownSymbol(f"{key.provider} lists no {key.symbol} in {key.market}.")
+
+    async def calendar(self, instrument: Instrument) -> TradingCalendar:
+        """The sessions in which the instrument trades."""
+        return await self._calendars.get(instrument.calendar, self._clock.now_ms())
+
+    async def _refresh_listing(self, market: str, provider: str) -> PluginError | None:
+        """Read the venue's instruments where that is due; why it failed, or None."""
+        state = self._listings.setdefault(provider, _ListingState())
+        now_s = self._clock.monotonic()
+        if state.read_at_s is not None and now_s - state.read_at_s < LISTING_LIFETIME_S:
+            return None
+        if state.failed_at_s is not None and now_s - state.failed_at_s < FAILURE_MEMORY_S:
+            return state.problem
+        if state.running is None:
+            state.running = self._tasks.start(f"list {provider}", self._read_listing(market, provider, state))
+        # The venue may be slow, and CCXT is imported at its first use: whoever waits gives up before the
+        # reading does, so that a later call finds it done.
+        await asyncio.wait({state.running}, timeout=LISTING_PATIENCE_S)
+        if state.running is not None:
+            return TimeoutPluginError(
+                f"{provider} is still being asked for its symbols. Try again in a moment."
+            )
+        return state.problem
+
+    async def _read_listing(self, market: str, provider: str, state: _ListingState) -> None:
+        try:
+            async with asyncio.timeout(LISTING_DEADLINE_S), self.plugin(market, provider) as plugin:
+                found = await plugin.fetch_instruments()
+            by_market: dict[str, list[Instrument]] = {}
+            for instrument in found:
+                by_market.setdefault(instrument.market, []).append(instrument)
+            for of_market, instruments in by_market.items():
+                await self._store.save_listing(provider, of_market, instruments)
+            if state.problem is not None:
+                _log.info("%s lists its symbols again", provider)
+            state.read_at_s, state.problem = self._clock.monotonic(), None
+        except TimeoutError:
+            self._note_failure(provider, state, TimeoutPluginError(f"{provider} did not answer in time."))
+        except PluginError as error:
+            self._note_failure(provider, state, error)
+        finally:
+            state.running = None
+
+    def _note_failure(self, provider: str, state: _ListingState, problem: PluginError) -> None:
+        if state.problem is None:
+            _log.warning("%s can't list its symbols: %s", provider, problem.message)
+        state.failed_at_s, state.problem = self._clock.monotonic(), problem
+
+    # One call, one answer
+
+    async def ticker(self, key: InstrumentKey) -> Ticker:
+        """The state of a market now, from the venue."""
+        await self.instrument(key)
+        async with self._call(key) as plugin:
+            return await plugin.fetch_ticker(key.symbol)
+
+    async def order_book(self, key: InstrumentKey, depth: int) -> OrderBook:
+        """The best ``depth`` levels of each side now, from the venue."""
+        await self.instrument(key)
+        async with self._call(key) as plugin:
+            return (await plugin.fetch_order_book(key.symbol, depth)).top(depth)
+
+    async def trades(self, key: InstrumentKey, limit: int) -> Sequence[Trade]:
+        """The newest public trades, newest last, from the venue."""
+        await self.instrument(key)
+        async with self._call(key) as plugin:
+            return (await plugin.fetch_trades(key.symbol, limit))[-limit:]
+
+    @asynccontextmanager
+    async def _call(self, key: InstrumentKey) -> AsyncIterator[MarketPlugin]:
+        try:
+            async with asyncio.timeout(CALL_DEADLINE_S), self.plugin(key.market, key.provider) as plugin:
+                yield plugin
+        except TimeoutError:
+            raise TimeoutPluginError(f"{key.provider} did not answer in time.") from None
+
+
+def unreachable(error: PluginError) -> bool:
+    """Whether the venue itself could not be reached, so that asking again at once is no use."""
+    return isinstance(error, NetworkPluginError) or error.retry_after_s is not None
+
+
+__all__ = ["CredentialsRequired", "InstanceKey", "Listing", "MarketService", "unreachable"]
