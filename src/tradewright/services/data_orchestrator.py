@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tradewright.domain.bars import Bars
-from tradewright.domain.errors import InvalidInput
+from tradewright.domain.errors import InvalidInput, PluginError
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
-from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore
 from tradewright.domain.streams import Gap, GapReason, Problem
-from tradewright.domain.timeframes import ONE_DAY, ONE_MINUTE, Timeframe, Times
+from tradewright.domain.timeframes import ONE_DAY, ONE_MINUTE, Timeframe
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.calendars import TradingCalendar
 from tradewright.runtime.clock import Clock
@@ -27,10 +26,12 @@ from tradewright.services.data_sources.plugin import PluginSource
 from tradewright.services.market_service import MarketService
 
 LIMIT_MAX: Final = 5_000
+READ_DEADLINE_S: Final = 5.0
+"""How long one read waits for the venue, in all."""
 LOOK_BACK_FACTOR: Final = 20
+WINDOW_BARS_MAX: Final = 50_000
 SESSION_DAY_FACTOR: Final = 1.5
 """How many days to look back for one session: weekends and holidays lie between."""
-_REASONS: Final[tuple[GapReason, ...]] = ("no_trades", "outage", "not_fetched")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class DataOrchestrator:
             await reader.read_forwards(question.start_ms, end)
         answer = reader.answer(key)
         if not len(answer.bars):
-            answer = replace(answer, stored=await self._stored_extent(key))
+            answer = replace(answer, stored=await self.stored_extent(key))
         return answer
 
     async def _request(
@@ -130,15 +131,33 @@ class DataOrchestrator:
         plugin: MarketPlugin,
     ) -> BarRequest:
         now = await plugin.venue_time_ms()
-        return BarRequest(key, calendar, ONE_MINUTE, IntervalSet(), now, now - plugin.settling_ms)
+        deadline_s = asyncio.get_running_loop().time() + READ_DEADLINE_S
+        return BarRequest(key, calendar, ONE_MINUTE, NO_INTERVALS, now, now - plugin.settling_ms, deadline_s)
 
-    async def _stored_extent(self, key: SeriesKey) -> tuple[int, int] | None:
+    async def stored_extent(self, key: SeriesKey) -> tuple[int, int] | None:
+        """The openings of the first and last stored bar that can serve the series."""
         own = await self._store.extent(key)
         minutes = await self._store.extent(key.instrument.series(ONE_MINUTE))
         known = [extent for extent in (own, minutes) if extent is not None]
         if not known:
             return None
         return min(extent[0] for extent in known), max(extent[1] for extent in known)
+
+    async def first_listed(self, request: BarRequest, start: int, end: int) -> int:
+        """The opening of the venue's earliest bar in ``[start, end)``; ``end`` where it tells of none."""
+        key = request.instrument
+        try:
+            async with (
+                asyncio.timeout_at(request.deadline_s),
+                self._markets.plugin(key.market, key.provider) as plugin,
+            ):
+                timeframe = max(plugin.timeframes, key=lambda item: item.length_ms, default=ONE_MINUTE)
+                page = await plugin.fetch_ohlcv(
+                    key.symbol, timeframe, start_ms=timeframe.floor(start), end_ms=end, limit=1
+                )
+        except (PluginError, TimeoutError):
+            return end  # reading on will meet the same failure and report it
+        return int(page.time[0]) if len(page) else end
 
     async def collect(self, request: BarRequest) -> SourceAnswer:
         """What all sources together have of the request."""
@@ -168,8 +187,9 @@ class _Reader:
         width = self._limit
         while cursor < last and len(self._collected.bars) < self._limit:
             window_end = min(last, timeframe.shift(cursor, width))
-            await self._read_window(cursor, window_end)
-            cursor, width = window_end, width * 2
+            if not await self._read_window(cursor, window_end):
+                window_end = await self._after_nothing(window_end, last)
+            cursor, width = window_end, min(width * 2, max(self._limit, WINDOW_BARS_MAX))
         bars = self._collected.bars.between(first, cursor)[: self._limit]
         stop = timeframe.end(int(bars.time[-1])) if len(bars) == self._limit else max(first, cursor)
         self._finish(bars, first, stop)
@@ -207,10 +227,21 @@ class _Reader:
             span_ms = span_ms * 2 + 4 * ONE_DAY.length_ms
         return 0
 
-    async def _read_window(self, start: int, end: int) -> None:
+    async def _read_window(self, start: int, end: int) -> bool:
+        """Add what the sources have of the window; whether that is a bar at least."""
         wanted = self._request.narrowed(IntervalSet.single(start, end))
         found = await self._orchestrator.collect(wanted)
         self._collected = self._collected.joined(found)
+        return len(found.bars) > 0
+
+    async def _after_nothing(self, cursor: int, last: int) -> int:
+        """Where to go on after a window without a bar: long before a listing there is nothing to find."""
+        stored = await self._orchestrator.stored_extent(self._request.key)
+        if stored is not None and stored[0] < cursor <= stored[1]:
+            return cursor
+        first_stored = stored[0] if stored is not None and stored[0] >= cursor else last
+        first_listed = await self._orchestrator.first_listed(self._request, cursor, first_stored)
+        return min(last, max(cursor, self._timeframe.floor(min(first_stored, first_listed))))
 
     def _finish(self, bars: Bars, start: int, end: int) -> None:
         self._collected = replace(self._collected, bars=bars)
@@ -228,57 +259,46 @@ class _Reader:
     def _gaps(self, start: int, end: int) -> tuple[Gap, ...]:
         """The stretches without a bar, and why. The forming bar, bars that have only just ended, and
         closed sessions are none."""
-        timeframe, found = self._timeframe, self._collected
-        opens = timeframe.opens(start, min(end, timeframe.floor(max(0, self._request.final_ms))))
-        if not len(opens):
-            return ()
-        ends = np.append(opens[1:], timeframe.end(int(opens[-1])))
-        missing = ~np.isin(opens, found.bars.time) & self._expected(opens, ends)
-        complete = _inside(found.complete, opens, ends)
-        outage = ~complete & _inside(found.outage, opens, ends)
-        reasons = np.where(complete, 0, np.where(outage, 1, 2))
-        return _runs(opens, ends, missing, reasons)
+        found = self._collected
+        end = min(end, self._timeframe.floor(max(0, self._request.final_ms)))
+        missing = self._expected(start, end).subtract(_occupied(found.bars, self._timeframe))
+        quiet = missing.intersect(found.complete)
+        down = missing.intersect(found.outage).subtract(quiet)
+        unknown = missing.subtract(quiet).subtract(down)
+        labelled: tuple[tuple[GapReason, IntervalSet], ...] = (
+            ("no_trades", quiet),
+            ("outage", down),
+            ("not_fetched", unknown),
+        )
+        return tuple(
+            sorted(
+                (Gap(gap_start, gap_end, reason) for reason, gaps in labelled for gap_start, gap_end in gaps),
+                key=lambda gap: gap.start,
+            )
+        )
 
-    def _expected(self, opens: Times, ends: Times) -> NDArray[np.bool_]:
-        sessions = self._request.calendar.open_intervals(int(opens[0]), int(ends[-1]))
-        expected = np.zeros(len(opens), dtype=np.bool_)
-        for session_start, session_end in sessions:
-            first = int(np.searchsorted(ends, session_start, side="right"))
-            expected[first : int(np.searchsorted(opens, session_end, side="left"))] = True
-        return expected
-
-
-def _inside(intervals: IntervalSet, opens: Times, ends: Times) -> NDArray[np.bool_]:
-    """Which of the bars lie wholly in one of the intervals."""
-    if not intervals:
-        return np.zeros(len(opens), dtype=np.bool_)
-    starts = np.array([interval.start for interval in intervals], dtype=np.int64)
-    stops = np.array([interval.end for interval in intervals], dtype=np.int64)
-    index = np.searchsorted(starts, opens, side="right") - 1
-    within: NDArray[np.bool_] = (index >= 0) & (ends <= stops[np.maximum(index, 0)])
-    return within
+    def _expected(self, start: int, end: int) -> IntervalSet:
+        """The bars of ``[start, end)`` in which the market is open for some time."""
+        sessions = self._request.calendar.open_intervals(start, end)
+        timeframe = self._timeframe
+        return IntervalSet.of((timeframe.floor(s), timeframe.ceil(e)) for s, e in sessions).clip(start, end)
 
 
-def _runs(
-    opens: Times, ends: Times, missing: NDArray[np.bool_], reasons: NDArray[np.int64]
-) -> tuple[Gap, ...]:
-    """Adjacent missing bars of one reason, merged."""
-    chosen = np.flatnonzero(missing)
-    if not len(chosen):
-        return ()
-    breaks = (np.diff(chosen) > 1) | (np.diff(reasons[chosen]) != 0)
-    firsts = chosen[np.concatenate(([True], breaks))]
-    lasts = chosen[np.concatenate((breaks, [True]))]
-    return tuple(
-        Gap(int(opens[first]), int(ends[last]), _REASONS[int(reasons[first])])
-        for first, last in zip(firsts, lasts, strict=True)
-    )
+def _occupied(bars: Bars, timeframe: Timeframe) -> IntervalSet:
+    """The time that the bars take up."""
+    if not len(bars):
+        return NO_INTERVALS
+    ends = np.array([timeframe.end(time) for time in bars.time.tolist()], dtype=np.int64)
+    breaks = bars.time[1:] != ends[:-1]
+    starts = bars.time[np.concatenate(([True], breaks))]
+    stops = ends[np.concatenate((breaks, [True]))]
+    return IntervalSet.of(zip(starts.tolist(), stops.tolist(), strict=True))
 
 
 def _merged_parts(parts: Sequence[SourcePart], start: int, end: int) -> tuple[SourcePart, ...]:
     """The parts inside the range, by time, neighbours of one source joined; of two sources that
     answered one stretch, the earlier in the chain is named."""
-    taken = IntervalSet()
+    taken = NO_INTERVALS
     result: list[SourcePart] = []
     for part in parts:
         stretch = IntervalSet.single(part.start, part.end).clip(start, end)

@@ -21,13 +21,11 @@ from tradewright.services.data_sources.base import (
     BarRequest,
     DataSource,
     SourceAnswer,
-    SourceChain,
     SourceName,
 )
 from tradewright.services.data_sources.db import DbSource, inside
 from tradewright.services.market_service import FAILURE_MEMORY_S, MarketService, unreachable
 
-READ_DEADLINE_S: Final = 5.0
 MINUTE_PAGES_MAX: Final = 5
 EMPTY_PAGES_MAX: Final = 3
 _LOCKS_MAX: Final = 4_096
@@ -48,7 +46,7 @@ class PluginSource(DataSource):
     A higher timeframe is made from minutes while five pages of them are enough; beyond that the
     venue's own bars of the timeframe are taken, or of the coarsest one that divides it, and kept
     under that timeframe with a coverage of their own. The venue's share of a read ends after
-    ``READ_DEADLINE_S``: what has come until then is answered and kept.
+    the request's deadline: what has come until then is answered and kept.
     """
 
     name: ClassVar[SourceName] = "plugin"
@@ -66,29 +64,31 @@ class PluginSource(DataSource):
         failed = self._recent_failure(provider)
         if failed is not None:
             return SourceAnswer.nothing(failed)
-        answers = [SourceAnswer.nothing()]
+        answers: list[SourceAnswer] = []
         try:
             async with (
-                asyncio.timeout(READ_DEADLINE_S),
+                asyncio.timeout_at(request.deadline_s),
                 self._markets.plugin(request.instrument.market, provider) as plugin,
             ):
                 for interval in request.wanted:
                     await self._fetch_interval(plugin, request, interval, answers)
         except TimeoutError:
-            error: PluginError = TimeoutPluginError(f"{provider} did not answer in time.")
+            answers.append(self._out_of_time(provider, answers))
+        except PluginError as error:
             answers.append(self._failure(provider, error))
-        except PluginError as plugin_error:
-            answers.append(self._failure(provider, plugin_error))
-        joined = answers[0]
-        for answer in answers[1:]:
-            joined = joined.joined(answer)
-        return joined
+        return _joined(answers)
 
     def _recent_failure(self, provider: str) -> Problem | None:
         failed_at_s, problem = self._failures.get(provider, (0.0, None))
         if problem is not None and self._clock.monotonic() - failed_at_s < FAILURE_MEMORY_S:
             return problem
         return None
+
+    def _out_of_time(self, provider: str, answers: list[SourceAnswer]) -> SourceAnswer:
+        if any(part.source == self.name for answer in answers for part in answer.parts):
+            detail = f"{provider} needs more time for all of this. Ask again for the rest."
+            return SourceAnswer.nothing(Problem(self.name, TimeoutPluginError.code, detail))
+        return self._failure(provider, TimeoutPluginError(f"{provider} did not answer in time."))
 
     def _failure(self, provider: str, error: PluginError) -> SourceAnswer:
         problem = Problem(self.name, error.code, error.message)
@@ -134,9 +134,7 @@ class PluginSource(DataSource):
         try:
             await self._fetch_missing(plugin, finer_request, parts, stored_too=True)
         finally:  # a venue that fails half-way has still answered the first half
-            made = parts[0] if parts else SourceAnswer.nothing()
-            for part in parts[1:]:
-                made = made.joined(part)
+            made = _joined(parts)
             future = IntervalSet.single(until, end)
             answered = request.whole(made.answered.union(future) if made.answered else NO_INTERVALS)
             answers.append(
@@ -199,6 +197,9 @@ class PluginSource(DataSource):
         connected = await self._known_before(request.key, start)
         until = min(end, request.timeframe.end(request.timeframe.floor(request.now_ms)))
         while cursor < until and empty_pages < EMPTY_PAGES_MAX:
+            if not request.calendar.open_intervals(cursor, until):
+                cursor = until
+                break
             page = await self._page(plugin, request, cursor, until)
             if not len(page):
                 empty_pages += 1
@@ -213,9 +214,9 @@ class PluginSource(DataSource):
             fetched.answered = fetched.answered.union(IntervalSet.single(first, last_end))
             await self._keep(request, page, first, last_end, fetched)
             cursor, connected = last_end, True
-        if (fetched.answered and until < end) or cursor >= until > request.final_ms:
-            # The stretch reaches the present: its quiet end is an answer, too.
-            quiet_from = fetched.answered.items[-1].end if fetched.answered else until
+        if cursor >= until > request.final_ms:
+            # The stretch reaches the present: that nothing was traded since is an answer, too.
+            quiet_from = fetched.answered.items[-1].end if fetched.answered else start
             fetched.answered = fetched.answered.union(IntervalSet.single(quiet_from, end))
 
     async def _page(self, plugin: MarketPlugin, request: BarRequest, start: int, end: int) -> Bars:
@@ -240,4 +241,8 @@ class PluginSource(DataSource):
         fetched.complete = fetched.complete.union(covered)
 
 
-__all__ = ["PluginSource", "SourceChain"]
+def _joined(answers: list[SourceAnswer]) -> SourceAnswer:
+    joined = SourceAnswer.nothing()
+    for answer in answers:
+        joined = joined.joined(answer)
+    return joined
