@@ -1,0 +1,40 @@
+"""What every store refuses, so that nothing impossible is ever stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tradewright.domain.bars import impossible_rows
+from tradewright.domain.instruments import Instrument
+from tradewright.domain.ports import SeriesBars
+from tradewright.domain.timeframes import Timeframe
+
+
+def check_storable(data: SeriesBars) -> None:
+    """Raise ``ValueError`` where the bars are not what ``Bars`` and ``SeriesBars`` promise.
+
+    Callers check what comes from outside and say what is wrong with it; arriving here with bars
+    that no market can have made is a defect of the program.
+    """
+    bars, timeframe = data.bars, Timeframe.parse(data.key.timeframe)
+    if any(len(column) != len(bars.time) for column in bars.columns()):
+        raise ValueError(f"The columns of the bars of {data.key} have different lengths.")
+    if bars.time.dtype != np.int64:
+        raise ValueError(f"The times of the bars of {data.key} are {bars.time.dtype}, not int64.")
+    if (np.diff(bars.time) <= 0).any():
+        raise ValueError(f"The bars of {data.key} do not ascend in time.")
+    if (timeframe.floor_array(bars.time) != bars.time).any():
+        raise ValueError(f"Bars of {data.key} do not open where a bar of {timeframe} opens.")
+    bad = impossible_rows(bars)
+    if bad.any():
+        raise ValueError(f"The bar of {data.key} at {bars.time[bad.argmax()]} is impossible.")
+
+
+def by_symbol(market: str, instruments: Sequence[Instrument]) -> dict[str, Instrument]:
+    """The instruments by their symbol, the last of equals; ``ValueError`` where one is of another market."""
+    for instrument in instruments:
+        if instrument.market != market:
+            raise ValueError(f"{instrument.symbol} is listed under {market} but says {instrument.market}.")
+    return {instrument.symbol: instrument for instrument in instruments}

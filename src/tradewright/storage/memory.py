@@ -1,0 +1,121 @@
+"""Stores that live in the process: for tests, and for programs that embed the platform and keep nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from tradewright.domain.bars import Bars
+from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
+from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.ports import Coverage, ImportCounts, SeriesBars
+from tradewright.domain.timeframes import TIMEFRAMES
+from tradewright.storage.acceptance import by_symbol, check_storable
+from tradewright.storage.merging import NOWHERE, Spans, difference, extended, total
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    bars: Bars
+    coverage: Coverage
+
+    def with_more(self, data: SeriesBars, outage: IntervalSet) -> _Series:
+        kept = self.bars.take(~Spans(data.covered).contain(self.bars.time))
+        return _Series(kept.merged_with(data.bars), extended(self.coverage, data.covered, outage))
+
+
+_NOTHING = _Series(Bars.empty(), Coverage())
+
+
+class MemoryBarStore:
+    """A ``BarStore`` in memory; every call is atomic, because none of them gives up the event loop."""
+
+    def __init__(self) -> None:
+        self._series: dict[SeriesKey, _Series] = {}
+
+    async def read(self, key: SeriesKey, start_ms: int, end_ms: int) -> Bars:
+        return self._series.get(key, _NOTHING).bars.between(start_ms, end_ms)
+
+    async def coverage(self, key: SeriesKey, start_ms: int, end_ms: int) -> Coverage:
+        known = self._series.get(key, _NOTHING).coverage
+        return Coverage(known.complete.clip(start_ms, end_ms), known.outage.clip(start_ms, end_ms))
+
+    async def read_with_coverage(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[Bars, Coverage]:
+        return await self.read(key, start_ms, end_ms), await self.coverage(key, start_ms, end_ms)
+
+    async def write(self, data: SeriesBars, *, outage: IntervalSet = NOWHERE) -> None:
+        check_storable(data)
+        self._keep(data.key, self._series.get(data.key, _NOTHING).with_more(data, outage))
+
+    async def import_bars(
+        self, batches: Sequence[SeriesBars], *, replace: bool, progress: Callable[[int], None] | None = None
+    ) -> ImportCounts:
+        for batch in batches:
+            check_storable(batch)
+        made: dict[SeriesKey, _Series] = {}
+        counts: list[ImportCounts] = []
+        for batch in batches:
+            old = made.get(batch.key) or self._series.get(batch.key, _NOTHING)
+            covered = Spans(batch.covered)
+            counts.append(difference(batch.key, old.bars, batch.bars, covered, replace=replace).counts)
+            made[batch.key] = old.with_more(batch, NOWHERE)
+            if progress is not None:
+                progress(len(batch.bars))
+        for key, series in made.items():
+            self._keep(key, series)
+        return total(counts)
+
+    async def series(self, instrument: InstrumentKey) -> tuple[SeriesKey, ...]:
+        keys = (instrument.series(timeframe) for timeframe in TIMEFRAMES.values())
+        return tuple(key for key in keys if key in self._series)
+
+    async def extent(self, key: SeriesKey) -> tuple[int, int] | None:
+        time = self._series.get(key, _NOTHING).bars.time
+        return (int(time[0]), int(time[-1])) if len(time) else None
+
+    def holds_bars(self, instrument: InstrumentKey) -> bool:
+        """Whether any bar of the instrument is stored."""
+        keys = (instrument.series(timeframe) for timeframe in TIMEFRAMES.values())
+        return any(len(self._series[key].bars) for key in keys if key in self._series)
+
+    def _keep(self, key: SeriesKey, series: _Series) -> None:
+        if len(series.bars) or series.coverage.known:
+            self._series[key] = series
+
+
+class MemoryInstrumentStore:
+    """An ``InstrumentStore`` in memory, beside the bar store that says which instruments hold bars."""
+
+    def __init__(self, bars: MemoryBarStore) -> None:
+        self._bars = bars
+        self._instruments: dict[InstrumentKey, Instrument] = {}
+        self._registered: set[InstrumentKey] = set()
+
+    async def save_listing(self, provider: str, market: str, instruments: Sequence[Instrument]) -> None:
+        listed = by_symbol(market, instruments)
+        for key in self._keys(market, provider):
+            if key.symbol in listed:
+                continue
+            if key in self._registered or self._bars.holds_bars(key):
+                self._instruments[key] = msgspec.structs.replace(self._instruments[key], active=False)
+            else:
+                del self._instruments[key]
+        for symbol, instrument in listed.items():
+            self._instruments[InstrumentKey(market, provider, symbol)] = instrument
+
+    async def register(self, provider: str, instruments: Sequence[Instrument]) -> None:
+        for instrument in instruments:
+            key = InstrumentKey(instrument.market, provider, instrument.symbol)
+            self._instruments.setdefault(key, instrument)
+            self._registered.add(key)
+
+    async def instruments(self, market: str, provider: str) -> tuple[Instrument, ...]:
+        return tuple(self._instruments[key] for key in sorted(self._keys(market, provider)))
+
+    async def instrument(self, key: InstrumentKey) -> Instrument | None:
+        return self._instruments.get(key)
+
+    def _keys(self, market: str, provider: str) -> list[InstrumentKey]:
+        return [key for key in self._instruments if (key.market, key.provider) == (market, provider)]

@@ -1,0 +1,150 @@
+"""The embedded database file: who may use it at once, and what a transaction promises."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from tradewright.domain.errors import StorageUnavailable
+from tradewright.storage.sqlite.lanes import Lane, Ticket
+from tradewright.storage.sqlite.migrations import Step, migrate, shipped_steps
+
+T = TypeVar("T")
+
+_BUSY_TIMEOUT_S: Final = 0.1
+"""How long SQLite waits for a lock before we look whether the caller still does."""
+_WAL_KEPT_BYTES: Final = 64 * 2**20
+_CLOSE_PATIENCE_S: Final = 5.0
+
+
+class SQLiteDatabase:
+    """One SQLite file in WAL mode: one writer thread and a few readers, each on its own connection.
+
+    Another process may read and write the same file at any time. Calls raise ``StorageUnavailable``
+    when the file is locked, damaged or unwritable, the disk full, or the deadline past; the text is
+    a sentence for people, the details are logged.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        readers: int = 3,
+        read_timeout_s: float = 10.0,
+        write_timeout_s: float = 30.0,
+        pending_max: int = 1_000,
+        steps: Sequence[Step] | None = None,
+    ) -> None:
+        self.path = path.absolute()
+        self._read_timeout_s = read_timeout_s
+        self._write_timeout_s = write_timeout_s
+        self._steps = shipped_steps() if steps is None else tuple(steps)
+        self._writer = Lane("sqlite-writer", self._connect_writer, threads=1, pending_max=pending_max)
+        self._readers = Lane("sqlite-reader", self._connect_reader, threads=readers, pending_max=pending_max)
+
+    async def open(self, timeout_s: float = 60.0) -> None:
+        """Make the file where there is none and bring its schema up to date.
+
+        ``ConfigError`` where the file is newer than this program, or another program's.
+        """
+
+        def bring_up(connection: sqlite3.Connection, ticket: Ticket) -> None:
+            ticket.wait_for_lock(
+                lambda: migrate(connection, self._steps, lambda connection: _begin(connection, ticket))
+            )
+
+        await self._writer.run(bring_up, timeout_s)
+
+    async def close(self) -> None:
+        """End the threads and connections; a call that is at work may finish first."""
+        await self._readers.close(_CLOSE_PATIENCE_S)
+        await self._writer.close(_CLOSE_PATIENCE_S)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T], timeout_s: float | None = None) -> T:
+        """What ``work`` returns; all its statements see one moment of the database.
+
+        It may be called again from the beginning, so it does nothing but read.
+        """
+
+        def within_snapshot(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN")
+            try:
+                return work(connection)
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+        return await self._readers.run(
+            lambda connection, ticket: ticket.wait_for_lock(lambda: within_snapshot(connection)),
+            self._read_timeout_s if timeout_s is None else timeout_s,
+        )
+
+    async def write(self, work: Callable[[sqlite3.Connection], T], timeout_s: float | None = None) -> T:
+        """What ``work`` returns; all it did is committed before, or nothing is.
+
+        After ``StorageUnavailable`` because of the deadline, or after a cancellation, either may be
+        the case; what is half done is undone. Before ``work`` runs, other writers are waited for.
+        """
+
+        def within_transaction(connection: sqlite3.Connection, ticket: Ticket) -> T:
+            _begin(connection, ticket)
+            result = work(connection)
+            ticket.check()
+            connection.execute("COMMIT")
+            return result
+
+        return await self._writer.run(
+            within_transaction, self._write_timeout_s if timeout_s is None else timeout_s
+        )
+
+    async def checkpoint(self) -> None:
+        """Make what was committed survive a power cut, as far as the disk does."""
+        await self._writer.run(
+            lambda connection, _ticket: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall(),
+            self._write_timeout_s,
+        )
+
+    def _connect_writer(self) -> sqlite3.Connection:
+        connection = _connect(self.path, "rwc")
+        try:
+            _use_wal(connection)
+            # A power cut may then cost the last commits, never the file's soundness. Bars and the
+            # coverage that vouches for them go in one transaction, so what is lost is fetched again.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES:d}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = _connect(self.path, "ro")
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    # Only the lane's thread uses the connection, but close() may come from another.
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StorageUnavailable(
+            "The database needs a local disk: this file system gives SQLite no shared memory."
+        )
+
+
+def _begin(connection: sqlite3.Connection, ticket: Ticket) -> None:
+    """Start a write transaction as soon as no other connection has one."""
+    ticket.wait_for_lock(lambda: connection.execute("BEGIN IMMEDIATE"))
