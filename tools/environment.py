@@ -134,7 +134,7 @@ def _installed_whole() -> bool:
 
 
 def _pip(*arguments: str) -> None:
-    quiet = ("--quiet", "--disable-pip-version-check", "--no-input", "--no-color")
+    quiet = ("-qq", "--disable-pip-version-check", "--no-input", "--no-color")
     _call(str(PYTHON), "-m", "pip", *arguments, *quiet, "--root-user-action", "ignore")
 
 
