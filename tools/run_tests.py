@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     try:
         with private_servers() as variables:
             variables["TRADEWRIGHT_TEST_CHROMIUM"] = browser() or ""
-            status = _pytest(arguments, {**os.environ, **variables})
+            status = _pytest(arguments, _environment() | variables)
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1
@@ -123,6 +123,13 @@ def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
+
+
+def _environment() -> dict[str, str]:
+    """Return our environment without the settings of a server of yours, whose data no test may touch."""
+    ours, tests = "TRADEWRIGHT_", "TRADEWRIGHT_TEST_"
+    kept = (name for name in os.environ if not name.startswith(ours) or name.startswith(tests))
+    return {name: os.environ[name] for name in kept}
 
 
 def _step(text: str) -> None:
