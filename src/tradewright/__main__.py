@@ -1,0 +1,5 @@
+"""``python -m tradewright`` is the command ``tradewright``."""
+
+from tradewright.cli import main
+
+main()

@@ -1,0 +1,176 @@
+"""The composition root: the only place where concrete stores, buses and services meet.
+
+``create_app`` makes objects and does no I/O. What has a beginning and an end is opened, in one place
+and in order, before the server serves, and closed in reverse after it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+from quart import Quart
+from quart_schema import QuartSchema
+
+from tradewright import __version__
+from tradewright.app_extensions import init_app_extensions
+from tradewright.config import BaseConfig
+from tradewright.domain.errors import StorageUnavailable
+from tradewright.domain.instruments import InstrumentKey
+from tradewright.domain.ports import BarStore, InstrumentStore, MessageBus
+from tradewright.plugins import PluginLoader
+from tradewright.runtime.clock import Clock, SystemClock
+from tradewright.services.data_orchestrator import DataOrchestrator
+from tradewright.services.market_service import MarketService
+from tradewright.services.streaming_manager import StreamingManager
+from tradewright.services.subscription_registry import SubscriptionRegistry
+from tradewright.services.subscription_service import SubscriptionService
+from tradewright.storage.memory_bus import MemoryBus
+from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase, SQLiteInstrumentStore
+from tradewright.web import views
+from tradewright.web.blueprints import market, operations
+from tradewright.web.middleware.error_handler import install_error_handler
+from tradewright.web.middleware.guards import install_guards
+from tradewright.web.middleware.headers import install_headers
+from tradewright.web.models import DependencyState
+from tradewright.web.ws import blueprint as ws
+from tradewright.web.ws.connections import WebSocketConnections
+
+_log = logging.getLogger(__name__)
+
+BODY_BYTES_MAX: Final = 64 * 1024
+BODY_DEADLINE_S: Final = 10
+_PROBE: Final = InstrumentKey("crypto", "simulated", "BTC/USDT")
+
+
+@dataclass(kw_only=True)
+class Adapters:
+    """What an application stands on. Tests and embedders replace what they like; the rest is made from
+    the configuration."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    loader: PluginLoader | None = None
+    bars: BarStore | None = None
+    instruments: InstrumentStore | None = None
+    bus: MessageBus | None = None
+
+
+@dataclass(kw_only=True)
+class Services:
+    """Everything that ``create_app`` made, for the server, the tests, and nobody else."""
+
+    loader: PluginLoader
+    markets: MarketService
+    orchestrator: DataOrchestrator
+    streaming: StreamingManager
+    subscriptions: SubscriptionService
+    registry: SubscriptionRegistry
+    connections: WebSocketConnections
+
+
+def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
+    """The application, made but not yet opened; its ``Services`` are in ``app.extensions["tradewright"]``."""
+    adapters = adapters or Adapters()
+    app = Quart("tradewright.web", static_folder="static", static_url_path="/static")
+    app.config.update(MAX_CONTENT_LENGTH=BODY_BYTES_MAX, BODY_TIMEOUT=BODY_DEADLINE_S)
+    init_app_extensions(app, config)
+
+    database: SQLiteDatabase | None = None
+    if adapters.bars is None or adapters.instruments is None:
+        database = SQLiteDatabase(config.data_dir / "bars.sqlite3")
+    bars = adapters.bars or SQLiteBarStore(_present(database))
+    instruments = adapters.instruments or SQLiteInstrumentStore(_present(database))
+    services = _services(config, adapters, bars, instruments)
+    app.extensions["tradewright"] = services
+
+    _install_web(app, config, services, bars)
+    _install_lifespan(app, services, database)
+    return app
+
+
+def _present(database: SQLiteDatabase | None) -> SQLiteDatabase:
+    assert database is not None
+    return database
+
+
+def _services(
+    config: BaseConfig, adapters: Adapters, bars: BarStore, instruments: InstrumentStore
+) -> Services:
+    clock = adapters.clock
+    loader = adapters.loader or PluginLoader()
+    bus = adapters.bus or MemoryBus()
+    markets = MarketService(loader, instruments, clock, provider_options=config.providers)
+    orchestrator = DataOrchestrator(markets, bars, clock)
+    streaming = StreamingManager(markets, orchestrator, bus, clock)
+    subscriptions = SubscriptionService(bus, streaming, markets, orchestrator, clock)
+    registry = SubscriptionRegistry(max_per_address=config.ws_max_per_address)
+    connections = WebSocketConnections(subscriptions, registry, clock)
+    return Services(
+        loader=loader,
+        markets=markets,
+        orchestrator=orchestrator,
+        streaming=streaming,
+        subscriptions=subscriptions,
+        registry=registry,
+        connections=connections,
+    )
+
+
+def _install_web(app: Quart, config: BaseConfig, services: Services, bars: BarStore) -> None:
+    install_headers(app, config)
+    install_guards(app, config)
+    install_error_handler(app)
+
+    async def dependencies() -> Sequence[DependencyState]:
+        return [await _bars_state(bars), *_plugin_states(services.loader)]
+
+    app.register_blueprint(market.build(services.markets, services.orchestrator))
+    app.register_blueprint(operations.build(__version__, dependencies))
+    app.register_blueprint(ws.build(services.connections))
+    app.register_blueprint(views.build())
+    QuartSchema(
+        app,
+        openapi_path="/api/v1/openapi.json",
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        swagger_ui_path=None,
+        info={"title": "tradewright", "version": __version__},
+        conversion_preference="msgspec",
+    )
+
+
+async def _bars_state(bars: BarStore) -> DependencyState:
+    try:
+        await bars.series(_PROBE)
+    except StorageUnavailable as error:
+        return DependencyState(name="bars", ok=False, detail=error.message)
+    return DependencyState(name="bars", ok=True)
+
+
+def _plugin_states(loader: PluginLoader) -> list[DependencyState]:
+    """A broken plugin is told, but the server serves without it."""
+    broken = [f"{plugin.name}: {plugin.reason}" for plugin in loader.broken]
+    return [DependencyState(name="plugins", ok=True, detail="; ".join(broken))]
+
+
+def _install_lifespan(app: Quart, services: Services, database: SQLiteDatabase | None) -> None:
+    stack = AsyncExitStack()
+
+    @app.before_serving
+    async def open_everything() -> None:
+        if database is not None:
+            await database.open()
+            stack.push_async_callback(database.close)
+        services.markets.start()
+        stack.push_async_callback(services.markets.close)
+        stack.push_async_callback(services.orchestrator.close)
+        stack.push_async_callback(services.streaming.close)
+        stack.push_async_callback(services.subscriptions.close)
+        stack.push_async_callback(services.connections.close)
+
+    @app.after_serving
+    async def close_everything() -> None:
+        await stack.aclose()

@@ -1,0 +1,127 @@
+"""Runs the application under uvicorn: one socket, one line that says so, and a drained end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import sys
+from typing import Final
+
+import uvicorn
+import uvloop
+from quart import Quart
+
+from tradewright.app import Services, create_app
+from tradewright.app_extensions import configure_logging
+from tradewright.app_extensions.data_dir import DataDirLock, Secrets, load_secrets, prepare_data_dir
+from tradewright.config import BaseConfig
+from tradewright.web.protocol import MESSAGE_BYTES_MAX
+
+DRAIN_S: Final = 2.0
+SHUTDOWN_S: Final = 8
+
+
+class AddressInUse(Exception):
+    """Another program listens on the address."""
+
+
+class DrainingServer(uvicorn.Server):
+    """Tells every client that the server is going before uvicorn closes their sockets."""
+
+    def __init__(self, config: uvicorn.Config, app: Quart, banner: str) -> None:
+        super().__init__(config)
+        self._app = app
+        self._banner = banner
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and not self.should_exit:
+            print(self._banner, flush=True)  # noqa: T201  the one line a person waits for
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        services: Services = self._app.extensions["tradewright"]
+        for server in self.servers:  # no new connection while the old ones are sent away
+            server.close()
+        await services.connections.drain(DRAIN_S)
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there; ``AddressInUse`` says in a sentence why there is none."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUse(
+                f"Port {port} on {host} is taken by another program: choose another TRADEWRIGHT_PORT."
+            ) from None
+        raise AddressInUse(
+            f"Can't listen on {host} port {port} ({error.strerror or error}): correct TRADEWRIGHT_HOST."
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def serve(config: BaseConfig) -> int:
+    """Serve until a signal comes; the process's exit code.
+
+    Raises ``ConfigError``, ``DataDirInUse`` and ``AddressInUse`` before anything is served.
+    """
+    config.validate()
+    configure_logging(config)
+    prepare_data_dir(config.data_dir)
+    with DataDirLock(config.data_dir):
+        listener = listen(config.host, config.port)
+        secrets = load_secrets(config)
+        app = create_app(config)
+        server = DrainingServer(_uvicorn_config(config, app), app, _banner(config, listener, secrets))
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(server.serve(sockets=[listener]))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            listener.close()
+    return 0 if server.started else 3
+
+
+def _uvicorn_config(config: BaseConfig, app: Quart) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+        ws="websockets-sansio",
+        ws_max_size=MESSAGE_BYTES_MAX,
+        ws_ping_interval=20,
+        ws_ping_timeout=25,
+        ws_per_message_deflate=False,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        h11_max_incomplete_event_size=16 * 1024,
+        proxy_headers=bool(config.trusted_proxies),
+        forwarded_allow_ips=list(config.trusted_proxies),
+    )
+
+
+def _banner(config: BaseConfig, listener: socket.socket, secrets: Secrets) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    line = f"tradewright serves on http://{shown}:{port} (data in {config.data_dir}, Ctrl-C stops it)"
+    if secrets.made_at is not None:
+        line = f"Made new secrets in {secrets.made_at}; keep a copy of that file.\n{line}"
+    return line
+
+
+def fail(sentence: str, code: int) -> int:
+    """Say on standard error, in one sentence, why nothing is served."""
+    sys.stderr.write(f"tradewright: {sentence}{os.linesep}")
+    return code

@@ -1,0 +1,1 @@
+"""The HTTP and WebSocket face, and the pages: parse, authorise, call one service, encode."""

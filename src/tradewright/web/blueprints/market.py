@@ -1,0 +1,224 @@
+"""``/api/v1/market``: what can be watched, its history, and its state now."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+import msgspec
+from quart import Blueprint, Response
+from quart_schema import document_querystring, document_response, tag
+
+from tradewright.domain.errors import InvalidInput, PluginFeatureNotSupportedError
+from tradewright.domain.instruments import (
+    Instrument,
+    InstrumentKey,
+    SeriesKey,
+    check_identifier,
+    check_symbol,
+)
+from tradewright.domain.streams import Problem
+from tradewright.domain.ticks import OrderBook, Ticker
+from tradewright.services.data_orchestrator import BarsAnswer, DataOrchestrator
+from tradewright.services.market_service import MarketService
+from tradewright.web.decoding import parse_query
+from tradewright.web.models import (
+    InstrumentItem,
+    InstrumentQuery,
+    MarketItem,
+    MarketList,
+    MarketQuery,
+    OhlcvQuery,
+    OhlcvResponse,
+    OrderBookQuery,
+    ProblemDocument,
+    ProviderItem,
+    ProviderList,
+    SourceItem,
+    StoredRange,
+    SymbolList,
+    SymbolsQuery,
+    TradeList,
+    TradesQuery,
+)
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def build(markets: MarketService, orchestrator: DataOrchestrator) -> Blueprint:
+    """The routes, over these services."""
+    blueprint = Blueprint("market", __name__, url_prefix="/api/v1/market")
+
+    @blueprint.get("/markets")
+    @tag(["market"])
+    @document_response(MarketList)
+    async def list_markets() -> Response:
+        """The markets, and what plugins bring to each."""
+        items = [
+            MarketItem(market=market, plugin=plugin, providers=count)
+            for market, plugin, count in markets.plugin_counts()
+        ]
+        return _json(MarketList(items=items))
+
+    @blueprint.get("/providers")
+    @tag(["market"])
+    @document_querystring(MarketQuery)
+    @document_response(ProviderList)
+    @document_response(ProblemDocument, 404)
+    async def list_providers() -> Response:
+        """The providers of a market."""
+        query = parse_query(MarketQuery)
+        found = markets.providers(check_identifier("market", query.market))
+        items = [
+            ProviderItem(**{name: getattr(info, name) for name in ProviderItem.__struct_fields__})
+            for info in found
+        ]
+        return _json(ProviderList(items=items))
+
+    @blueprint.get("/symbols")
+    @tag(["market"])
+    @document_querystring(SymbolsQuery)
+    @document_response(SymbolList)
+    @document_response(ProblemDocument, 404)
+    async def list_symbols() -> Response:
+        """The instruments of a provider, the best match of a search first."""
+        query = parse_query(SymbolsQuery)
+        listing = await markets.listing(
+            check_identifier("market", query.market), check_identifier("provider", query.provider)
+        )
+        page, cursor = _page_of_symbols(listing.instruments, query)
+        problem = listing.problem
+        problems = (Problem("plugin", problem.code, problem.message),) if problem else ()
+        items = [InstrumentItem.of(instrument) for instrument in page]
+        return _json(SymbolList(items=items, next_cursor=cursor, problems=problems))
+
+    @blueprint.get("/ohlcv")
+    @tag(["market"])
+    @document_querystring(OhlcvQuery)
+    @document_response(OhlcvResponse)
+    @document_response(ProblemDocument, 404)
+    @document_response(ProblemDocument, 422)
+    async def ohlcv() -> Response:
+        """Bars of an instrument, with every gap labelled and every part's source named."""
+        query = parse_query(OhlcvQuery)
+        key = _instrument_key(query)
+        _check_adjustment(query)
+        answer = await orchestrator.get_bars(
+            SeriesKey(key.market, key.provider, key.symbol, query.timeframe),
+            start_ms=query.start,
+            end_ms=query.end,
+            limit=query.limit,
+        )
+        return _json(_ohlcv_response(answer))
+
+    @blueprint.get("/ticker")
+    @tag(["market"])
+    @document_querystring(InstrumentQuery)
+    @document_response(Ticker)
+    async def ticker() -> Response:
+        """The state of an instrument now."""
+        return _json(await markets.ticker(_instrument_key(parse_query(InstrumentQuery))))
+
+    @blueprint.get("/order_book")
+    @tag(["market"])
+    @document_querystring(OrderBookQuery)
+    @document_response(OrderBook)
+    async def order_book() -> Response:
+        """The best levels of both sides now."""
+        query = parse_query(OrderBookQuery)
+        return _json(await markets.order_book(_instrument_key(query), query.depth))
+
+    @blueprint.get("/trades")
+    @tag(["market"])
+    @document_querystring(TradesQuery)
+    @document_response(TradeList)
+    async def trades() -> Response:
+        """The newest public trades, newest last."""
+        query = parse_query(TradesQuery)
+        return _json(TradeList(items=list(await markets.trades(_instrument_key(query), query.limit))))
+
+    return blueprint
+
+
+def _check_adjustment(query: OhlcvQuery) -> None:
+    if query.adjustment is not None and query.market != "stocks":
+        raise InvalidInput("Only stocks can be adjusted.", {"adjustment": "for the market stocks only"})
+    if query.adjustment == "split":
+        raise PluginFeatureNotSupportedError(f"No splits are known for {query.provider}: ask for raw bars.")
+
+
+def _json(body: msgspec.Struct) -> Response:
+    return Response(_encoder.encode(body), content_type="application/json")
+
+
+def _instrument_key(query: InstrumentQuery | OhlcvQuery) -> InstrumentKey:
+    return InstrumentKey(
+        check_identifier("market", query.market),
+        check_identifier("provider", query.provider),
+        check_symbol(query.symbol),
+    )
+
+
+def _ohlcv_response(answer: BarsAnswer) -> OhlcvResponse:
+    key = answer.key
+    return OhlcvResponse(
+        market=key.market,
+        provider=key.provider,
+        symbol=key.symbol,
+        timeframe=key.timeframe,
+        bars=answer.bars.rows(),
+        forming=answer.forming,
+        sources=[SourceItem(source=part.source, start=part.start, end=part.end) for part in answer.sources],
+        gaps=answer.gaps,
+        problems=answer.problems,
+        stored=StoredRange(first=answer.stored[0], last=answer.stored[1]) if answer.stored else None,
+    )
+
+
+def _page_of_symbols(
+    instruments: tuple[Instrument, ...], query: SymbolsQuery
+) -> tuple[list[Instrument], str | None]:
+    """The page after the cursor, in the order of rank and symbol, and the cursor of the next one."""
+    needle = query.search.strip().upper()
+    ranked = sorted(
+        ((rank, instrument.symbol), instrument)
+        for instrument in instruments
+        if (rank := _rank(instrument, needle)) is not None
+    )
+    if query.cursor is not None:
+        after = _read_cursor(query.cursor)
+        ranked = [entry for entry in ranked if entry[0] > after]
+    page = ranked[: query.limit]
+    more = len(ranked) > len(page)
+    return [instrument for _, instrument in page], _write_cursor(page[-1][0]) if more else None
+
+
+def _rank(instrument: Instrument, needle: str) -> int | None:
+    """How well the instrument fits a search: lower is better, None is not at all."""
+    symbol = instrument.symbol.upper()
+    inactive = 0 if instrument.active else 10
+    plain = symbol.replace("/", "").replace("-", "")
+    if not needle or symbol == needle or plain == needle:
+        return inactive
+    if instrument.base.upper() == needle:
+        return 1 + inactive
+    if symbol.startswith(needle) or plain.startswith(needle):
+        return 2 + inactive
+    if needle in symbol or needle in plain or needle in (instrument.name or "").upper():
+        return 3 + inactive
+    return None
+
+
+def _write_cursor(position: tuple[int, str]) -> str:
+    return base64.urlsafe_b64encode(_encoder.encode(position)).decode("ascii").rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        return msgspec.json.decode(
+            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[int, str]
+        )
+    except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
+        raise InvalidInput("The cursor is not one of ours.", {"cursor": "not valid"}) from None

@@ -1,0 +1,82 @@
+"""The one strict converter of query strings: nothing unknown, nothing twice, no number that is none."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final, TypeVar
+
+import msgspec
+from quart import request
+
+from tradewright.domain.errors import InvalidInput
+
+_WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]{0,15})")
+_PATH: Final = re.compile(r"^(?P<reason>.*?)(?: - at `\$\.?(?P<field>[^`]*)`)?$", re.DOTALL)
+
+QueryT = TypeVar("QueryT", bound=msgspec.Struct)
+
+
+def parse_query(kind: type[QueryT]) -> QueryT:
+    """The request's query as the struct; ``InvalidInput`` names every field that is wrong."""
+    return convert_query(kind, request.args.to_dict(flat=False))
+
+
+def convert_query(kind: type[QueryT], given: dict[str, list[str]]) -> QueryT:
+    """The given values as the struct; ``InvalidInput`` names every field that is wrong."""
+    whole_numbers = _whole_number_fields(kind)
+    known, required = _fields(kind)
+    errors = {name: "unknown parameter" for name in given if name not in known}
+    errors.update({name: "required" for name in required if name not in given})
+    values: dict[str, Any] = {}
+    for name, texts in given.items():
+        if name in errors:
+            continue
+        if len(texts) > 1:
+            errors[name] = "given more than once"
+        elif name in whole_numbers and not _WHOLE.fullmatch(texts[0]):
+            errors[name] = "must be a whole number"
+        else:
+            values[name] = int(texts[0]) if name in whole_numbers else texts[0]
+    result = _converted(kind, values, errors)
+    if errors or result is None:
+        raise InvalidInput("Some parameters are wrong.", {_shown(name): why for name, why in errors.items()})
+    return result
+
+
+def _converted(kind: type[QueryT], values: dict[str, Any], errors: dict[str, str]) -> QueryT | None:
+    try:
+        return msgspec.convert(values, kind, strict=True)
+    except msgspec.ValidationError as error:
+        match = _PATH.match(str(error))
+        field = match["field"] if match else None
+        if field:
+            errors.setdefault(field, match["reason"] if match else str(error))
+        elif not errors:
+            errors["query"] = str(error)
+        return None
+
+
+def _shown(name: str) -> str:
+    """A parameter's name as it may go into an answer."""
+    return name if name.isprintable() and len(name) <= 64 else "(unprintable)"
+
+
+@lru_cache(maxsize=128)
+def _fields(kind: type[msgspec.Struct]) -> tuple[frozenset[str], tuple[str, ...]]:
+    listed = msgspec.structs.fields(kind)
+    return frozenset(field.name for field in listed), tuple(f.name for f in listed if f.required)
+
+
+@lru_cache(maxsize=128)
+def _whole_number_fields(kind: type[msgspec.Struct]) -> frozenset[str]:
+    info = msgspec.inspect.type_info(kind)
+    if not isinstance(info, msgspec.inspect.StructType):
+        raise TypeError(f"{kind} is no struct")
+    return frozenset(field.name for field in info.fields if _is_whole(field.type))
+
+
+def _is_whole(kind: msgspec.inspect.Type) -> bool:
+    if isinstance(kind, msgspec.inspect.UnionType):
+        return any(_is_whole(part) for part in kind.types)
+    return isinstance(kind, msgspec.inspect.IntType)

@@ -1,0 +1,1 @@
+"""What every request passes: ids, host and origin rules, security headers, the error handler."""

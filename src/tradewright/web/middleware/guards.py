@@ -1,0 +1,84 @@
+"""Who may talk to the server: host names that are its own, and pages of its own origin."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from quart import Quart, Response, request, websocket
+from werkzeug.datastructures import Headers
+
+from tradewright.config import BaseConfig
+from tradewright.domain.errors import NotAllowed
+
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost", "testserver"})
+
+
+class ForeignHost(NotAllowed):
+    """The request names a host that this server does not go by."""
+
+    code = "host_not_allowed"
+
+
+def host_check(config: BaseConfig) -> Callable[[str], bool]:
+    """Tells whether a ``Host`` header names this server.
+
+    A page elsewhere can point a name of its own at this machine (DNS rebinding); its requests then
+    carry that name. On loopback only loopback names are ours, besides the public URL's.
+    """
+    public = urlsplit(config.public_url).hostname if config.public_url else None
+
+    def allowed(host: str) -> bool:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name == public or _is_loopback(name):
+            return True
+        return public is None and not config.listens_on_loopback
+
+    return allowed
+
+
+def _is_loopback(name: str) -> bool:
+    if name in _LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def origin_allowed(headers: Headers, public_url: str | None) -> bool:
+    """Whether a socket may be opened from there: from our own pages, or by a program without origin."""
+    origin = headers.get("Origin")
+    if origin is None:
+        return True
+    given = urlsplit(origin)
+    own = [f"{given.scheme}://{headers.get('Host', '')}"]
+    if public_url:
+        own.append(public_url.rstrip("/"))
+    return given.scheme in ("http", "https") and origin in own
+
+
+def install_guards(app: Quart, config: BaseConfig) -> None:
+    """Refuse foreign hosts everywhere and foreign origins on sockets, before anything else happens."""
+    allowed = host_check(config)
+
+    @app.before_request
+    async def check_host() -> None:
+        try:
+            known = allowed(request.host)
+        except ValueError:
+            known = False
+        if not known:
+            raise ForeignHost(
+                "This server does not go by that host name; TRADEWRIGHT_PUBLIC_URL tells it another one."
+            )
+
+    @app.before_websocket
+    async def check_socket() -> Response | None:
+        try:
+            known = allowed(websocket.host) and origin_allowed(websocket.headers, config.public_url)
+        except ValueError:
+            known = False
+        return None if known else Response("This origin may not open a socket here.\n", status=403)
