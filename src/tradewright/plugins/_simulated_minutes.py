@@ -57,8 +57,11 @@ class Minutes:
     def bars(self, listing: Listing) -> Bars:
         """1m bars of the minutes that have trades."""
         chosen = self.trades > 0
-        prices = (column[chosen] / listing.ticks_per_unit for column in self.columns()[2:6])
-        return Bars(self.minute[chosen] * MINUTE_MS, *prices, self.lots[chosen] * listing.lot)
+        opened, high, low, close = (
+            column[chosen] / listing.ticks_per_unit for column in (self.open, self.high, self.low, self.close)
+        )
+        volume = self.lots[chosen].astype(np.float64) * listing.lot
+        return Bars(self.minute[chosen] * MINUTE_MS, opened, high, low, close, volume)
 
 
 class MinuteSource:
@@ -134,5 +137,5 @@ class MinuteSource:
             roomy, np.maximum(highest, np.rint(ticks[:-1] * (1.0 + 0.5 * (change + up)))), highest
         )
         low = np.where(roomy, np.minimum(lowest, np.rint(ticks[:-1] * (1.0 + 0.5 * (change - down)))), lowest)
-        columns = (opened, high, np.maximum(1.0, low), closed)
-        return tuple(column.astype(np.int64) for column in columns)  # type: ignore[return-value]  # four of them
+        low = np.maximum(1.0, low)
+        return opened.astype(np.int64), high.astype(np.int64), low.astype(np.int64), closed.astype(np.int64)

@@ -36,7 +36,7 @@ class Hours(Protocol):
         ...
 
     def last_open_ms(self, time_ms: int) -> int:
-        """``time_ms`` while the market is open, else the last ms of the session before; 0 before the first."""
+        """``time_ms`` while the market is open, else the last ms of the session before, or 0."""
         ...
 
 
@@ -55,7 +55,7 @@ class AllHours:
 
     def elapsed(self, minutes: Ints) -> Floats:
         since = minutes - _FIRST_MONDAY
-        return since // _WEEK * float(_WEEK) + self._passed[since % _WEEK]
+        return (since - since % _WEEK).astype(np.float64) + self._passed[since % _WEEK]
 
     def is_open(self, minutes: Ints) -> Flags:
         return np.ones(len(minutes), dtype=np.bool_)
@@ -84,9 +84,10 @@ class SessionHours:
     def elapsed(self, minutes: Ints) -> Floats:
         segment = np.maximum(self._segment(minutes), 0)
         share = (minutes - self._edges[segment]) / self._lengths[segment]
-        busy = 0.7 * share + 0.15 * ((2.0 * share - 1.0) ** 3 + 1.0)
-        share = np.where(segment % 2 == 0, busy, share)
-        return np.asarray(self._passed[segment] + share * self._masses[segment], dtype=np.float64)
+        middle = 2.0 * share - 1.0
+        busy = 0.7 * share + 0.15 * (middle * middle * middle + 1.0)
+        spent: Floats = np.where(segment % 2 == 0, busy, share) * self._masses[segment]
+        return self._passed[segment] + spent
 
     def is_open(self, minutes: Ints) -> Flags:
         result: Flags = self._segment(minutes) % 2 == 0

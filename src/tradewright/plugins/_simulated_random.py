@@ -64,7 +64,8 @@ def gauss(random: Bits) -> Floats:
 def exponential(random: Bits) -> Floats:
     """Numbers of mean 1, exponentially distributed, from random bits."""
     mantissa, exponent = np.frexp(1.0 - uniform(random))
-    return -(log2_of_mantissa(mantissa) + exponent) * _LN_2
+    logarithm: Floats = log2_of_mantissa(mantissa) + exponent
+    return logarithm * -_LN_2
 
 
 def log2_of_mantissa(mantissa: Floats) -> Floats:
@@ -72,7 +73,7 @@ def log2_of_mantissa(mantissa: Floats) -> Floats:
     # log2(m) = 2/ln 2 · artanh((m-1)/(m+1)), by its series
     ratio = (mantissa - 1.0) / (mantissa + 1.0)
     square = ratio * ratio
-    series = 1.0 / 13.0
+    series = np.full_like(square, 1.0 / 13.0)
     for odd in (11.0, 9.0, 7.0, 5.0, 3.0, 1.0):
         series = series * square + 1.0 / odd
     return np.asarray(ratio * series * (2.0 / _LN_2), dtype=np.float64)
@@ -86,4 +87,5 @@ def exp(power: Floats) -> Floats:
     series = 1.0 + rest / 10.0
     for divisor in (9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0):
         series = 1.0 + series * rest / divisor
-    return np.ldexp(series, whole.astype(np.int32))
+    result: Floats = np.ldexp(series, whole.astype(np.int32))
+    return result
