@@ -1,0 +1,212 @@
+/** Everything the pages ask of the server: lists, history and live streams, each stream shared by its readers. */
+
+import { LiveBars } from "./liveBars.js";
+import { getJson } from "../net/http.js";
+import { Socket } from "../net/socket.js";
+
+/**
+ * @import {ApiError} from "../net/errors.js"
+ * @import {LinkStatus} from "../net/connection.js"
+ * @import {FeedStatus as Feed, OrderBook, Ticker, Trade} from "../net/protocol.js"
+ * @import {InstrumentItem, MarketItem, OhlcvAnswer, Page, ProviderItem, Readiness} from "../net/answers.js"
+ * @import {LiveBarsHandlers} from "./liveBars.js"
+ * @import {ChartAddress} from "../state/preferences.js"
+ * @typedef {{market: string, provider: string, symbol: string}} SymbolAddress
+ * @typedef {{onFeed?: (feed: Feed) => void, onError?: (error: ApiError) => void}} FeedHandlers
+ */
+
+const API = "/api/v1";
+const TRADES_KEPT = 50;
+const PAGES_MAX = 50;
+
+export class DataService {
+  /** @type {Map<string, Promise<ProviderItem[]>>} */
+  #providers = new Map();
+  /** @type {Promise<MarketItem[]> | null} */
+  #markets = null;
+  #socket;
+
+  /** @param {string} origin of the page, as in `location.origin` */
+  constructor(origin) {
+    this.#socket = new Socket(`${origin.replace(/^http/, "ws")}${API}/ws`);
+  }
+
+  /**
+   * @param {(status: LinkStatus) => void} watcher
+   * @returns {() => void} stops watching
+   */
+  watchLink(watcher) {
+    return this.#socket.watch(watcher);
+  }
+
+  /** Tries the connection and every failed stream again at once. */
+  retryLive() {
+    this.#socket.retry();
+  }
+
+  destroy() {
+    this.#socket.destroy();
+  }
+
+  /** @returns {Promise<MarketItem[]>} asked once per page */
+  markets() {
+    this.#markets ??= this.#all(`${API}/market/markets`, {});
+    this.#markets.catch(() => (this.#markets = null));
+    return this.#markets;
+  }
+
+  /**
+   * @param {string} market
+   * @returns {Promise<ProviderItem[]>} asked once per page and market
+   */
+  providers(market) {
+    const known = this.#providers.get(market);
+    if (known) return known;
+    /** @type {Promise<ProviderItem[]>} */
+    const asked = this.#all(`${API}/market/providers`, { market });
+    this.#providers.set(market, asked);
+    asked.catch(() => this.#providers.delete(market));
+    return asked;
+  }
+
+  /**
+   * @param {{market: string, provider: string, search?: string, cursor?: string | null, limit?: number}} query
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Page<InstrumentItem>>}
+   */
+  symbols({ market, provider, search, cursor, limit = 50 }, signal) {
+    const query = { market, provider, search: search || null, cursor, limit };
+    return getJson(`${API}/market/symbols`, { query, ...(signal && { signal }) });
+  }
+
+  /**
+   * One instrument by its exact symbol, or null where the provider does not list it.
+   *
+   * @param {SymbolAddress} address
+   * @param {AbortSignal} [signal]
+   */
+  async instrument({ market, provider, symbol }, signal) {
+    const { items } = await this.symbols({ market, provider, search: symbol, limit: 50 }, signal);
+    return items.find((item) => item.symbol === symbol) ?? null;
+  }
+
+  /**
+   * @param {ChartAddress & {start?: number, end?: number, limit?: number}} query
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<OhlcvAnswer>}
+   */
+  ohlcv({ market, provider, symbol, timeframe, start, end, limit }, signal) {
+    const query = { market, provider, symbol, timeframe, start, end, limit };
+    return getJson(`${API}/market/ohlcv`, { query, ...(signal && { signal }) });
+  }
+
+  /** @param {SymbolAddress} address @param {AbortSignal} [signal] @returns {Promise<Ticker>} */
+  ticker({ market, provider, symbol }, signal) {
+    return getJson(`${API}/market/ticker`, { query: { market, provider, symbol }, ...(signal && { signal }) });
+  }
+
+  /** @param {SymbolAddress & {depth?: number}} address @returns {Promise<OrderBook>} */
+  orderBook({ market, provider, symbol, depth }) {
+    return getJson(`${API}/market/order_book`, { query: { market, provider, symbol, depth } });
+  }
+
+  /** @param {SymbolAddress & {limit?: number}} address @returns {Promise<Page<Trade>>} */
+  trades({ market, provider, symbol, limit }) {
+    return getJson(`${API}/market/trades`, { query: { market, provider, symbol, limit } });
+  }
+
+  /** Whether the server can serve, dependency by dependency; an answer of 503 is one too. @returns {Promise<Readiness>} */
+  async readiness() {
+    const response = await fetch("/readyz", { headers: { Accept: "application/json" } });
+    const body = /** @type {Record<string, unknown>} */ (await response.json());
+    return { ready: response.ok, body };
+  }
+
+  /**
+   * History and live bars of one chart in one ascending, unique series; see `LiveBars`.
+   *
+   * @param {ChartAddress} address
+   * @param {LiveBarsHandlers} handlers
+   * @returns {LiveBars} which the caller destroys
+   */
+  subscribeBars(address, handlers) {
+    return new LiveBars(address, handlers, {
+      fetch: (range, signal) => this.ohlcv({ ...address, ...range }, signal),
+      subscribe: (history, streamHandlers) =>
+        this.#socket.subscribe({ stream: "ohlcv", ...address, history }, streamHandlers),
+      now: () => Date.now(),
+    });
+  }
+
+  /**
+   * @param {SymbolAddress} address
+   * @param {FeedHandlers & {onTicker: (ticker: Ticker) => void}} handlers
+   * @returns {() => void} stops it
+   */
+  subscribeTicker(address, { onTicker, ...rest }) {
+    const take = (/** @type {{ticker?: Ticker | null}} */ message) => message.ticker && onTicker(message.ticker);
+    return this.#socket.subscribe({ stream: "ticker", ...pick(address) }, { onSnapshot: take, onUpdate: take, ...rest });
+  }
+
+  /**
+   * @param {SymbolAddress} address
+   * @param {FeedHandlers & {onBook: (book: OrderBook) => void}} handlers
+   * @returns {() => void} stops it
+   */
+  subscribeOrderBook(address, { onBook, ...rest }) {
+    const take = (/** @type {{order_book?: OrderBook | null}} */ message) =>
+      message.order_book && onBook(message.order_book);
+    const query = /** @type {const} */ ({ stream: "order_book", ...pick(address) });
+    return this.#socket.subscribe(query, { onSnapshot: take, onUpdate: take, ...rest });
+  }
+
+  /**
+   * @param {SymbolAddress} address
+   * @param {FeedHandlers & {onTrades: (trades: readonly Trade[]) => void}} handlers told the newest 50, newest last
+   * @returns {() => void} stops it
+   */
+  subscribeTrades(address, { onTrades, ...rest }) {
+    /** @type {Trade[]} */
+    let kept = [];
+    const show = (/** @type {Trade[]} */ trades) => {
+      kept = trades.slice(-TRADES_KEPT);
+      onTrades(kept);
+    };
+    return this.#socket.subscribe(
+      { stream: "trades", ...pick(address) },
+      {
+        onSnapshot: (message) => show(message.trades ?? []),
+        onUpdate: (message) => show([...kept, ...(message.trades ?? [])]),
+        ...rest,
+      },
+    );
+  }
+
+  /**
+   * Reads a list to its end, page by page.
+   *
+   * @template T
+   * @param {string} path
+   * @param {Record<string, string>} query
+   * @returns {Promise<T[]>}
+   */
+  async #all(path, query) {
+    /** @type {T[]} */
+    const items = [];
+    /** @type {string | null | undefined} */
+    let cursor = null;
+    for (let page = 0; page < PAGES_MAX; page += 1) {
+      /** @type {Page<T>} */
+      const answer = await getJson(path, { query: { ...query, cursor } });
+      items.push(...answer.items);
+      cursor = answer.next_cursor;
+      if (!cursor) break;
+    }
+    return items;
+  }
+}
+
+/** @param {SymbolAddress} address */
+function pick({ market, provider, symbol }) {
+  return { market, provider, symbol };
+}

@@ -1,0 +1,77 @@
+/** JSON over HTTP: every call has a deadline, every failure becomes an `ApiError`. */
+
+import { ApiError } from "./errors.js";
+
+const DEADLINE_MS = 15_000;
+
+/**
+ * @typedef {string | number | boolean | null | undefined} QueryValue
+ * @typedef {{query?: Record<string, QueryValue>, signal?: AbortSignal, deadlineMs?: number}} GetOptions
+ */
+
+/**
+ * Builds a same-origin address; values that are null or undefined are left out.
+ *
+ * @param {string} path
+ * @param {Record<string, QueryValue>} [query]
+ */
+export function buildUrl(path, query = {}) {
+  const pairs = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
+  if (pairs.length === 0) return path;
+  return `${path}?${new URLSearchParams(pairs.map(([name, value]) => [name, String(value)]))}`;
+}
+
+/**
+ * @template T
+ * @param {string} path
+ * @param {GetOptions} [options]
+ * @returns {Promise<T>}
+ * @throws {ApiError}
+ */
+export async function getJson(path, { query, signal, deadlineMs = DEADLINE_MS } = {}) {
+  const deadline = AbortSignal.timeout(deadlineMs);
+  const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
+  try {
+    const response = await fetch(buildUrl(path, query), {
+      headers: { Accept: "application/json" },
+      signal: either,
+    });
+    if (!response.ok) throw await readProblem(response);
+    return /** @type {T} */ (await response.json());
+  } catch (error) {
+    throw translate(error, deadline, signal);
+  }
+}
+
+/**
+ * @param {unknown} error
+ * @param {AbortSignal} deadline
+ * @param {AbortSignal | undefined} signal
+ */
+function translate(error, deadline, signal) {
+  if (error instanceof ApiError) return error;
+  if (signal?.aborted) return new ApiError("aborted", "The request was cancelled.");
+  if (deadline.aborted) return new ApiError("timeout", "The server did not answer in time.");
+  if (error instanceof SyntaxError) return new ApiError("bad_answer", "The server's answer could not be read.");
+  return new ApiError("network", "The server cannot be reached.");
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<ApiError>}
+ */
+async function readProblem(response) {
+  const retryAfter = Number(response.headers.get("Retry-After") ?? NaN);
+  const extra = {
+    status: response.status,
+    requestId: response.headers.get("X-Request-Id"),
+    retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1000 : null,
+  };
+  const plain = new ApiError(`http_${response.status}`, `The server answered ${response.status}.`, extra);
+  if (!(response.headers.get("Content-Type") ?? "").includes("json")) return plain;
+  const body = await response.json().catch(() => null);
+  if (body === null || typeof body !== "object") return plain;
+  const code = typeof body.code === "string" ? body.code : plain.code;
+  const text = body.detail || body.title || plain.message;
+  return new ApiError(code, String(text), { ...extra, requestId: body.request_id ?? extra.requestId });
+}

@@ -1,0 +1,213 @@
+// Written by tools/generate_protocol_types.py from tradewright.web.protocol. Do not edit.
+
+/**
+ * Say who is there, or renew it on an open socket.
+ */
+export interface Authenticate {
+  type: "authenticate";
+  id: number;
+  token: string;
+}
+
+/**
+ * The server is going away and will close the socket with 1012.
+ */
+export interface Draining {
+  type: "draining";
+  in_ms: number;
+}
+
+/**
+ * The request was not carried out; ``id`` is null where the message could not be read.
+ *
+ * ``code`` is stable, ``message`` a sentence for people.
+ */
+export interface Error {
+  type: "error";
+  id: number | null;
+  code: string;
+  message: string;
+}
+
+/**
+ * What a feed says of itself. ``age_ms`` is the time since it last heard from the venue;
+ * ``opens_at`` (ISO 8601) tells when a closed market opens again.
+ */
+export interface FeedStatus {
+  type: "feed";
+  topic: string;
+  state: "closed" | "down" | "live" | "polling" | "stale";
+  age_ms?: number | null;
+  opens_at?: string | null;
+  detail?: string | null;
+}
+
+/**
+ * An interval ``[start, end)`` without a bar, and why; epoch ms.
+ */
+export interface Gap {
+  start: number;
+  end: number;
+  reason: "no_trades" | "not_fetched" | "outage";
+}
+
+/**
+ * The request was carried out; ``topic`` is set for a subscription and its end.
+ */
+export interface Ok {
+  type: "ok";
+  id: number;
+  topic?: string | null;
+}
+
+/**
+ * Both sides at ``t``, best level first: bids descend, asks ascend, and they do not cross.
+ */
+export interface OrderBook {
+  t: number;
+  bids: [number, number][];
+  asks: [number, number][];
+}
+
+/**
+ * Ask whether the server is there.
+ */
+export interface Ping {
+  type: "ping";
+  id: number;
+}
+
+/**
+ * The answer to a ping.
+ */
+export interface Pong {
+  type: "pong";
+  id: number;
+}
+
+/**
+ * Why a part of an answer is missing: the source that failed, a stable code, and a sentence.
+ */
+export interface Problem {
+  source: string;
+  code: string;
+  detail: string;
+}
+
+/**
+ * The last update that the client has of a topic.
+ */
+export interface ResumePoint {
+  epoch: string;
+  seq: number;
+}
+
+/**
+ * What the client holds of the topic is no longer whole; a snapshot follows.
+ */
+export interface Resync {
+  type: "resync";
+  topic: string;
+  reason: "epoch_changed" | "slow_client";
+}
+
+/**
+ * The state of a topic as of ``seq``; each topic begins with one.
+ *
+ * ``bars`` ascend; the last one may be forming, and then ``forming`` is true. ``gaps`` say where
+ * bars are missing and why, ``problems`` which source failed.
+ */
+export interface Snapshot {
+  type: "snapshot";
+  topic: string;
+  epoch: string;
+  seq: number;
+  bars?: [number, number, number, number, number, number][];
+  forming?: boolean;
+  gaps?: Gap[];
+  problems?: Problem[];
+  trades?: Trade[];
+  ticker?: Ticker | null;
+  order_book?: OrderBook | null;
+}
+
+/**
+ * Watch a stream. ``market``, ``provider`` and ``symbol`` go with the market streams,
+ * ``timeframe`` (required) and ``history`` (bars in the snapshot) with ``ohlcv`` alone,
+ * ``account_id`` with ``orders``, ``bot_id`` with ``bot``.
+ */
+export interface Subscribe {
+  type: "subscribe";
+  id: number;
+  stream: "bot" | "ohlcv" | "order_book" | "orders" | "ticker" | "trades";
+  market?: string | null;
+  provider?: string | null;
+  symbol?: string | null;
+  timeframe?: string | null;
+  history?: number | null;
+  resume?: ResumePoint | null;
+  account_id?: string | null;
+  bot_id?: string | null;
+}
+
+/**
+ * The state of a market at ``t``; a field is null where the venue does not tell.
+ *
+ * ``high``, ``low``, ``volume`` (base), ``quote_volume`` and ``change_percent`` are over 24 hours.
+ */
+export interface Ticker {
+  t: number;
+  last?: number | null;
+  bid?: number | null;
+  ask?: number | null;
+  high?: number | null;
+  low?: number | null;
+  volume?: number | null;
+  quote_volume?: number | null;
+  change_percent?: number | null;
+}
+
+/**
+ * The socket will be closed with 4401 unless a fresh token arrives before then.
+ */
+export interface TokenExpiring {
+  type: "token_expiring";
+  in_ms: number;
+}
+
+/**
+ * One trade, on the wire ``[t, id, side, price, amount]``; ``id`` is unique per symbol at its venue.
+ */
+export type Trade = [number, string, "buy" | "sell" | null, number, number];
+
+/**
+ * Stop watching; ``topic`` as the answer to the subscription gave it.
+ */
+export interface Unsubscribe {
+  type: "unsubscribe";
+  id: number;
+  topic: string;
+}
+
+/**
+ * A change of one topic. ``seq`` rises by one with each; ``epoch`` changes with the feed's owner.
+ *
+ * Just one of ``bars`` (with ``final``), ``trades``, ``ticker``, ``order_book`` is set.
+ * ``conflated`` counts the updates that were left out before this one, for this client only.
+ */
+export interface Update {
+  type: "update";
+  topic: string;
+  epoch: string;
+  seq: number;
+  bars?: [number, number, number, number, number, number][];
+  final?: boolean;
+  trades?: Trade[];
+  ticker?: Ticker;
+  order_book?: OrderBook;
+  conflated?: number;
+}
+
+export type ClientMessage = Authenticate | Ping | Subscribe | Unsubscribe;
+
+export type ServerMessage = Draining | Error | FeedStatus | Ok | Pong | Resync | Snapshot | TokenExpiring | Update;

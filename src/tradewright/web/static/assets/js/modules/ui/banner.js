@@ -1,0 +1,39 @@
+/** The strip over the chart that says what could not be had, and offers to try again. */
+
+import { element, icon, replace } from "./element.js";
+
+/** @typedef {{code: string, detail: string}} BannerProblem */
+
+export class Banner {
+  #root;
+  #text = element("div", { class: "banner-text" });
+  #shown = "";
+
+  /** @param {() => void} onRetry */
+  constructor(onRetry) {
+    const retry = element("button", { type: "button", class: "button", "data-role": "retry", onclick: onRetry }, icon("retry"), "Retry");
+    this.#root = element("div", { class: "banner", role: "alert", hidden: true }, icon("warning"), this.#text, retry);
+  }
+
+  get node() {
+    return this.#root;
+  }
+
+  /**
+   * @param {readonly BannerProblem[]} problems none hides it
+   * @param {string} consequence what is on the page all the same
+   */
+  show(problems, consequence) {
+    const details = [...new Set(problems.map(({ detail }) => detail))];
+    const key = JSON.stringify([details, consequence]);
+    if (key === this.#shown) return;
+    this.#shown = key;
+    this.#root.hidden = details.length === 0;
+    this.#root.dataset.codes = problems.map(({ code }) => code).join(" ");
+    replace(this.#text, element("strong", {}, details.join(" ")), " ", element("span", {}, details.length > 0 ? consequence : ""));
+  }
+
+  destroy() {
+    this.#root.remove();
+  }
+}

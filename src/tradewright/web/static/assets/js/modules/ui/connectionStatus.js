@@ -1,0 +1,120 @@
+/** Says in a dot and in words whether the prices on the page are live, and how old the newest one is. */
+
+import { formatDuration } from "../state/format.js";
+import { element } from "./element.js";
+
+/**
+ * @import {LinkStatus} from "../net/connection.js"
+ * @import {FeedStatus as Feed} from "../net/protocol.js"
+ * @typedef {"live" | "polling" | "stale" | "down" | "closed" | "offline" | "connecting"} ConnectionState
+ */
+
+const TICK_MS = 1_000;
+
+/** @type {Record<ConnectionState, string>} */
+const WORDS = {
+  live: "Live",
+  polling: "Polling",
+  stale: "Stale",
+  down: "Feed down",
+  closed: "Market closed",
+  offline: "Offline",
+  connecting: "Connecting",
+};
+
+/**
+ * @param {LinkStatus} link
+ * @param {Feed | null} feed of the stream that the page shows
+ * @returns {ConnectionState}
+ */
+export function connectionState(link, feed) {
+  if (link.state === "connecting") return "connecting";
+  if (link.state !== "open" && link.state !== "draining") return "offline";
+  return feed?.state ?? "connecting";
+}
+
+export class ConnectionStatus {
+  #dot = element("span", { class: "dot", "aria-hidden": "true" });
+  #words = element("span", { class: "status-words", role: "status", "aria-live": "polite" });
+  #age = element("span", { class: "status-age muted" });
+  #root = element("div", { class: "status", "data-state": "connecting" }, this.#dot, this.#words, this.#age);
+  /** @type {LinkStatus} */
+  #link = { state: "connecting", retryAt: null, code: null };
+  /** @type {Feed | null} */
+  #feed = null;
+  #feedAt = 0;
+  #heardAt = 0;
+  #onState;
+  #timer;
+
+  /** @param {(state: ConnectionState) => void} onState */
+  constructor(onState) {
+    this.#onState = onState;
+    this.#timer = setInterval(() => this.#showAge(), TICK_MS);
+    this.#show();
+  }
+
+  get node() {
+    return this.#root;
+  }
+
+  /** @returns {ConnectionState} */
+  get state() {
+    return connectionState(this.#link, this.#feed);
+  }
+
+  /** @param {LinkStatus} link */
+  setLink(link) {
+    this.#link = link;
+    this.#show();
+  }
+
+  /** @param {Feed | null} feed null while another stream is being opened */
+  setFeed(feed) {
+    this.#feed = feed;
+    this.#feedAt = Date.now();
+    if (feed === null) this.#heardAt = 0;
+    else if (typeof feed.age_ms === "number") this.#heardAt = Math.max(this.#heardAt, this.#feedAt - feed.age_ms);
+    this.#show();
+  }
+
+  /** A price has just come. */
+  touch() {
+    this.#heardAt = Date.now();
+    this.#showAge();
+  }
+
+  destroy() {
+    clearInterval(this.#timer);
+    this.#root.remove();
+  }
+
+  #show() {
+    const state = this.state;
+    this.#root.dataset.state = state;
+    const words = this.#link.state === "refused" ? "Refused by the server" : WORDS[state];
+    if (this.#words.textContent !== words) this.#words.textContent = words;
+    this.#root.title = this.#feed?.detail ?? words;
+    this.#showAge();
+    this.#onState(state);
+  }
+
+  #showAge() {
+    const text = this.#ageText();
+    if (this.#age.textContent !== text) this.#age.textContent = text;
+  }
+
+  #ageText() {
+    const { retryAt, state } = this.#link;
+    if (state === "draining") return "the server restarts";
+    if (retryAt !== null) return `trying again in ${formatDuration(Math.max(0, retryAt - Date.now()))}`;
+    if (this.#feed?.state === "closed" && this.#feed.opens_at) return `opens ${openingTime(this.#feed.opens_at)}`;
+    return this.#heardAt === 0 ? "" : `${formatDuration(Date.now() - this.#heardAt)} ago`;
+  }
+}
+
+/** @param {string | number} at */
+function openingTime(at) {
+  const options = /** @type {const} */ ({ weekday: "short", hour: "2-digit", minute: "2-digit" });
+  return new Date(at).toLocaleString("en-GB", options);
+}

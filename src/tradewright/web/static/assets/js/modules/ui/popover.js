@@ -1,0 +1,98 @@
+/** A panel under a button: opens on press, closes on Escape, on a press elsewhere and on leaving it. */
+
+import { element } from "./element.js";
+
+/**
+ * @import {Child} from "./element.js"
+ * @typedef {{label: string, face: Child[], panel: () => Child[], className?: string, onClose?: () => void}} PopoverSettings
+ */
+
+export class Popover {
+  #button;
+  #panel;
+  #root;
+  #settings;
+  #listening = new AbortController();
+
+  /** @param {PopoverSettings} settings `panel` builds the content at each opening */
+  constructor(settings) {
+    this.#settings = settings;
+    this.#button = element(
+      "button",
+      {
+        type: "button",
+        class: `tool ${settings.className ?? ""}`,
+        title: settings.label,
+        "aria-label": settings.label,
+        "aria-haspopup": "dialog",
+        "aria-expanded": "false",
+        onclick: () => (this.isOpen ? this.close() : this.open()),
+      },
+      ...settings.face,
+    );
+    this.#panel = element("div", { class: "popover", role: "dialog", "aria-label": settings.label, hidden: true });
+    this.#root = element("div", { class: "popover-root" }, this.#button, this.#panel);
+    this.#root.addEventListener("keydown", (event) => this.#onKey(event));
+    const { signal } = this.#listening;
+    document.addEventListener("pointerdown", (event) => this.#onPointer(event), { signal });
+  }
+
+  get node() {
+    return this.#root;
+  }
+
+  get button() {
+    return this.#button;
+  }
+
+  get isOpen() {
+    return !this.#panel.hidden;
+  }
+
+  open() {
+    this.refresh();
+    this.#panel.hidden = false;
+    this.#button.setAttribute("aria-expanded", "true");
+    this.#keepOnScreen();
+    const first = this.#panel.querySelector("input, button");
+    if (first instanceof HTMLElement) first.focus();
+  }
+
+  /** Builds the content again while the panel is open. */
+  refresh() {
+    this.#panel.replaceChildren();
+    for (const child of this.#settings.panel()) if (child) this.#panel.append(child instanceof Node ? child : String(child));
+  }
+
+  close() {
+    if (!this.isOpen) return;
+    const hadFocus = this.#panel.contains(document.activeElement);
+    this.#panel.hidden = true;
+    this.#button.setAttribute("aria-expanded", "false");
+    if (hadFocus) this.#button.focus();
+    this.#settings.onClose?.();
+  }
+
+  destroy() {
+    this.#listening.abort();
+    this.#root.remove();
+  }
+
+  #keepOnScreen() {
+    this.#panel.classList.remove("is-right");
+    const { right } = this.#panel.getBoundingClientRect();
+    if (right > document.documentElement.clientWidth - 8) this.#panel.classList.add("is-right");
+  }
+
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    if (event.key !== "Escape" || !this.isOpen) return;
+    event.stopPropagation();
+    this.close();
+  }
+
+  /** @param {PointerEvent} event */
+  #onPointer(event) {
+    if (this.isOpen && event.target instanceof Node && !this.#root.contains(event.target)) this.close();
+  }
+}
