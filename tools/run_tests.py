@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     if not _provide_programs():
         return 1
     # A chosen part of the tests is asked for by arguments; the checks belong to the whole.
-    failed_checks = 0 if arguments else checks.main([])
+    failed_before = 0 if arguments else checks.main([]) + _frontend_tests()
     _step("starting private PostgreSQL and Redis servers")
     try:
         with private_servers() as variables:
@@ -59,9 +59,14 @@ def main(arguments: list[str]) -> int:
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1
-    if failed_checks:
-        print("The tests ran, but static checks failed: see above.", file=sys.stderr)
-    return status or min(failed_checks, 1)
+    if failed_before:
+        print("Checks before these tests failed: see above.", file=sys.stderr)
+    return status or min(failed_before, 1)
+
+
+def _frontend_tests() -> int:
+    """Run the tests of the pages' own modules; return the number of failures as checks.main does."""
+    return int(not checks.passes("front-end tests", (sys.executable, "tools/frontend.py", "test")))
 
 
 def browser() -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.architecture import house
 from tests.architecture.house import LONG, PACKAGE, ROOT, Rule, parse, snippet
 

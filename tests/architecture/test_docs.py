@@ -1,0 +1,156 @@
+"""What the documents say is so: links, targets, commands, settings, error codes, names."""
+
+from __future__ import annotations
+
+import configparser
+import importlib
+import importlib.util
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.architecture import documents
+from tests.architecture.documents import dead_links, make_targets_named, rows, settings_named
+from tests.architecture.house import PACKAGE, ROOT
+from tradewright.cli import cli
+from tradewright.config import BaseConfig
+from tradewright.domain.errors import ConfigError, TradewrightError
+from tradewright.web.middleware.error_handler import status_of
+
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+REFERENCE = ROOT / "docs" / "reference"
+
+# The names that the design fixes: each has a row in the table, whether it exists yet or not.
+FIXED_NAMES = """
+    create_app BaseConfig DevelopmentConfig ProductionConfig TestingConfig configure_logging
+    init_app_extensions db_pool redis_manager auth_db_setup user_configs_db_setup
+    Bars ports matching MarketPlugin PluginLoader SimulatedPlugin CCXTPlugin AlpacaPlugin PaperPlugin
+    PluginError AuthenticationPluginError NetworkPluginError PluginFeatureNotSupportedError DataSourceError
+    MarketService DataOrchestrator CacheSource DbSource AggregateSource CacheManager BackfillManager
+    StreamingManager SubscriptionRegistry SubscriptionService EncryptionService AuthService UserService
+    OrderService BotManagerService TradingBot BaseStrategy
+    error_handler frontend_bp check_market_plugin check_bar_store
+"""
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
+def _names() -> dict[str, tuple[str, str]]:
+    table = (cells for cells in rows(_read(ARCHITECTURE)) if cells[-1] in ("here", "not yet"))
+    return {cells[0].split("`")[1]: (cells[1].strip("`"), cells[2]) for cells in table}
+
+
+def _exists(address: str) -> bool:
+    module, _, attribute = address.partition(":")
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return False
+    return found is not None and (not attribute or hasattr(importlib.import_module(module), attribute))
+
+
+@pytest.mark.parametrize("path", documents.documents(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(path: Path) -> None:
+    assert dead_links(path, _read(path)) == []
+
+
+def test_a_dead_link_is_seen() -> None:
+    text = (
+        "[a](README.md) [b](nowhere.md) [c](README.md#try-it) [d](README.md#no-such) [e](https://example.com)"
+    )
+    assert dead_links(ROOT / "x.md", text) == ["nowhere.md", "README.md#no-such"]
+
+
+def test_documents_and_makefile_name_the_same_targets() -> None:
+    makefile = _read(ROOT / "Makefile")
+    public = set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+    assert public == {"help", "run", "test", "check", "bench", "soak", "wheel", "lock", "clean"}
+    named = {path: make_targets_named(_read(path)) for path in documents.documents()}
+    assert {path: targets - public for path, targets in named.items() if targets - public} == {}
+    assert named[ROOT / "CONTRIBUTING.md"] >= public
+    assert named[ROOT / "README.md"] >= {"run", "test"}
+
+
+def test_each_target_names_what_is_missing_first() -> None:
+    rules = dict(re.findall(r"^([a-z]+):\s*([a-z ]*)", _read(ROOT / "Makefile"), re.MULTILINE))
+    first = {target: (needs.split() or [""])[0] for target, needs in rules.items()}
+    for target in first:
+        step = target
+        while step not in ("prerequisites", "vendor"):
+            step = first[step]
+        assert step == "prerequisites" or target == "vendor", target
+
+
+def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
+    own = {"providers", "env_was_said", "unreadable"}
+    settings = {item.name.upper() for item in fields(BaseConfig)} - {name.upper() for name in own}
+    settings |= {"CONFIG", "ENV"}
+    reference = _read(REFERENCE / "configuration.md")
+    rowed = {name for cells in rows(reference) for name in settings_named(cells[0])}
+    assert rowed == settings
+    for path in documents.documents():
+        assert settings_named(_read(path)) <= settings, path
+
+
+def test_every_command_and_option_is_documented() -> None:
+    reference = _read(REFERENCE / "command-line.md")
+    assert set(re.findall(r"`tradewright ([a-z]+)`", reference)) == set(cli.commands)
+    everything = "\n".join(map(_read, documents.documents()))
+    for name, command in cli.commands.items():
+        options = [
+            option for each in command.params if isinstance(each, click.Option) for option in each.opts
+        ]
+        assert [option for option in options if f"`{option}`" not in everything] == [], name
+
+
+def test_documented_command_lines_are_understood() -> None:
+    """Every `tradewright …` in a code block names a command and options that exist."""
+    lines = []
+    for path in documents.documents():
+        for block in re.findall(r"```sh\n(.*?)```", _read(path), re.DOTALL):
+            lines += re.findall(r"tradewright ([a-z]+)((?: [^\n]*)?)", block.replace("\\\n", " "))
+    assert lines
+    for name, rest in lines:
+        known = {option for each in cli.commands[name].params for option in each.opts}
+        assert set(re.findall(r"(?<= )--[a-z-]+", rest)) <= known, (name, rest)
+
+
+def _kinds(kind: type[TradewrightError]) -> set[type[TradewrightError]]:
+    return {kind}.union(*(_kinds(each) for each in kind.__subclasses__()))
+
+
+def test_every_error_code_is_documented_with_its_status() -> None:
+    table = {cells[0].strip("`"): cells[1] for cells in rows(_read(REFERENCE / "errors.md"))}
+    ours = {each for each in _kinds(TradewrightError) if each.__module__.startswith("tradewright.")}
+    raised = {each.code: str(status_of(each.__new__(each))) for each in ours - {ConfigError}}
+    assert raised.items() <= table.items()
+
+
+def test_every_name_of_the_design_has_a_row_that_is_true() -> None:
+    names = _names()
+    assert set(FIXED_NAMES.split()) <= set(names)
+    wrong = {name: state for name, (where, state) in names.items() if _exists(where) != (state == "here")}
+    assert wrong == {}
+
+
+def test_a_wrong_row_would_be_seen() -> None:
+    assert _exists("tradewright.domain.bars:Bars")
+    assert _exists("tradewright.domain.ports")
+    assert not _exists("tradewright.domain.bars:NoSuchName")
+    assert not _exists("tradewright.no_such_package.module")
+
+
+def test_the_picture_shows_the_layers_that_are_held() -> None:
+    contracts = configparser.ConfigParser()
+    contracts.read_string(_read(ROOT / ".importlinter"))
+    lines = contracts["importlinter:contract:layers"]["layers"].split("\n")
+    held = [name.strip(" ()") for line in lines for name in line.split("|") if name.strip()]
+    drawn = re.findall(r'class="layer"[^>]*>([a-z_]+)<', _read(ROOT / "docs" / "images" / "layers.svg"))
+    assert drawn == [name for name in held if name != "__main__"]
+    packages = {path.stem for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"}
+    assert packages - {"__pycache__", "__init__"} <= set(held)
