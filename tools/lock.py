@@ -59,10 +59,10 @@ def check(root: Path) -> list[str]:
     declared = {"runtime.txt": runtime, "dev.txt": runtime + groups["dev"], "build.txt": groups["build"]}
     problems: list[str] = []
     pins: dict[str, Pins] = {}
+    for path in sorted((root / "requirements").glob("*.txt")):
+        problems += [f"requirements/{path.name}: {problem}" for problem in _faults(path.read_text("utf-8"))]
     for name, requirements in declared.items():
-        text = (root / "requirements" / name).read_text("utf-8")
-        pins[name] = _pins(text)
-        problems += [f"requirements/{name}: {problem}" for problem in _faults(text)]
+        pins[name] = _pins((root / "requirements" / name).read_text("utf-8"))
         problems += [f"requirements/{name}: {problem}" for problem in _unmet(requirements, pins[name])]
     for package, versions in sorted(pins["runtime.txt"].items()):
         if pins["dev.txt"].get(package) != versions:
