@@ -39,7 +39,8 @@ soak: development vendor ## run the long measurements and endurance tests
 .PHONY: wheel
 wheel: environment vendor ## build dist/tradewright-*.whl with the pages and their scripts inside
 	@rm -f dist/tradewright-*.whl
-	@$(VENV)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
+	@mkdir -p build && $(VENV)/python -m build --wheel --no-isolation --outdir dist . > build/wheel.log 2>&1 \
+		|| { cat build/wheel.log >&2; exit 1; }
 	@ls dist/tradewright-*.whl
 
 .PHONY: lock
