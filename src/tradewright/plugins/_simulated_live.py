@@ -16,6 +16,7 @@ from tradewright.plugins._simulated_market import SimulatedMarket
 from tradewright.plugins._simulated_ticker import SimulatedTicker
 from tradewright.plugins.base import BarUpdate
 from tradewright.runtime.clock import Clock
+from tradewright.runtime.tasks import TaskSupervisor
 
 _LONGEST_PAUSE_MS: Final = 1_000  # so that a step of the wall clock is noticed soon
 
@@ -26,29 +27,24 @@ class Pauses:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.closed = False
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._sleeps = TaskSupervisor("simulated")
 
     async def until(self, time_ms: int) -> bool:
         """Wait for that time, but not longer than a second; False once closed."""
-        delay_s = min(time_ms - self.clock.now_ms(), _LONGEST_PAUSE_MS) / 1000
         if self.closed:
             return False
-        end = asyncio.get_running_loop().create_future()
-        sleep = asyncio.create_task(self.clock.sleep(max(delay_s, 0.0)), name="simulated/pause")
-        self._waiting.add(end)
+        delay_s = min(time_ms - self.clock.now_ms(), _LONGEST_PAUSE_MS) / 1000
+        sleep = self._sleeps.start("pause", self.clock.sleep(max(delay_s, 0.0)))
         try:
-            await asyncio.wait((sleep, end), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((sleep,))
         finally:
-            self._waiting.discard(end)
             sleep.cancel()
         return not self.closed
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End every wait, and let none begin."""
         self.closed = True
-        for end in self._waiting:
-            if not end.done():
-                end.set_result(None)
+        await self._sleeps.close()
 
 
 async def watch_trades(market: SimulatedMarket, pauses: Pauses) -> AsyncGenerator[list[Trade], None]:
@@ -112,12 +108,12 @@ async def watch_ohlcv(
             return
         now_ms = pauses.clock.now_ms()
         while end_ms <= now_ms:
-            bar = await _grown(market, timeframe, bar, seen_ms, end_ms - 1)
+            bar = await _grown(market, pauses, timeframe, bar, seen_ms, end_ms - 1)
             if len(bar):
                 yield BarUpdate(bar, final=True)
             bar, seen_ms, open_ms = Bars.empty(), end_ms - 1, end_ms
             end_ms = timeframe.end(open_ms)
-        grown = await _grown(market, timeframe, bar, seen_ms, now_ms)
+        grown = await _grown(market, pauses, timeframe, bar, seen_ms, now_ms)
         seen_ms = max(seen_ms, now_ms)
         if grown is not bar:
             bar = grown
@@ -125,7 +121,7 @@ async def watch_ohlcv(
 
 
 async def _grown(
-    market: SimulatedMarket, timeframe: Timeframe, bar: Bars, after_ms: int, until_ms: int
+    market: SimulatedMarket, pauses: Pauses, timeframe: Timeframe, bar: Bars, after_ms: int, until_ms: int
 ) -> Bars:
     """The bar with the trades in ``(after_ms, until_ms]`` added; the same object where there are none."""
     for position_ms in range(after_ms, until_ms, MINUTE_MS):  # a minute at a time, since a clock may leap
@@ -135,7 +131,7 @@ async def _grown(
                 [_joined(bar.rows()[0], new) if len(bar) else (timeframe.floor(new[0]), *new[1:])]
             )
         if until_ms - after_ms > MINUTE_MS:
-            await asyncio.sleep(0)
+            await pauses.clock.sleep(0)
     return bar
 
 

@@ -52,7 +52,7 @@ def uniform(random: Bits) -> Floats:
 
 def gauss(random: Bits) -> Floats:
     """Numbers of mean 0 and variance 1, nearly normal (sums of four uniform ones), from random bits."""
-    total = (
+    total: Bits = (
         (random & _LOW_16)
         + ((random >> np.uint64(16)) & _LOW_16)
         + ((random >> np.uint64(32)) & _LOW_16)

@@ -109,7 +109,7 @@ class SimulatedPlugin(MarketPlugin):
         return 5_000
 
     async def close(self) -> None:
-        self._pauses.close()
+        await self._pauses.close()
         self._desks.clear()
 
     async def fetch_instruments(self) -> Sequence[Instrument]:
