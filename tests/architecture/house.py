@@ -10,6 +10,7 @@ import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "tradewright"
@@ -25,7 +26,6 @@ LONG: dict[str, str] = {}
 BROAD_EXCEPT_PLACES = ("web/middleware/error_handler.py", "runtime/tasks.py")
 TIME_AND_CHANCE_PLACES = ("runtime/clock.py", "runtime/ids.py")
 ENVIRONMENT_PLACES = ("config.py",)
-TASK_PLACES = ("runtime/tasks.py",)
 LOOSE_DICT_PLACES = (
     "plugins/",  # the answers of venues are parsed there
     "config.py",  # the tables of the configuration file, passed on to plugins as they are
@@ -95,9 +95,19 @@ def hidden_time_and_chance(module: Module) -> Iterator[str]:
     """Time, waiting, random numbers and ids come from runtime.clock and runtime.ids."""
     if module.place in TIME_AND_CHANCE_PLACES:
         return
+    yields = {id(node.func) for node in ast.walk(module.tree) if _is_sleep_of_nothing(node)}
     for node, name in _used_names(module.tree):
+        if id(node) in yields:
+            continue
         if name in FORBIDDEN_TIME_AND_CHANCE or (name.startswith("random.") and name not in SEEDED):
             yield _finding(module, node, f"uses {name}")
+
+
+def _is_sleep_of_nothing(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Tell whether this is `sleep(0)`, which lets others run and asks no clock."""
+    if not isinstance(node, ast.Call) or _last_name(node.func) != "sleep" or len(node.args) != 1:
+        return False
+    return isinstance(node.args[0], ast.Constant) and node.args[0].value == 0
 
 
 def environment_reads(module: Module) -> Iterator[str]:
@@ -109,13 +119,19 @@ def environment_reads(module: Module) -> Iterator[str]:
             yield _finding(module, node, f"uses {name}")
 
 
-def unowned_tasks(module: Module) -> Iterator[str]:
-    """Tasks are made by the supervisor, which gives each a name and an owner."""
-    if module.place in TASK_PLACES:
-        return
-    for node, name in _used_names(module.tree):
-        if name in ("asyncio.create_task", "asyncio.ensure_future") or name.endswith("loop.create_task"):
-            yield _finding(module, node, f"uses {name}")
+def nameless_tasks(module: Module) -> Iterator[str]:
+    """A task has a name, for whoever looks at a hanging server, and an owner that keeps it."""
+    dropped = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        made_by = _last_name(node.func)
+        if made_by == "ensure_future":
+            yield _finding(module, node, "ensure_future makes a task without a name")
+        if made_by == "create_task" and not any(each.arg == "name" for each in node.keywords):
+            yield _finding(module, node, "a task has no name")
+        if made_by == "create_task" and id(node) in dropped:
+            yield _finding(module, node, "nobody keeps this task")
 
 
 def unbounded_stores(module: Module) -> Iterator[str]:
@@ -248,7 +264,7 @@ def _used_names(tree: ast.Module) -> Iterator[tuple[ast.expr, str]]:
         if isinstance(node, ast.Attribute | ast.Name):
             dotted = _dotted(node, names)
             root = dotted.split(".")[0]
-            known = any(each.split(".")[0] == root for each in names.values()) or "loop" in dotted
+            known = any(each.split(".")[0] == root for each in names.values())
             # Of a.b.c only the whole counts, but os.environ.get is a use of os.environ too.
             if known and (id(node) not in inner or dotted == "os.environ"):
                 yield node, dotted
@@ -268,7 +284,7 @@ def _loose(annotation: ast.expr) -> bool:
             return True
         if isinstance(node, ast.Subscript) and _last_name(node.value) in _MAPPINGS:
             values = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
-            if len(values) == 2 and _last_name(values[1]) in ("Any", "object"):
+            if len(values) == 2 and _last_name(values[1]) == "Any":
                 return True
     return False
 
