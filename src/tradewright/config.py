@@ -160,7 +160,7 @@ class DevelopmentConfig(BaseConfig):
     env = "development"
 
     def _environment_problems(self) -> list[str]:
-        if self.env_was_said or self.listens_on_loopback:
+        if self.env_was_said or self.listens_on_loopback or not self.host:
             return []
         advice = f"say {PREFIX}ENV=production (or development, on a network that you trust) as well."
         return [f"{PREFIX}HOST opens the server to other machines: {advice}"]

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tradewright.domain.bars import Bars
-from tradewright.domain.errors import InvalidInput, PluginError
+from tradewright.domain.errors import InvalidInput
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore
@@ -68,7 +68,7 @@ class DataOrchestrator:
         self._markets = markets
         self._store = store
         self._clock = clock
-        plugin = PluginSource(markets, store, clock)
+        plugin = self.venue = PluginSource(markets, store, clock)
         self._minutes = SourceChain(DbSource(store), plugin)
         self._higher = SourceChain(AggregateSource(store), DbSource(store), plugin)
         self._running: dict[_Question, asyncio.Task[BarsAnswer]] = {}
@@ -142,22 +142,6 @@ class DataOrchestrator:
         if not known:
             return None
         return min(extent[0] for extent in known), max(extent[1] for extent in known)
-
-    async def first_listed(self, request: BarRequest, start: int, end: int) -> int:
-        """The opening of the venue's earliest bar in ``[start, end)``; ``end`` where it tells of none."""
-        key = request.instrument
-        try:
-            async with (
-                asyncio.timeout_at(request.deadline_s),
-                self._markets.plugin(key.market, key.provider) as plugin,
-            ):
-                timeframe = max(plugin.timeframes, key=lambda item: item.length_ms, default=ONE_MINUTE)
-                page = await plugin.fetch_ohlcv(
-                    key.symbol, timeframe, start_ms=timeframe.floor(start), end_ms=end, limit=1
-                )
-        except (PluginError, TimeoutError):
-            return end  # reading on will meet the same failure and report it
-        return int(page.time[0]) if len(page) else end
 
     async def collect(self, request: BarRequest) -> SourceAnswer:
         """What all sources together have of the request."""
@@ -240,7 +224,7 @@ class _Reader:
         if stored is not None and stored[0] < cursor <= stored[1]:
             return cursor
         first_stored = stored[0] if stored is not None and stored[0] >= cursor else last
-        first_listed = await self._orchestrator.first_listed(self._request, cursor, first_stored)
+        first_listed = await self._orchestrator.venue.first_listed(self._request, cursor, first_stored)
         return min(last, max(cursor, self._timeframe.floor(min(first_stored, first_listed))))
 
     def _finish(self, bars: Bars, start: int, end: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from tradewright.domain.bars import Bars, impossible_rows
 from tradewright.domain.errors import MalformedAnswerPluginError, PluginError, TimeoutPluginError
@@ -14,7 +14,7 @@ from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.ports import BarStore, SeriesBars
 from tradewright.domain.resampling import resample
 from tradewright.domain.streams import Problem
-from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
+from tradewright.domain.timeframes import ONE_MINUTE, Timeframe
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
 from tradewright.services.data_sources.base import (
@@ -28,6 +28,7 @@ from tradewright.services.market_service import FAILURE_MEMORY_S, MarketService,
 
 MINUTE_PAGES_MAX: Final = 5
 EMPTY_PAGES_MAX: Final = 3
+LEAD_BARS_MAX: Final = 120
 _LOCKS_MAX: Final = 4_096
 
 
@@ -38,6 +39,15 @@ class _Fetched:
     bars: Bars
     answered: IntervalSet = NO_INTERVALS
     complete: IntervalSet = NO_INTERVALS
+
+
+class _Surroundings(NamedTuple):
+    """From where to where pages may reach, and whether that is where something known ends or begins."""
+
+    start: int
+    known_before: bool
+    end: int
+    known_after: bool
 
 
 class PluginSource(DataSource):
@@ -79,10 +89,8 @@ class PluginSource(DataSource):
         return _joined(answers)
 
     def _recent_failure(self, provider: str) -> Problem | None:
-        failed_at_s, problem = self._failures.get(provider, (0.0, None))
-        if problem is not None and self._clock.monotonic() - failed_at_s < FAILURE_MEMORY_S:
-            return problem
-        return None
+        until_s, problem = self._failures.get(provider, (0.0, None))
+        return problem if problem is not None and self._clock.monotonic() < until_s else None
 
     def _out_of_time(self, provider: str, answers: list[SourceAnswer]) -> SourceAnswer:
         if any(part.source == self.name for answer in answers for part in answer.parts):
@@ -93,7 +101,8 @@ class PluginSource(DataSource):
     def _failure(self, provider: str, error: PluginError) -> SourceAnswer:
         problem = Problem(self.name, error.code, error.message)
         if unreachable(error):
-            self._failures[provider] = (self._clock.monotonic(), problem)
+            left_alone_s = max(FAILURE_MEMORY_S, error.retry_after_s or 0.0)
+            self._failures[provider] = (self._clock.monotonic() + left_alone_s, problem)
         return SourceAnswer.nothing(problem)
 
     async def _fetch_interval(
@@ -166,14 +175,33 @@ class PluginSource(DataSource):
                 try:
                     await self._fetch_from_plugin_with_paging(plugin, request, start, end, fetched)
                 finally:
+                    answered = fetched.answered.clip(start, end)
                     answers.append(
                         SourceAnswer(
-                            inside(fetched.bars, fetched.answered),
-                            fetched.answered,
-                            complete=fetched.complete,
-                            parts=self.parts(fetched.answered),
+                            inside(fetched.bars, answered),
+                            answered,
+                            complete=fetched.complete.clip(start, end),
+                            parts=self.parts(answered),
                         )
                     )
+
+    async def first_listed(self, request: BarRequest, start: int, end: int) -> int:
+        """The opening of the venue's earliest bar in ``[start, end)``; ``end`` where it tells of none."""
+        key = request.instrument
+        if self._recent_failure(key.provider) is not None:
+            return end
+        try:
+            async with (
+                asyncio.timeout_at(request.deadline_s),
+                self._markets.plugin(key.market, key.provider) as plugin,
+            ):
+                timeframe = max(plugin.timeframes, key=lambda item: item.length_ms, default=ONE_MINUTE)
+                page = await plugin.fetch_ohlcv(
+                    key.symbol, timeframe, start_ms=timeframe.floor(start), end_ms=end, limit=1
+                )
+        except (PluginError, TimeoutError):
+            return end  # reading on will meet the same failure and report it
+        return int(page.time[0]) if len(page) else end
 
     def _lock(self, key: SeriesKey) -> asyncio.Lock:
         lock = self._locks.setdefault(key, asyncio.Lock())
@@ -190,26 +218,32 @@ class PluginSource(DataSource):
     ) -> None:
         """Page through ``[start, end)``, keeping each page before the next one is asked for.
 
-        A time without a bar counts as one without a trade only where the venue's answer has bars on
-        both sides of it. What follows the last bar up to now is answered, but not known for good.
+        A time without a bar counts as one without a trade only where bars, or what is known already,
+        lie on both sides of it. So a page that has room to spare begins a little earlier and ends
+        later. What follows the last bar up to now is answered, but not known for good.
         """
-        cursor, empty_pages = start, 0
-        connected = await self._known_before(request.key, start)
-        until = min(end, request.timeframe.end(request.timeframe.floor(request.now_ms)))
+        timeframe = request.timeframe
+        present = timeframe.end(timeframe.floor(request.now_ms))
+        until = min(end, present)
+        around = await self._surroundings(plugin, request, start, until)
+        cursor, connected, empty_pages = around.start, around.known_before, 0
         while cursor < until and empty_pages < EMPTY_PAGES_MAX:
             if not request.calendar.open_intervals(cursor, until):
                 cursor = until
                 break
-            page = await self._page(plugin, request, cursor, until)
+            ahead = timeframe.shift(cursor, plugin.ohlcv_page_limit)
+            page_end = min(around.end, max(until, ahead), present)
+            page = await self._page(plugin, request, cursor, page_end)
             if not len(page):
                 empty_pages += 1
-                step = plugin.ohlcv_page_limit * 2 ** (empty_pages - 1)
-                cursor = request.timeframe.shift(cursor, step)
+                cursor = timeframe.shift(cursor, plugin.ohlcv_page_limit * 2 ** (empty_pages - 1))
                 connected = False
                 continue
             empty_pages = 0
             first = cursor if connected else int(page.time[0])
-            last_end = request.timeframe.end(int(page.time[-1]))
+            last_end = timeframe.end(int(page.time[-1]))
+            if around.known_after and page_end == around.end and len(page) < plugin.ohlcv_page_limit:
+                last_end = page_end
             fetched.bars = fetched.bars.merged_with(page)
             fetched.answered = fetched.answered.union(IntervalSet.single(first, last_end))
             await self._keep(request, page, first, last_end, fetched)
@@ -219,6 +253,21 @@ class PluginSource(DataSource):
             quiet_from = fetched.answered.items[-1].end if fetched.answered else start
             fetched.answered = fetched.answered.union(IntervalSet.single(quiet_from, end))
 
+    async def _surroundings(
+        self, plugin: MarketPlugin, request: BarRequest, start: int, end: int
+    ) -> _Surroundings:
+        """How far a page may reach beyond ``[start, end)`` without fetching anything twice."""
+        timeframe, limit = request.timeframe, plugin.ohlcv_page_limit
+        spare = max(0, limit - timeframe.count(start, end))
+        earliest = max(0, timeframe.shift(start, -min(LEAD_BARS_MAX, max(1, spare // 2))))
+        latest = timeframe.shift(end, limit)
+        known = (await self._store.coverage(request.key, earliest, latest)).complete
+        before = [interval.end for interval in known if interval.end <= start]
+        after = [interval.start for interval in known if interval.start >= end]
+        return _Surroundings(
+            before[-1] if before else earliest, bool(before), after[0] if after else latest, bool(after)
+        )
+
     async def _page(self, plugin: MarketPlugin, request: BarRequest, start: int, end: int) -> Bars:
         page = await plugin.fetch_ohlcv(
             request.instrument.symbol, request.timeframe, start_ms=start, end_ms=end
@@ -227,10 +276,6 @@ class PluginSource(DataSource):
         if impossible_rows(page).any() or (request.timeframe.floor_array(page.time) != page.time).any():
             raise MalformedAnswerPluginError(f"{plugin.provider} answered bars that can't be.")
         return page
-
-    async def _known_before(self, key: SeriesKey, start: int) -> bool:
-        before = TIMEFRAMES[key.timeframe].shift(start, -1)
-        return (await self._store.coverage(key, before, start)).complete.contains(before, start)
 
     async def _keep(self, request: BarRequest, page: Bars, first: int, end: int, fetched: _Fetched) -> None:
         final = min(end, request.timeframe.floor(request.final_ms))

@@ -1,0 +1,141 @@
+"""A venue whose every minute is known, so that any answer can be compared with the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from tradewright.domain.bars import Bars
+from tradewright.domain.capabilities import Capability, ProviderInfo
+from tradewright.domain.instruments import Instrument
+from tradewright.domain.resampling import resample
+from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, TIMEFRAMES, Timeframe
+from tradewright.plugins.base import MarketPlugin, NetworkPluginError, PluginError, PluginSetup
+
+SYMBOL = "BTC/USDT"
+START_MS = 1_704_067_200_000  # 2024-01-01, a Monday
+
+
+def random_minutes(seed: int, minutes: int, *, quiet: float = 0.2, start_ms: int = START_MS) -> Bars:
+    """A random walk of ``minutes`` minutes, of which the share ``quiet`` has no trade, some in long runs."""
+    rng = np.random.default_rng(seed)
+    time = start_ms + np.arange(minutes, dtype=np.int64) * MINUTE_MS
+    close = np.round(30_000 * np.exp(np.cumsum(rng.normal(0, 1e-3, minutes))), 2)
+    open_ = np.concatenate(([30_000.0], close[:-1]))
+    high = np.round(np.maximum(open_, close) * (1 + rng.random(minutes) * 1e-3), 2)
+    low = np.round(np.minimum(open_, close) * (1 - rng.random(minutes) * 1e-3), 2)
+    traded = rng.random(minutes) >= quiet
+    for run in rng.integers(0, minutes, max(1, minutes // 1_500)):
+        traded[run : run + int(rng.integers(2, 90))] = False
+    traded[0] = True
+    return Bars(time, open_, high, low, close, np.round(rng.random(minutes) * 10, 4)).take(traded)
+
+
+def as_of(minutes: Bars, now_ms: int) -> Bars:
+    """The minutes as they look at ``now_ms``: nothing of the future, and half of the forming one."""
+    past = minutes.between(0, ONE_MINUTE.floor(now_ms))
+    forming = minutes.between(ONE_MINUTE.floor(now_ms), now_ms + 1)
+    half = Bars(forming.time, forming.open, forming.open, forming.open, forming.open, forming.volume / 2)
+    return Bars.concat((past, half))
+
+
+class LedgerPlugin(MarketPlugin):
+    """Serves ``minutes``; everything about it is set on the class by ``ledger_plugin``."""
+
+    minutes: ClassVar[Bars]
+    page_limit: ClassVar[int]
+    native: ClassVar[tuple[str, ...]]
+    failure: ClassVar[PluginError | None]
+    requests: ClassVar[list[tuple[str, int, int]]]
+    served: ClassVar[list[list[tuple[str, int]]]]
+    """Timeframe and opening of each bar of each page that could not change any more."""
+    made: ClassVar[list[LedgerPlugin]]
+
+    def __init__(self, setup: PluginSetup) -> None:
+        super().__init__(setup)
+        self.closed = 0
+        self.made.append(self)
+
+    @classmethod
+    def get_plugin_key(cls) -> str:
+        return "ledger"
+
+    @classmethod
+    def get_supported_markets(cls) -> tuple[str, ...]:
+        return ("crypto",)
+
+    @classmethod
+    def list_configurable_providers(cls, market: str) -> Sequence[ProviderInfo]:
+        if market != "crypto":
+            return ()
+        info = ProviderInfo(
+            provider="ledger",
+            name="Ledger",
+            market="crypto",
+            plugin="ledger",
+            timeframes=cls.native,
+            capabilities=(Capability.OHLCV,),
+        )
+        return (info,)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return frozenset({Capability.OHLCV})
+
+    @property
+    def timeframes(self) -> tuple[Timeframe, ...]:
+        return tuple(TIMEFRAMES[name] for name in self.native)
+
+    @property
+    def ohlcv_page_limit(self) -> int:
+        return self.page_limit
+
+    async def fetch_instruments(self) -> Sequence[Instrument]:
+        self._fail()
+        return (Instrument(market="crypto", symbol=SYMBOL, base="BTC", quote="USDT"),)
+
+    async def fetch_ohlcv(
+        self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int, limit: int | None = None
+    ) -> Bars:
+        self._fail()
+        now_ms = self.clock.now_ms()
+        bars = resample(as_of(self.minutes, now_ms), timeframe).between(start_ms, end_ms)
+        page = bars[: min(self.page_limit, limit or self.page_limit)]
+        self.requests.append((timeframe.name, start_ms, end_ms))
+        if limit is None:
+            final = page.between(0, timeframe.floor(now_ms - self.settling_ms))
+            self.served.append([(timeframe.name, time) for time in final.time.tolist()])
+        return page
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+def ledger_plugin(
+    minutes: Bars, *, page_limit: int = 500, native: tuple[str, ...] = ("1m", "1h", "1d")
+) -> type[LedgerPlugin]:
+    """A plugin class of its own over these minutes."""
+    return type(
+        "OwnLedgerPlugin",
+        (LedgerPlugin,),
+        {
+            "minutes": minutes,
+            "page_limit": page_limit,
+            "native": native,
+            "failure": None,
+            "requests": [],
+            "served": [],
+            "made": [],
+        },
+    )
+
+
+def unreachable() -> NetworkPluginError:
+    """What a venue raises that is not there."""
+    return NetworkPluginError("ledger can't be reached.")

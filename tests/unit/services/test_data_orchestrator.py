@@ -1,0 +1,383 @@
+"""Answers to questions for bars, compared with a venue whose every minute is known."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.ledger import (
+    START_MS,
+    SYMBOL,
+    LedgerPlugin,
+    as_of,
+    ledger_plugin,
+    random_minutes,
+    unreachable,
+)
+from tests.support.loaders import loader_of
+from tradewright.domain.bars import Bars
+from tradewright.domain.errors import InvalidInput, PluginError, UnknownSymbol, UnknownTimeframe
+from tradewright.domain.instruments import InstrumentKey, SeriesKey
+from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.ports import SeriesBars
+from tradewright.domain.resampling import resample
+from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, ONE_MINUTE, TIMEFRAMES, Timeframe
+from tradewright.services.data_orchestrator import LOOK_BACK_FACTOR, BarsAnswer, DataOrchestrator
+from tradewright.services.market_service import FAILURE_MEMORY_S, MarketService
+from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
+from tradewright.testing.clock import DrivenClock
+
+INSTRUMENT = InstrumentKey("crypto", "ledger", SYMBOL)
+
+
+def series(timeframe: str) -> SeriesKey:
+    return INSTRUMENT.series(TIMEFRAMES[timeframe])
+
+
+@dataclass
+class House:
+    """A market service and an orchestrator over one known venue."""
+
+    plugin: type[LedgerPlugin]
+    clock: DrivenClock
+    bars: MemoryBarStore = field(default_factory=MemoryBarStore)
+
+    def __post_init__(self) -> None:
+        self.instruments = MemoryInstrumentStore(self.bars)
+        self.restart()
+
+    def restart(self) -> None:
+        """What is kept is kept; everything else begins anew."""
+        self.markets = MarketService(
+            loader_of(self.plugin), self.instruments, self.clock, provider_options={}
+        )
+        self.orchestrator = DataOrchestrator(self.markets, self.bars, self.clock)
+
+    async def ask(
+        self, timeframe: str, start_ms: int | None = None, end_ms: int | None = None, limit: int = 500
+    ) -> BarsAnswer:
+        return await self.orchestrator.get_bars(
+            series(timeframe), start_ms=start_ms, end_ms=end_ms, limit=limit
+        )
+
+
+def house(
+    minutes: Bars, now_ms: int, *, page_limit: int = 500, native: tuple[str, ...] = ("1m", "1h", "1d")
+) -> House:
+    return House(ledger_plugin(minutes, page_limit=page_limit, native=native), DrivenClock(now_ms))
+
+
+def assert_same(found: Bars, expected: Bars) -> None:
+    """Times and prices to the bit, volume within what summing in another order may cost."""
+    assert found.time.tolist() == expected.time.tolist()
+    for name in ("open", "high", "low", "close"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name)), name
+    assert np.allclose(found.volume, expected.volume, rtol=1e-12, atol=0)
+
+
+DAYS = 4
+MINUTES = random_minutes(7, DAYS * 1440)
+NOW = START_MS + 3 * DAY_MS + 5 * HOUR_MS + 17 * MINUTE_MS + 23_000
+
+
+async def test_the_newest_bars_end_with_the_forming_one() -> None:
+    answer = await house(MINUTES, NOW).ask("1m", limit=300)
+    assert_same(answer.bars, as_of(MINUTES, NOW)[-300:])
+    assert answer.problems == ()
+    assert answer.forming == (int(answer.bars.time[-1]) == ONE_MINUTE.floor(NOW))
+
+
+@pytest.mark.parametrize("timeframe", list(TIMEFRAMES))
+async def test_every_timeframe_is_the_resample_of_the_minutes(timeframe: str) -> None:
+    answer = await house(MINUTES, NOW).ask(timeframe, limit=100)
+    expected = resample(as_of(MINUTES, NOW), TIMEFRAMES[timeframe])
+    assert_same(answer.bars, expected[-min(100, len(expected)) :])
+    assert answer.forming
+
+
+async def test_a_second_answer_needs_no_venue_for_what_is_final() -> None:
+    place = house(MINUTES, NOW)
+    window = (START_MS + DAY_MS, START_MS + 2 * DAY_MS)
+    first = await place.ask("1m", *window, limit=2_000)
+    asked = len(place.plugin.requests)
+    second = await place.ask("1m", *window, limit=2_000)
+    assert len(place.plugin.requests) == asked
+    assert second.bars.equals(first.bars)
+    assert {part.source for part in first.sources} == {"plugin"}
+    assert {part.source for part in second.sources} == {"db"}
+
+
+async def test_minutes_without_trades_are_labelled_and_nowhere_invented() -> None:
+    start, end = START_MS, START_MS + DAY_MS
+    answer = await house(MINUTES, NOW).ask("1m", start, end, limit=5_000)
+    expected = MINUTES.between(start, end)
+    assert_same(answer.bars, expected)
+    missing = IntervalSet.single(start, int(expected.time[-1]) + MINUTE_MS).subtract(
+        IntervalSet.of((t, t + MINUTE_MS) for t in expected.time.tolist())
+    )
+    quiet = [(gap.start, gap.end) for gap in answer.gaps if gap.reason == "no_trades"]
+    assert quiet == [tuple(interval) for interval in missing]
+
+
+async def test_the_forming_bar_is_never_stored() -> None:
+    place = house(MINUTES, NOW)
+    await place.ask("1m", limit=50)
+    extent = await place.bars.extent(series("1m"))
+    assert extent is not None
+    assert extent[1] + MINUTE_MS <= NOW - LedgerPlugin.settling_ms
+
+
+async def test_a_higher_timeframe_comes_natively_when_minutes_would_be_too_many() -> None:
+    place = house(MINUTES, NOW, page_limit=100)
+    answer = await place.ask("1h", limit=72)
+    assert {timeframe for timeframe, _, _ in place.plugin.requests} == {"1h"}
+    assert_same(answer.bars, resample(as_of(MINUTES, NOW), TIMEFRAMES["1h"])[-72:])
+    assert await place.bars.extent(series("1h")) is not None
+    assert await place.bars.extent(series("1m")) is None
+
+
+async def test_native_bars_give_way_to_minutes_once_those_are_covered() -> None:
+    place = house(MINUTES, NOW, page_limit=100)
+    window = (START_MS + DAY_MS, START_MS + 2 * DAY_MS)
+    await place.ask("1h", *window)
+    whole = IntervalSet.single(*window)
+    changed = MINUTES.between(*window)
+    doubled = Bars(changed.time, *(column * 2 for column in changed.values()))
+    await place.bars.write(SeriesBars(series("1m"), doubled, whole))
+    answer = await place.ask("1h", *window)
+    assert_same(answer.bars, resample(doubled, TIMEFRAMES["1h"]))
+    assert [part.source for part in answer.sources] == ["aggregate"]
+
+
+async def test_the_coarsest_timeframe_that_divides_is_taken_where_the_venue_lacks_the_very_one() -> None:
+    place = house(MINUTES, NOW, page_limit=100, native=("1m", "5m", "1h"))
+    answer = await place.ask("4h", limit=18)
+    assert {timeframe for timeframe, _, _ in place.plugin.requests} == {"1h"}
+    assert_same(answer.bars, resample(as_of(MINUTES, NOW), TIMEFRAMES["4h"])[-18:])
+
+
+async def test_a_dead_venue_costs_the_missing_part_and_says_why() -> None:
+    place = house(MINUTES, NOW)
+    await place.ask("1m", START_MS, START_MS + HOUR_MS)
+    extent = await place.bars.extent(series("1m"))
+    assert extent is not None
+    stored_until, end = extent[1] + MINUTE_MS, START_MS + DAY_MS
+    place.plugin.failure = unreachable()
+    answer = await place.ask("1m", START_MS, end, 5_000)
+    assert_same(answer.bars, MINUTES.between(START_MS, stored_until))
+    assert [problem.code for problem in answer.problems] == ["provider_unavailable"]
+    assert (answer.gaps[-1].start, answer.gaps[-1].end, answer.gaps[-1].reason) == (
+        stored_until,
+        end,
+        "not_fetched",
+    )
+
+
+async def test_a_venue_that_was_dead_is_asked_again_after_a_moment() -> None:
+    place = house(MINUTES, NOW)
+    await place.ask("1m", limit=10)
+    place.plugin.failure = unreachable()
+    assert (await place.ask("1h", limit=40)).problems
+    place.plugin.failure = None
+    assert (await place.ask("1h", limit=40)).problems, "a dead venue is left alone for a moment"
+    await place.clock.advance(FAILURE_MEMORY_S)
+    again = await place.ask("1h", limit=40)
+    assert again.problems == ()
+    assert_same(again.bars, resample(as_of(MINUTES, place.clock.now_ms()), TIMEFRAMES["1h"])[-40:])
+
+
+async def test_stored_bars_far_away_are_pointed_at_when_there_are_none_here() -> None:
+    place = house(MINUTES, NOW + 400 * DAY_MS)
+    await place.ask("1m", START_MS, START_MS + HOUR_MS)
+    place.plugin.failure = unreachable()
+    answer = await place.ask("1m", limit=10)
+    assert len(answer.bars) == 0
+    extent = await place.bars.extent(series("1m"))
+    assert answer.stored == extent
+
+
+async def test_long_before_the_listing_nothing_is_searched() -> None:
+    place = house(MINUTES, NOW)
+    answer = await place.ask("1m", 0, limit=5)
+    assert_same(answer.bars, MINUTES[:5])
+    assert len(place.plugin.requests) < 10
+
+
+async def test_the_look_back_is_bounded() -> None:
+    quiet = NOW + 30 * DAY_MS
+    answer = await house(MINUTES, quiet).ask("1m", limit=5)
+    assert len(answer.bars) == 0
+    assert answer.gaps[0].start == ONE_MINUTE.floor(quiet) + MINUTE_MS - 5 * LOOK_BACK_FACTOR * MINUTE_MS
+
+
+async def test_equal_start_and_end_give_none() -> None:
+    answer = await house(MINUTES, NOW).ask("1m", START_MS, START_MS)
+    assert (len(answer.bars), answer.gaps, answer.forming) == (0, (), False)
+
+
+async def test_equal_questions_in_flight_are_one() -> None:
+    place = house(MINUTES, NOW)
+    await place.ask("1m", limit=1)  # the listing is read
+    asked = len(place.plugin.requests)
+    answers = await asyncio.gather(*(place.ask("1m", START_MS, START_MS + HOUR_MS) for _ in range(20)))
+    assert len(place.plugin.requests) == asked + 1
+    assert all(answer is answers[0] for answer in answers)
+
+
+async def test_overlapping_questions_fetch_no_minute_twice() -> None:
+    place = house(MINUTES, NOW, page_limit=100)
+    await place.ask("1m", limit=1)
+    place.plugin.served.clear()
+    await asyncio.gather(
+        *(place.ask("1m", START_MS + i * HOUR_MS, START_MS + (i + 3) * HOUR_MS, 1_000) for i in range(6))
+    )
+    served = [time for times in place.plugin.served for time in times]
+    assert len(served) == len(set(served))
+
+
+async def test_one_reader_that_leaves_takes_nothing_from_the_others() -> None:
+    place = house(MINUTES, NOW)
+    leaving = asyncio.create_task(place.ask("1m", limit=20))
+    staying = asyncio.create_task(place.ask("1m", limit=20))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert len((await staying).bars) == 20
+
+
+@pytest.mark.parametrize("limit", [0, -1, 5_001, 10**9])
+async def test_a_limit_out_of_range_is_refused(limit: int) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        await house(MINUTES, NOW).ask("1m", limit=limit)
+    assert "limit" in refused.value.fields
+
+
+async def test_a_start_after_the_end_is_refused() -> None:
+    with pytest.raises(InvalidInput):
+        await house(MINUTES, NOW).ask("1m", NOW, NOW - 1)
+
+
+async def test_what_does_not_exist_is_refused() -> None:
+    place = house(MINUTES, NOW)
+    with pytest.raises(UnknownSymbol):
+        await place.orchestrator.get_bars(SeriesKey("crypto", "ledger", "DOGE/USDT", "1m"))
+    with pytest.raises(UnknownTimeframe):
+        await place.orchestrator.get_bars(SeriesKey("crypto", "ledger", SYMBOL, "7m"))
+
+
+async def test_a_venue_that_answers_impossible_bars_is_not_believed() -> None:
+    bad = Bars.from_rows([(START_MS, 10.0, 9.0, 11.0, 10.0, 1.0)])
+    place = house(bad, START_MS + HOUR_MS)
+    answer = await place.ask("1m", START_MS, START_MS + HOUR_MS)
+    assert len(answer.bars) == 0
+    assert [problem.code for problem in answer.problems] == ["provider_malformed_answer"]
+    assert await place.bars.extent(series("1m")) is None
+
+
+async def test_an_error_that_says_when_to_come_back_is_kept_to() -> None:
+    place = house(MINUTES, NOW)
+    await place.ask("1m", limit=1)
+    place.plugin.failure = PluginError("slow down", retry_after_s=30.0)
+    assert (await place.ask("1m", START_MS, START_MS + HOUR_MS)).problems
+    place.plugin.failure = None
+    asked = len(place.plugin.requests)
+    await place.clock.advance(29.0)
+    assert (await place.ask("1m", START_MS, START_MS + HOUR_MS)).problems
+    assert len(place.plugin.requests) == asked
+    await place.clock.advance(1.0)
+    assert (await place.ask("1m", START_MS, START_MS + HOUR_MS)).problems == ()
+
+
+Step = tuple[str, int, int, int]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    seed=st.integers(0, 50),
+    page_limit=st.sampled_from([7, 60, 500]),
+    native=st.sampled_from([("1m",), ("1m", "1h", "1d"), ("1m", "5m", "4h")]),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["range", "range", "newest", "advance", "fail", "heal", "restart"]),
+            st.integers(0, 3 * 1440),
+            st.integers(0, 1440),
+            st.integers(1, 300),
+        ),
+        min_size=4,
+        max_size=25,
+    ),
+    timeframes=st.lists(st.sampled_from(["1m", "3m", "5m", "15m", "1h", "4h", "1d"]), min_size=3, max_size=3),
+)
+def test_any_history_of_questions_and_faults_gives_true_answers(
+    seed: int, page_limit: int, native: tuple[str, ...], steps: list[Step], timeframes: list[str]
+) -> None:
+    asyncio.run(drive(seed, page_limit, native, steps, timeframes))
+
+
+async def drive(
+    seed: int, page_limit: int, native: tuple[str, ...], steps: list[Step], timeframes: list[str]
+) -> None:
+    minutes = random_minutes(seed, 6 * 1440, quiet=0.3)
+    place = house(minutes, START_MS + 2 * DAY_MS + 12_345, page_limit=page_limit, native=native)
+    failed = False
+    for index, (kind, offset, length, limit) in enumerate(steps):
+        timeframe = TIMEFRAMES[timeframes[index % len(timeframes)]]
+        if kind == "advance":
+            await place.clock.advance(float(length % 400))
+        elif kind in ("fail", "heal"):
+            place.plugin.failure = unreachable() if kind == "fail" else None
+            failed = failed or kind == "fail"
+        elif kind == "restart":
+            place.restart()
+        else:
+            start = START_MS + offset * MINUTE_MS if kind == "range" else None
+            end = START_MS + (offset + length) * MINUTE_MS if kind == "range" else None
+            if await listed(place):
+                answer = await place.ask(timeframe.name, start, end, limit)
+                check(
+                    answer,
+                    minutes,
+                    place.clock.now_ms(),
+                    timeframe,
+                    limit,
+                    trusting=not failed and page_limit >= 500,
+                )
+
+    served = [bar for page in place.plugin.served for bar in page]
+    assert len(served) == len(set(served)), "a final bar was fetched twice"
+
+
+async def listed(place: House) -> bool:
+    """Whether the symbol is known by now, which a venue that fails from the start prevents."""
+    try:
+        await place.markets.instrument(INSTRUMENT)
+    except PluginError:
+        return False
+    return True
+
+
+def check(
+    answer: BarsAnswer, minutes: Bars, now_ms: int, timeframe: Timeframe, limit: int, *, trusting: bool
+) -> None:
+    bars = answer.bars
+    truth = resample(as_of(minutes, now_ms), timeframe)
+    assert len(bars) <= limit
+    assert (np.diff(bars.time) > 0).all()
+    known = np.isin(truth.time, bars.time)
+    assert_same(bars, truth.take(known))
+    if len(bars):
+        assert answer.forming == (timeframe.end(int(bars.time[-1])) > now_ms)
+    taken = IntervalSet.of((t, timeframe.end(t)) for t in bars.time.tolist())
+    gaps = IntervalSet.of((gap.start, gap.end) for gap in answer.gaps)
+    assert not gaps.intersect(taken), "a bar and a gap at one time"
+    for gap in answer.gaps:
+        assert gap.reason in ("no_trades", "not_fetched")
+        if gap.reason == "no_trades":
+            assert not len(truth.between(gap.start, gap.end)), "a traded bar called quiet"
+    if trusting:
+        hidden = [gap for gap in answer.gaps if gap.reason == "not_fetched"]
+        assert all(not len(truth.between(gap.start, gap.end)) for gap in hidden), "a bar was left out"

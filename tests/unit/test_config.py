@@ -1,0 +1,169 @@
+"""Settings: what may be said, and that every mistake is told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tradewright.config import (
+    BaseConfig,
+    DevelopmentConfig,
+    ProductionConfig,
+    TestingConfig,
+    load_config,
+)
+from tradewright.domain.errors import ConfigError
+
+GOOD_SECRETS = {
+    "TRADEWRIGHT_JWT_SECRET": "kq8ZV2mX7tRpL0wYb4NcJ9sHdA3fGuEe5iTo1Qx6",
+    "TRADEWRIGHT_ENCRYPTION_KEY": "Zp3nB8vLr5Tq1XkWm7Yc0JdHs9AfGuEe2iRo4Qx6",
+}
+
+
+def problems_of(environ: dict[str, str]) -> list[str]:
+    try:
+        load_config({"HOME": "/home/someone", **environ}).validate()
+    except ConfigError as error:
+        return error.problems
+    return []
+
+
+def test_nothing_said_is_development_on_loopback() -> None:
+    config = load_config({"HOME": "/home/someone"})
+    config.validate()
+    assert type(config) is DevelopmentConfig
+    assert (config.host, config.port) == ("127.0.0.1", 8000)
+    assert config.data_dir == Path("/home/someone/.local/share/tradewright")
+
+
+def test_the_data_directory_follows_the_desktop_standard() -> None:
+    config = load_config({"HOME": "/home/someone", "XDG_DATA_HOME": "/data"})
+    assert config.data_dir == Path("/data/tradewright")
+
+
+@pytest.mark.parametrize(
+    ("env", "kind"),
+    [("development", DevelopmentConfig), ("production", ProductionConfig), ("testing", TestingConfig)],
+)
+def test_the_environment_chooses_the_class(env: str, kind: type[BaseConfig]) -> None:
+    assert type(load_config({"TRADEWRIGHT_ENV": env})) is kind
+
+
+def test_testing_takes_any_free_port() -> None:
+    assert load_config({"TRADEWRIGHT_ENV": "testing"}).port == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("PORT", "eighty", "whole number"),
+        ("PORT", "70000", "between 1 and 65535"),
+        ("PORT", "-1", "between 1 and 65535"),
+        ("HOST", "  ", "is empty"),
+        ("DATA_DIR", "/etc/hostname", "names a file"),
+        ("ENV", "prod", "development, production or testing"),
+        ("REGISTRATION", "everyone", "open, invite or closed"),
+        ("REQUIRE_LOGIN", "perhaps", "true or false"),
+        ("REQUIRE_LOGIN", "true", "leave it out"),
+        ("LOG_LEVEL", "chatty", "one of DEBUG"),
+        ("LOG_FORMAT", "xml", "human or json"),
+        ("WS_MAX_PER_ADDRESS", "0", "between 1 and"),
+        ("PUBLIC_URL", "trade.example.com", "an origin such as"),
+        ("PUBLIC_URL", "https://example.com/trade", "without a path"),
+        ("TRUSTED_PROXIES", "10.0.0.1,proxy", "no address or network"),
+        ("JWT_SECRET", "short", "shorter than 32"),
+        ("ENCRYPTION_KEY", "short", "shorter than 32"),
+        ("DATABASE_URL", "postgresql://localhost/x", "leave it out"),
+        ("AUTH_DATABASE_URL", "postgresql://localhost/x", "leave it out"),
+        ("USER_CONFIGS_DATABASE_URL", "postgresql://localhost/x", "leave it out"),
+        ("REDIS_URL", "redis://localhost", "leave it out"),
+        ("CONFIG", "/nowhere/at/all.toml", "can't be read"),
+        ("COLOUR", "green", "is no setting"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_that_names_it(name: str, value: str, advice: str) -> None:
+    problems = problems_of({f"TRADEWRIGHT_{name}": value})
+    assert len(problems) == 1
+    assert f"TRADEWRIGHT_{name}" in problems[0]
+    assert advice in problems[0]
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    problems = problems_of(
+        {"TRADEWRIGHT_PORT": "x", "TRADEWRIGHT_LOG_FORMAT": "xml", "TRADEWRIGHT_JWT_SECRET": "short"}
+    )
+    assert len(problems) == 3
+
+
+def test_other_machines_are_let_in_only_when_the_environment_was_said() -> None:
+    opened = {"TRADEWRIGHT_HOST": "0.0.0.0"}
+    assert "TRADEWRIGHT_ENV" in problems_of(opened)[0]
+    assert problems_of({**opened, "TRADEWRIGHT_ENV": "development"}) == []
+    assert problems_of({**opened, "TRADEWRIGHT_ENV": "production", **GOOD_SECRETS}) == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_has_several_names(host: str) -> None:
+    assert problems_of({"TRADEWRIGHT_HOST": host}) == []
+
+
+def test_production_wants_its_secrets_from_outside() -> None:
+    problems = problems_of({"TRADEWRIGHT_ENV": "production"})
+    assert [problem.split()[0] for problem in problems] == [
+        "TRADEWRIGHT_JWT_SECRET",
+        "TRADEWRIGHT_ENCRYPTION_KEY",
+    ]
+    assert problems_of({"TRADEWRIGHT_ENV": "production", **GOOD_SECRETS}) == []
+
+
+@pytest.mark.parametrize(
+    "weak",
+    ["a" * 64, "changeme-changeme-changeme-changeme-1234", "0123" * 12, "my-default-signing-key-0123456789"],
+)
+def test_production_refuses_guessable_secrets(weak: str) -> None:
+    problems = problems_of({"TRADEWRIGHT_ENV": "production", **GOOD_SECRETS, "TRADEWRIGHT_JWT_SECRET": weak})
+    assert len(problems) == 1
+    assert "known or repetitive" in problems[0]
+
+
+def test_production_refuses_one_secret_for_both_purposes() -> None:
+    both = GOOD_SECRETS["TRADEWRIGHT_JWT_SECRET"]
+    problems = problems_of(
+        {"TRADEWRIGHT_ENV": "production", "TRADEWRIGHT_JWT_SECRET": both, "TRADEWRIGHT_ENCRYPTION_KEY": both}
+    )
+    assert problems == ["TRADEWRIGHT_JWT_SECRET and TRADEWRIGHT_ENCRYPTION_KEY are equal: make two."]
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "tradewright.toml"
+    file.write_text('port = 9001\nlog_format = "json"\n[providers.binance.options]\ndefaultType = "spot"\n')
+    config = load_config({"TRADEWRIGHT_CONFIG": str(file), "TRADEWRIGHT_PORT": "9002"})
+    config.validate()
+    assert (config.port, config.log_format) == (9002, "json")
+    assert config.providers == {"binance": {"options": {"defaultType": "spot"}}}
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("port = ", "not valid TOML"),
+        ("prot = 1", "is no setting"),
+        ("providers = 3", "a table for each provider"),
+        ('[providers."../x"]\na = 1', "must be a table under a provider's id"),
+        ("port = true", "whole number"),
+        ("host = 7", "HOST"),
+    ],
+)
+def test_a_wrong_file_is_explained(tmp_path: Path, text: str, advice: str) -> None:
+    file = tmp_path / "tradewright.toml"
+    file.write_text(text)
+    problems = problems_of({"TRADEWRIGHT_CONFIG": str(file)})
+    assert len(problems) == 1
+    assert advice in problems[0]
+
+
+def test_secrets_never_show_in_a_representation() -> None:
+    config = load_config({"TRADEWRIGHT_ENV": "production", **GOOD_SECRETS})
+    for secret in GOOD_SECRETS.values():
+        assert secret not in repr(config)
