@@ -1,0 +1,124 @@
+"""What each kind of stream makes of CCXT's answers: new bars, tickers, books, trades."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from tradewright.domain.bars import BarRow, Bars
+from tradewright.domain.errors import MalformedAnswerPluginError, PluginError
+from tradewright.domain.ticks import BOOK_DEPTH, OrderBook, Ticker, Trade
+from tradewright.domain.timeframes import Timeframe
+from tradewright.plugins import _ccxt_parse as parse
+from tradewright.plugins._ccxt_streams import Feed
+from tradewright.plugins.base import BarUpdate
+from tradewright.runtime.clock import Clock
+
+TRADES_WAITING_MAX: Final = 10_000
+IDS_REMEMBERED: Final = 5_000
+CROSSED_IN_ROW_MAX: Final = 50
+
+
+def ohlcv_feed(symbol: str, timeframe: Timeframe, dropped: Callable[[int], None]) -> Feed[BarUpdate]:
+    """The forming bar at each change; when one opens, the one before comes along in its last state."""
+    newest: BarRow | None = None
+
+    def take(answer: object) -> BarUpdate | None:
+        nonlocal newest
+        rows, bad = parse.bar_rows(answer, timeframe)
+        dropped(bad)
+        by_time = {row[0]: row for row in ([newest] if newest else []) + rows}
+        if not rows:
+            return None
+        ordered = [by_time[at] for at in sorted(by_time)]
+        changed = ordered if newest is None or ordered[-1][0] > newest[0] else _since(ordered, rows)
+        newest = ordered[-1]
+        return BarUpdate(Bars.from_rows(changed))
+
+    def merge(waiting: BarUpdate, newer: BarUpdate) -> BarUpdate:
+        return BarUpdate(waiting.bars.merged_with(newer.bars))
+
+    return Feed(
+        f"ohlcv {timeframe.name}",
+        symbol,
+        watch=lambda exchange: exchange.watch_ohlcv(symbol, timeframe.name, params={}),
+        unwatch=lambda exchange: exchange.un_watch_ohlcv(symbol, timeframe.name, params={}),
+        unwatch_feature="unWatchOHLCV",
+        take=take,
+        merge=merge,
+    )
+
+
+def _since(ordered: list[BarRow], rows: list[BarRow]) -> list[BarRow]:
+    """From the first changed row on, so that the last row is always the newest bar."""
+    first = min(row[0] for row in rows)
+    return [row for row in ordered if row[0] >= first]
+
+
+def ticker_feed(symbol: str, params: Mapping[str, str], clock: Clock) -> Feed[Ticker]:
+    """The ticker at each change; who is slow gets the latest."""
+    return Feed(
+        "ticker",
+        symbol,
+        watch=lambda exchange: exchange.watch_ticker(symbol, params=dict(params)),
+        unwatch=lambda exchange: exchange.un_watch_ticker(symbol, params=dict(params)),
+        unwatch_feature="unWatchTicker",
+        take=lambda answer: parse.ticker(answer, clock.now_ms()),
+        merge=lambda _waiting, newer: newer,
+    )
+
+
+def order_book_feed(symbol: str, clock: Clock) -> Feed[OrderBook]:
+    """Whole books of ``BOOK_DEPTH`` levels; who is slow gets the latest. A crossed one is left out, and
+    when it stays crossed the stream fails, so that it is begun again from a snapshot."""
+    crossed = 0
+
+    def take(answer: Mapping[str, Any]) -> OrderBook | None:
+        nonlocal crossed
+        book = parse.order_book(answer, clock.now_ms(), BOOK_DEPTH)
+        crossed = crossed + 1 if book.crossed else 0
+        if crossed > CROSSED_IN_ROW_MAX:
+            raise MalformedAnswerPluginError(f"The order book of {symbol} stays crossed.")
+        return None if book.crossed else book
+
+    return Feed(
+        "order_book",
+        symbol,
+        watch=lambda exchange: exchange.watch_order_book(symbol, params={}),
+        unwatch=lambda exchange: exchange.un_watch_order_book(symbol, params={}),
+        unwatch_feature="unWatchOrderBook",
+        take=take,
+        merge=lambda _waiting, newer: newer,
+    )
+
+
+def trades_feed(symbol: str, dropped: Callable[[int], None]) -> Feed[tuple[Trade, ...]]:
+    """New trades, each id once; who falls too far behind is told so by an error."""
+    seen: dict[str, None] = {}
+
+    def take(answer: object) -> tuple[Trade, ...] | None:
+        found, bad = parse.trades(answer)
+        dropped(bad)
+        new = []
+        for trade in found:
+            if trade.id not in seen:
+                seen[trade.id] = None
+                new.append(trade)
+        while len(seen) > IDS_REMEMBERED:
+            del seen[next(iter(seen))]
+        return tuple(new) or None
+
+    def merge(waiting: tuple[Trade, ...], newer: tuple[Trade, ...]) -> tuple[Trade, ...]:
+        if len(waiting) + len(newer) > TRADES_WAITING_MAX:
+            raise PluginError(f"More than {TRADES_WAITING_MAX} trades of {symbol} wait to be taken.")
+        return waiting + newer
+
+    return Feed(
+        "trades",
+        symbol,
+        watch=lambda exchange: exchange.watch_trades(symbol, params={}),
+        unwatch=lambda exchange: exchange.un_watch_trades(symbol, params={}),
+        unwatch_feature="unWatchTrades",
+        take=take,
+        merge=merge,
+    )

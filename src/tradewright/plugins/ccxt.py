@@ -1,0 +1,361 @@
+"""``CCXTPlugin``: market data of every crypto exchange that CCXT speaks.
+
+What can be known without an exchange comes from a manifest; CCXT itself is imported in a thread when an
+instance is first called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+
+from tradewright.domain.bars import Bars
+from tradewright.domain.capabilities import Capability, CredentialField, ProviderInfo
+from tradewright.domain.errors import (
+    MalformedAnswerPluginError,
+    NetworkPluginError,
+    PluginError,
+    PluginFeatureNotSupportedError,
+    UnknownProvider,
+    UnknownSymbol,
+    UnknownTimeframe,
+)
+from tradewright.domain.instruments import Instrument
+from tradewright.domain.ticks import OrderBook, Ticker, Trade
+from tradewright.domain.timeframes import TIMEFRAMES, Timeframe
+from tradewright.plugins import _ccxt_feeds as feeds
+from tradewright.plugins import _ccxt_parse as parse
+from tradewright.plugins._ccxt_manifest import ManifestEntry, load_manifest
+from tradewright.plugins._ccxt_quirks import order_book_limit, ticker_params, trades_params
+from tradewright.plugins._ccxt_streams import Answerer, StreamSet
+from tradewright.plugins.base import BarUpdate, MarketPlugin, PluginSetup
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_T = TypeVar("_T")
+_log = logging.getLogger(__name__)
+
+MARKETS_LIFETIME_S: Final = 3_600.0
+MARKETS_RETRY_S: Final = 60.0
+MARKETS_DEADLINE_S: Final = 60.0
+CLOCK_LIFETIME_S: Final = 300.0
+CLOCK_RETRY_S: Final = 60.0
+CLOCK_DEADLINE_S: Final = 3.0
+CALL_DEADLINE_S: Final = 30.0
+CLOSE_GRACE_S: Final = 1.0
+DEFAULT_PAGE: Final = 500
+
+OFFERED: Final = frozenset(
+    {
+        Capability.OHLCV,
+        Capability.TICKER,
+        Capability.ORDER_BOOK,
+        Capability.TRADES,
+        Capability.WATCH_OHLCV,
+        Capability.WATCH_TICKER,
+        Capability.WATCH_ORDER_BOOK,
+        Capability.WATCH_TRADES,
+    }
+)
+"""What this plugin knows how to do; an exchange offers what of it the manifest names."""
+
+
+class CCXTPlugin(MarketPlugin):
+    """One exchange through CCXT. ``rows_dropped`` counts the bars and trades that could not be right."""
+
+    http_timeout_s: ClassVar[float] = 10.0
+
+    def __init__(self, setup: PluginSetup) -> None:
+        super().__init__(setup)
+        entry = load_manifest().exchanges.get(setup.provider)
+        if entry is None:
+            raise UnknownProvider("CCXT has no exchange of this name.")
+        if setup.testnet and not entry.testnet:
+            raise PluginFeatureNotSupportedError(f"{entry.name} has no test network.")
+        self._entry = entry
+        self._opening = asyncio.Lock()
+        self._library: ModuleType | None = None
+        self._exchange: Any = None
+        self._markets_loading: asyncio.Task[None] | None = None
+        self._markets_until_s: float | None = None
+        self._clock_lock = asyncio.Lock()
+        self._clock_offset_ms = 0
+        self._clock_until_s = self.clock.monotonic()
+        self._streams = StreamSet(entry.name, self._ready_for_stream)
+        self._closed = False
+        self.rows_dropped = 0
+
+    def __repr__(self) -> str:
+        return f"CCXTPlugin({self.provider!r})"
+
+    # What is known from the manifest
+
+    @classmethod
+    def get_plugin_key(cls) -> str:
+        return "ccxt"
+
+    @classmethod
+    def get_supported_markets(cls) -> tuple[str, ...]:
+        return (parse.MARKET,)
+
+    @classmethod
+    def list_configurable_providers(cls, market: str) -> Sequence[ProviderInfo]:
+        if market != parse.MARKET:
+            return ()
+        return tuple(
+            ProviderInfo(
+                provider=provider,
+                name=entry.name,
+                market=market,
+                plugin=cls.get_plugin_key(),
+                timeframes=entry.timeframes,
+                capabilities=tuple(one for one in entry.capabilities if one in OFFERED),
+                credential_fields=_credential_fields(entry),
+                testnet=entry.testnet,
+            )
+            for provider, entry in load_manifest().exchanges.items()
+        )
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return OFFERED.intersection(self._entry.capabilities)
+
+    @property
+    def timeframes(self) -> tuple[Timeframe, ...]:
+        return tuple(TIMEFRAMES[name] for name in self._entry.timeframes)
+
+    @property
+    def credential_fields(self) -> tuple[CredentialField, ...]:
+        return _credential_fields(self._entry)
+
+    @property
+    def ohlcv_page_limit(self) -> int:
+        return self._entry.ohlcv_limit or DEFAULT_PAGE
+
+    # Opening and closing
+
+    async def close(self) -> None:
+        self._closed = True
+        await self._streams.close()
+        if self._markets_loading is not None:
+            self._markets_loading.cancel()
+            await asyncio.wait((self._markets_loading,), timeout=CLOSE_GRACE_S)
+        exchange, self._exchange = self._exchange, None
+        if exchange is None:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_GRACE_S):
+                await exchange.close()
+                return
+        # A peer that has fallen silent does not answer the closing of its socket: let it go.
+        exchange.clients.clear()
+        await exchange.close()
+
+    async def _open(self) -> Any:
+        """CCXT's exchange, made at the first call."""
+        async with self._opening:
+            self._check_open()
+            if self._exchange is None:
+                exchange = await asyncio.to_thread(self._make_exchange)
+                self._check_open()  # nothing is connected yet, so there is nothing to close
+                self._exchange = exchange
+            return self._exchange
+
+    def _make_exchange(self) -> Any:
+        from tradewright.plugins import _ccxt_exchange
+
+        self._library = _ccxt_exchange
+        setup = self.setup
+        return _ccxt_exchange.make_exchange(
+            setup.provider,
+            options=setup.options,
+            http_timeout_s=self.http_timeout_s,
+            credentials=setup.credentials,
+            testnet=setup.testnet,
+            clock=setup.clock,
+        )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NetworkPluginError(f"The connection to {self._entry.name} is closed.")
+
+    def _answer(self) -> Answerer:
+        assert self._library is not None
+        answer: Answerer = self._library.answer_of
+        return answer
+
+    async def _ready(self) -> Any:
+        """The exchange with its markets loaded, which are loaded anew after an hour."""
+        exchange = await self._open()
+        if self._markets_until_s is None or self.clock.monotonic() >= self._markets_until_s:
+            if self._markets_loading is None:
+                self._markets_loading = asyncio.create_task(
+                    self._load_markets(exchange), name=f"ccxt/{self.provider}/markets"
+                )
+                self._markets_loading.add_done_callback(self._markets_loaded)
+            # Not cancelled with the caller: one's deadline is no reason to begin again for the others.
+            loading = self._markets_loading
+            await asyncio.wait((loading,))
+            self._check_open()
+            loading.result()
+        return exchange
+
+    async def _load_markets(self, exchange: Any) -> None:
+        known = self._markets_until_s is not None
+        try:
+            await self._answer()(
+                exchange, lambda exchange: exchange.load_markets(known), deadline_s=MARKETS_DEADLINE_S
+            )
+            if not exchange.markets:
+                raise MalformedAnswerPluginError(f"{self._entry.name} lists no market at all.")
+        except PluginError as error:
+            if not known:
+                raise
+            _log.warning("%s: keeping the old list of markets: %s", self.provider, error)
+            self._markets_until_s = self.clock.monotonic() + MARKETS_RETRY_S
+        else:
+            self._markets_until_s = self.clock.monotonic() + MARKETS_LIFETIME_S
+
+    def _markets_loaded(self, task: asyncio.Task[None]) -> None:
+        self._markets_loading = None
+        if not task.cancelled():
+            task.exception()  # every waiting caller has it; this only marks it as seen
+
+    def _market(self, exchange: Any, symbol: str) -> dict[str, Any]:
+        market: dict[str, Any] | None = exchange.markets.get(symbol)
+        if market is None:
+            raise UnknownSymbol(f"{self._entry.name} does not list this symbol.")
+        return market
+
+    async def _call(self, call: Callable[[Any], Awaitable[_T]]) -> _T:
+        exchange = await self._ready()
+        result: _T = await self._answer()(exchange, call, deadline_s=CALL_DEADLINE_S)
+        return result
+
+    async def venue_time_ms(self) -> int:
+        async with self._clock_lock:
+            if self.clock.monotonic() >= self._clock_until_s:
+                await self._measure_clock()
+        return self.clock.now_ms() + self._clock_offset_ms
+
+    async def _measure_clock(self) -> None:
+        exchange = await self._open()
+        if exchange.has.get("fetchTime") is not True:
+            self._clock_until_s = self.clock.monotonic() + CLOCK_LIFETIME_S
+            return
+        try:
+            theirs = await self._answer()(
+                exchange, lambda exchange: exchange.fetch_time(), deadline_s=CLOCK_DEADLINE_S
+            )
+        except PluginError as error:
+            _log.info("%s: keeping the last clock offset: %s", self.provider, error)
+            self._clock_until_s = self.clock.monotonic() + CLOCK_RETRY_S
+            return
+        at_ms = parse.time_ms(theirs)
+        if at_ms is not None:
+            assert self._library is not None
+            sent_ms: int = self._library.sent_ms.get()  # not when we asked: the call may have queued
+            self._clock_offset_ms = at_ms - (sent_ms + self.clock.now_ms()) // 2
+        self._clock_until_s = self.clock.monotonic() + CLOCK_LIFETIME_S
+
+    # Market data
+
+    async def fetch_instruments(self) -> Sequence[Instrument]:
+        return parse.instruments(await self._ready())
+
+    async def fetch_ohlcv(
+        self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int, limit: int | None = None
+    ) -> Bars:
+        self._require(Capability.OHLCV)
+        self._require_timeframe(timeframe)
+        first_ms = timeframe.ceil(start_ms)
+        count = min(timeframe.count(start_ms, end_ms), self.ohlcv_page_limit, limit or self.ohlcv_page_limit)
+        exchange = await self._ready()
+        self._market(exchange, symbol)
+        if count <= 0:
+            return Bars.empty()
+        answer = await self._call(
+            lambda exchange: exchange.fetch_ohlcv(symbol, timeframe.name, since=first_ms, limit=count)
+        )
+        rows, dropped = parse.bar_rows(answer, timeframe)
+        self._dropped(dropped)
+        return Bars.from_unordered(rows).between(first_ms, end_ms)[:count]
+
+    async def fetch_ticker(self, symbol: str) -> Ticker:
+        self._require(Capability.TICKER)
+        self._market(await self._ready(), symbol)
+        answer = await self._call(lambda exchange: exchange.fetch_ticker(symbol))
+        return parse.ticker(answer, self.clock.now_ms())
+
+    async def fetch_order_book(self, symbol: str, depth: int) -> OrderBook:
+        self._require(Capability.ORDER_BOOK)
+        self._market(await self._ready(), symbol)
+        limit = order_book_limit(depth)
+        answer = await self._call(lambda exchange: exchange.fetch_order_book(symbol, limit))
+        book = parse.order_book(answer, self.clock.now_ms(), max(depth, 1))
+        if book.crossed or not (book.bids or book.asks):
+            raise MalformedAnswerPluginError(f"{self._entry.name}'s order book is crossed or empty.")
+        return book
+
+    async def fetch_trades(self, symbol: str, limit: int) -> Sequence[Trade]:
+        self._require(Capability.TRADES)
+        market = self._market(await self._ready(), symbol)
+        params = trades_params(self.provider, market)
+        answer = await self._call(
+            lambda exchange: exchange.fetch_trades(symbol, limit=limit, params=dict(params))
+        )
+        found, dropped = parse.trades(answer)
+        self._dropped(dropped)
+        found.sort(key=lambda trade: trade.time)  # stable: the venue's order within a moment
+        return tuple(found[-limit:])
+
+    # Streams
+
+    def watch_ohlcv(self, symbol: str, timeframe: Timeframe) -> AsyncIterator[BarUpdate]:
+        self._require(Capability.WATCH_OHLCV)
+        self._require_timeframe(timeframe)
+        return self._streams.stream(feeds.ohlcv_feed(symbol, timeframe, self._dropped))
+
+    def watch_ticker(self, symbol: str) -> AsyncIterator[Ticker]:
+        self._require(Capability.WATCH_TICKER)
+        return self._streams.stream(feeds.ticker_feed(symbol, ticker_params(self.provider), self.clock))
+
+    def watch_order_book(self, symbol: str) -> AsyncIterator[OrderBook]:
+        self._require(Capability.WATCH_ORDER_BOOK)
+        return self._streams.stream(feeds.order_book_feed(symbol, self.clock))
+
+    def watch_trades(self, symbol: str) -> AsyncIterator[Sequence[Trade]]:
+        self._require(Capability.WATCH_TRADES)
+        return self._streams.stream(feeds.trades_feed(symbol, self._dropped))
+
+    async def _ready_for_stream(self, symbol: str) -> tuple[Any, Answerer]:
+        exchange = await self._ready()
+        self._market(exchange, symbol)
+        return exchange, self._answer()
+
+    def _require(self, capability: Capability) -> None:
+        if not self.supports(capability):
+            raise self._unsupported(capability)
+
+    def _require_timeframe(self, timeframe: Timeframe) -> None:
+        if timeframe.name not in self._entry.timeframes:
+            offered = ", ".join(self._entry.timeframes)
+            raise UnknownTimeframe(
+                f"{self._entry.name} has no bars of {timeframe.name}.", {"timeframe": f"one of {offered}"}
+            )
+
+    def _dropped(self, count: int) -> None:
+        if count:
+            self.rows_dropped += count
+            _log.warning("%s: dropped %d rows that can't be right", self.provider, count)
+
+
+def _credential_fields(entry: ManifestEntry) -> tuple[CredentialField, ...]:
+    return tuple(
+        CredentialField(name=name, secret=name not in ("api_key", "uid", "wallet_address"), required=True)
+        for name in entry.credential_fields
+    )

@@ -1,0 +1,124 @@
+"""Write what CCXT says of its exchanges into a file that is read without importing CCXT.
+
+`python tools/generate_ccxt_manifest.py` writes `src/tradewright/plugins/ccxt_manifest.json`;
+with `--check` it writes nothing and fails when the file is not what it would write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import ccxt
+import ccxt.async_support
+import ccxt.pro
+
+from tradewright.domain.timeframes import TIMEFRAMES
+
+MANIFEST: Final = Path(__file__).parents[1] / "src/tradewright/plugins/ccxt_manifest.json"
+
+CAPABILITIES: Final = {
+    "ohlcv": "fetchOHLCV",
+    "ticker": "fetchTicker",
+    "order_book": "fetchOrderBook",
+    "trades": "fetchTrades",
+    "watch_ohlcv": "watchOHLCV",
+    "watch_ticker": "watchTicker",
+    "watch_order_book": "watchOrderBook",
+    "watch_trades": "watchTrades",
+    "watch_orders": "watchOrders",
+    "create_order": "createOrder",
+    "cancel_order": "cancelOrder",
+    "cancel_all_orders": "cancelAllOrders",
+    "edit_order": "editOrder",
+    "fetch_order": "fetchOrder",
+    "fetch_open_orders": "fetchOpenOrders",
+    "fetch_closed_orders": "fetchClosedOrders",
+    "fetch_my_trades": "fetchMyTrades",
+    "fetch_balances": "fetchBalance",
+    "fetch_positions": "fetchPositions",
+    "fetch_fees": "fetchTradingFee",
+    "set_leverage": "setLeverage",
+}
+PUBLIC: Final = frozenset(list(CAPABILITIES)[:8])
+CREDENTIAL_FIELDS: Final = {
+    "apiKey": "api_key",
+    "secret": "secret",
+    "password": "password",
+    "uid": "uid",
+    "walletAddress": "wallet_address",
+    "privateKey": "private_key",
+}
+
+
+def entry(provider: str) -> dict[str, Any]:
+    """What the manifest says of one exchange.
+
+    An exchange whose key needs a field that we don't have is listed with its public data alone.
+    CCXT's "emulated" features (bars from trades and the like) do not count.
+    """
+    streams = provider in ccxt.pro.exchanges
+    exchange = vars(ccxt.pro if streams else ccxt.async_support)[provider]()
+    needed = [name for name, required in exchange.requiredCredentials.items() if required]
+    usable = all(name in CREDENTIAL_FIELDS for name in needed)
+    able = [
+        ours
+        for ours, theirs in CAPABILITIES.items()
+        if exchange.has.get(theirs) is True
+        and (streams or not ours.startswith("watch_"))
+        and (usable or ours in PUBLIC)
+    ]
+    timeframes = [name for name in TIMEFRAMES if name in (exchange.timeframes or {})]
+    result: dict[str, Any] = {"name": str(exchange.name)}
+    result["timeframes"] = timeframes if {"ohlcv", "watch_ohlcv"} & set(able) else []
+    result["capabilities"] = [name for name in able if timeframes or "ohlcv" not in name]
+    result["credential_fields"] = [CREDENTIAL_FIELDS[name] for name in needed] if usable else []
+    result["testnet"] = bool(exchange.urls.get("test")) or exchange.has.get("sandbox") is True
+    result["streams"] = streams
+    result["ohlcv_limit"] = ohlcv_limit(exchange)
+    return result
+
+
+def ohlcv_limit(exchange: Any) -> int | None:
+    """How many bars one call gives, where CCXT knows."""
+    for kind in ("spot", "swap", "default"):
+        features = (exchange.features or {}).get(kind) or {}
+        features = features.get("linear", features) or {}
+        limit = (features.get("fetchOHLCV") or {}).get("limit")
+        if isinstance(limit, int) and limit > 0:
+            return limit
+    return None
+
+
+def manifest() -> str:
+    """The file's text."""
+    head = json.dumps({"ccxt": ccxt.__version__})[:-1]
+    lines = (
+        f"{json.dumps(name)}:{json.dumps(entry(name), separators=(',', ':'), ensure_ascii=False)}"
+        for name in sorted(ccxt.exchanges)
+    )
+    return head + ',"exchanges":{\n' + ",\n".join(lines) + "\n}}\n"
+
+
+def main() -> int:
+    """Write or check; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail when the file is stale")
+    parser.add_argument("--manifest", type=Path, default=MANIFEST)
+    arguments = parser.parse_args()
+    text = manifest()
+    if not arguments.check:
+        arguments.manifest.write_text(text, encoding="utf-8")
+        return 0
+    if arguments.manifest.read_text(encoding="utf-8") == text:
+        return 0
+    print(f"{arguments.manifest} does not say what CCXT {ccxt.__version__} says of its exchanges.")
+    print("Run `python tools/generate_ccxt_manifest.py`.")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
