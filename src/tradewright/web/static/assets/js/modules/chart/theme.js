@@ -131,9 +131,9 @@ function candleStyles(palette, stale) {
 function indicatorStyles(palette) {
   const bar = {
     style: /** @type {const} */ ("fill"),
-    upColor: withAlpha(palette.up, 0.5),
-    downColor: withAlpha(palette.down, 0.5),
-    noChangeColor: withAlpha(palette.flat, 0.5),
+    upColor: withAlpha(palette.up, 0.7),
+    downColor: withAlpha(palette.down, 0.7),
+    noChangeColor: withAlpha(palette.flat, 0.7),
   };
   return {
     lines: palette.series.map((color) => ({ color, size: 1.25, style: /** @type {const} */ ("solid"), smooth: false })),

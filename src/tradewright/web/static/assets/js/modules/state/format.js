@@ -67,6 +67,20 @@ export function formatAmount(value) {
 }
 
 /**
+ * Decimal places for a column of amounts, the same for all of them so that they stand in line.
+ *
+ * @param {readonly number[]} amounts
+ */
+export function precisionOfAmounts(amounts) {
+  const largest = Math.max(0, ...amounts.filter(Number.isFinite));
+  if (largest >= 10_000) return 0;
+  if (largest >= 1_000) return 1;
+  if (largest >= 100) return 2;
+  if (largest >= 10) return 3;
+  return largest >= 0.1 ? 4 : 8;
+}
+
+/**
  * A change with its sign, so that colour never is the only bearer of direction.
  *
  * @param {number | null | undefined} percent

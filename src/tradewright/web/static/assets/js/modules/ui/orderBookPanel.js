@@ -1,12 +1,14 @@
 /** The top of the order book: asks over the spread over bids, with bars of cumulative size. */
 
-import { formatAmount, formatPrice } from "../state/format.js";
+import { formatPrice, precisionOfAmounts } from "../state/format.js";
 import { element, replace } from "./element.js";
 
 /**
  * @import {Level} from "../net/messages.js"
  * @import {OrderBook} from "../net/protocol.js"
  */
+
+/** @typedef {{price: number, amount: number, total: number}} Depth */
 
 const LEVELS = 15;
 
@@ -66,15 +68,17 @@ export class OrderBookPanel {
     const asks = accumulate(this.#latest.asks);
     const bids = accumulate(this.#latest.bids);
     const most = Math.max(asks[asks.length - 1]?.total ?? 0, bids[bids.length - 1]?.total ?? 0, Number.MIN_VALUE);
-    const line = (/** @type {ReturnType<typeof accumulate>[number]} */ level) => this.#level(level, most);
+    const places = precisionOfAmounts([most]);
+    const line = (/** @type {Depth} */ level) => this.#level(level, most, places);
     this.#asks.replaceChildren(...asks.map(line).reverse());
     this.#bids.replaceChildren(...bids.map(line));
     this.#drawSpread(this.#latest.asks[0]?.[0], this.#latest.bids[0]?.[0]);
   }
 
-  /** @param {{price: number, amount: number, total: number}} level @param {number} most */
-  #level({ price, amount, total }, most) {
-    const node = row("book-row", "cell", formatPrice(price, this.#precision), formatAmount(amount), formatAmount(total));
+  /** @param {Depth} level @param {number} most @param {number} places */
+  #level({ price, amount, total }, most, places) {
+    const cells = [formatPrice(price, this.#precision), formatPrice(amount, places), formatPrice(total, places)];
+    const node = row("book-row", "cell", ...cells);
     node.style.setProperty("--share", `${((total / most) * 100).toFixed(2)}%`);
     return node;
   }
@@ -94,7 +98,7 @@ export class OrderBookPanel {
   }
 }
 
-/** @param {readonly Level[]} levels */
+/** @param {readonly Level[]} levels @returns {Depth[]} */
 function accumulate(levels) {
   let total = 0;
   return levels.slice(0, LEVELS).map(([price, amount]) => {

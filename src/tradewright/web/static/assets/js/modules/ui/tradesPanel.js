@@ -1,6 +1,6 @@
 /** The tape: the newest trades, newest on top. */
 
-import { formatAmount, formatClock, formatPrice } from "../state/format.js";
+import { formatClock, formatPrice, precisionOfAmounts } from "../state/format.js";
 import { element } from "./element.js";
 
 /** @import {Trade} from "../net/protocol.js" */
@@ -58,14 +58,15 @@ export class TradesPanel {
     this.#frame = 0;
     if (this.#latest.length === 0) return;
     const newest = this.#latest.slice(-ROWS).reverse();
-    this.#body.replaceChildren(...newest.map((trade) => this.#row(trade)));
+    const places = precisionOfAmounts(newest.map((trade) => trade[4]));
+    this.#body.replaceChildren(...newest.map((trade) => this.#row(trade, places)));
   }
 
-  /** @param {Trade} trade */
-  #row([time, , side, price, amount]) {
+  /** @param {Trade} trade @param {number} places of the amount */
+  #row([time, , side, price, amount], places) {
     const tone = side === "buy" ? "up" : side === "sell" ? "down" : "flat";
     const arrow = { up: "▲ ", down: "▼ ", flat: "" }[tone];
-    const cells = [formatClock(time, this.#zone), `${arrow}${formatPrice(price, this.#precision)}`, formatAmount(amount)];
+    const cells = [formatClock(time, this.#zone), `${arrow}${formatPrice(price, this.#precision)}`, formatPrice(amount, places)];
     return line(`tape-row ${tone}`, "cell", cells);
   }
 }
