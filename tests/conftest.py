@@ -42,9 +42,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Name, in one line, every golden test that did not run."""
     names = config.stash[_golden_not_run]
     if names:
-        terminalreporter.write_line(
-            f"{len(names)} golden tests did not run, because {DATA_VARIABLE} is not set: {', '.join(names)}"
-        )
+        what = "golden test" if len(names) == 1 else "golden tests"
+        reason = f"because {DATA_VARIABLE} is not set"
+        terminalreporter.write_line(f"{len(names)} {what} did not run, {reason}: {', '.join(names)}")
 
 
 @pytest.fixture(scope="session")
