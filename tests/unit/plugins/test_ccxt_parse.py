@@ -1,0 +1,153 @@
+"""What is made of CCXT's structures, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tradewright.domain.errors import MalformedAnswerPluginError
+from tradewright.domain.timeframes import Timeframe
+from tradewright.plugins import _ccxt_parse as parse
+
+MINUTE = Timeframe.parse("1m")
+T0 = 1_700_000_040_000
+GOOD = [T0, 10.0, 12.0, 9.0, 11.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [T0 + 60_000, None, 12, 9, 11, 5],
+        [T0 + 60_000, 10, 12, 9, 11, None],
+        [T0 + 60_000, 10, 8, 9, 11, 5],
+        [T0 + 60_000, 10, 12, 9, 11, -5],
+        [T0 + 60_000, 10, 12, 9, 11, math.nan],
+        [T0 + 60_000, "10", 12, 9, 11, 5],
+        [T0 + 60_000, True, 12, 9, 11, 5],
+        [T0 + 60_001, 10, 12, 9, 11, 5],
+        [math.inf, 10, 12, 9, 11, 5],
+        [-60_000, 10, 12, 9, 11, 5],
+        [10**18, 10, 12, 9, 11, 5],
+        [T0 + 60_000, 10, 12],
+        "a row",
+        None,
+        {},
+    ],
+)
+def test_a_row_that_can_not_be_right_is_dropped_and_counted(bad: Any) -> None:
+    assert parse.bar_rows([GOOD, bad], MINUTE) == ([tuple(GOOD)], 1)
+    with pytest.raises(MalformedAnswerPluginError):
+        parse.bar_rows([bad], MINUTE)
+
+
+@pytest.mark.parametrize("answer", [None, "text", 5, {"rows": []}])
+def test_bars_that_are_no_list_are_refused(answer: Any) -> None:
+    with pytest.raises(MalformedAnswerPluginError):
+        parse.bar_rows(answer, MINUTE)
+
+
+def test_no_bars_are_no_bars() -> None:
+    assert parse.bar_rows([], MINUTE) == ([], 0)
+
+
+def test_a_ticker_keeps_what_is_a_number() -> None:
+    answer = {"timestamp": T0, "last": 10, "bid": math.nan, "ask": "11", "percentage": -1.5, "baseVolume": 0}
+    ticker = parse.ticker(answer, 7)
+    assert (ticker.t, ticker.last, ticker.bid, ticker.ask) == (T0, 10.0, None, None)
+    assert (ticker.change_percent, ticker.volume) == (-1.5, 0.0)
+    assert parse.ticker({"bid": 1.0}, 7).t == 7
+
+
+@pytest.mark.parametrize("answer", [{}, {"last": None}, {"last": "x", "volume": 3}])
+def test_a_ticker_without_a_price_is_refused(answer: dict[str, Any]) -> None:
+    with pytest.raises(MalformedAnswerPluginError):
+        parse.ticker(answer, 7)
+
+
+def test_a_book_is_cut_to_its_best_levels() -> None:
+    answer = {"timestamp": None, "bids": [[9, 1], [8, 2]], "asks": [[10, 1, 77], [11, 2, 78]]}
+    book = parse.order_book(answer, 7, 1)
+    assert (book.t, book.bids, book.asks) == (7, ((9.0, 1.0),), ((10.0, 1.0),))
+
+
+@pytest.mark.parametrize("level", [[None, 1], [1, None], [0, 1], [1, 0], [-1, 1], [1, math.inf]])
+def test_a_book_with_an_impossible_level_is_refused(level: list[Any]) -> None:
+    with pytest.raises(MalformedAnswerPluginError):
+        parse.order_book({"bids": [level], "asks": []}, 7, 5)
+
+
+def test_a_book_without_a_side_is_refused() -> None:
+    with pytest.raises(MalformedAnswerPluginError):
+        parse.order_book({"bids": []}, 7, 5)
+
+
+def test_trades_keep_their_order_and_lose_what_can_not_be_right() -> None:
+    good = {"timestamp": T0, "id": 5, "side": "buy", "price": 10.0, "amount": 1.0}
+    found, dropped = parse.trades([good, {**good, "price": None}, {**good, "id": "6", "side": "both"}, None])
+    assert [(trade.id, trade.side) for trade in found] == [("5", "buy"), ("6", None)]
+    assert dropped == 2
+    with pytest.raises(MalformedAnswerPluginError):
+        parse.trades([{**good, "amount": 0}])
+
+
+def test_trades_without_ids_get_the_same_ones_again_and_twins_differ() -> None:
+    row = {"timestamp": T0, "id": None, "side": "sell", "price": 10.0, "amount": 1.0}
+    first, _ = parse.trades([row, row, {**row, "amount": 2.0}])
+    again, _ = parse.trades([row, row, {**row, "amount": 2.0}])
+    assert len({trade.id for trade in first}) == 3
+    assert first == again
+
+
+@pytest.mark.parametrize(
+    ("value", "mode", "expected"),
+    [
+        (0.01, 4, Decimal("0.01")),
+        (1e-08, 4, Decimal("1e-8")),
+        ("0.5", 4, Decimal("0.5")),
+        (8, 2, Decimal("1e-8")),
+        (0, 2, Decimal(1)),
+        (-1, 2, Decimal(10)),
+        (5, 3, None),
+        (0, 4, None),
+        (None, 4, None),
+        (None, 2, None),
+        (math.nan, 4, None),
+        ("x", 4, None),
+        (True, 4, None),
+    ],
+)
+def test_steps_follow_the_venues_way_of_counting(value: Any, mode: int, expected: Decimal | None) -> None:
+    assert parse.step(value, mode) == expected
+
+
+class Listing:
+    """The part of CCXT's exchange that instruments are made of."""
+
+    precisionMode = 4  # noqa: N815 -- CCXT's name
+    has = {"createLimitOrder": True, "createMarketOrder": "emulated"}  # noqa: RUF012
+
+    def __init__(self, *markets: dict[str, Any]) -> None:
+        self.markets = {market["symbol"]: market for market in markets}
+
+
+def test_instruments_are_spot_and_swaps_with_names_we_can_carry() -> None:
+    spot = {
+        "symbol": "B/USDT",
+        "base": "B",
+        "quote": "USDT",
+        "type": "spot",
+        "active": None,
+        "precision": {"price": 0.1, "amount": None},
+        "limits": {"amount": {"min": 0.001}, "cost": None},
+    }
+    swap = {"symbol": "A/USDT:USDT", "base": "A", "quote": "USDT", "type": "swap", "active": False}
+    strange = {**spot, "symbol": "币/USDT"}
+    future = {**spot, "symbol": "B/USDT:USDT-261225", "type": "future"}
+    first, second = parse.instruments(Listing(spot, swap, strange, future))
+    assert (first.symbol, first.type, first.active, first.price_tick) == ("A/USDT:USDT", "swap", False, None)
+    assert (second.symbol, second.active, second.price_tick) == ("B/USDT", True, Decimal("0.1"))
+    assert (second.min_amount, second.min_cost, second.amount_step) == (Decimal("0.001"), None, None)
+    assert second.order_types == ("limit",)
