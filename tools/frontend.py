@@ -186,7 +186,12 @@ def _install_wheel() -> Node:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(NODE_REQUIREMENTS)]
     finished = subprocess.run(
-        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=COMMAND_TIMEOUT_S, check=False
+        command,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=COMMAND_TIMEOUT_S,
+        check=False,
     )
     node = _wheel_node() if finished.returncode == 0 else None
     if node is None:

@@ -3,8 +3,8 @@
     python tools/generate_protocol_types.py            writes protocol.d.ts
     python tools/generate_protocol_types.py --check    fails when the file is not what would be written
 
-``tradewright.web.protocol`` names the structs: ``CLIENT_MESSAGES``, ``SERVER_MESSAGES`` and, where there
-is one, ``HTTP_MODELS``.
+``tradewright.web.protocol`` names the messages of the socket, ``CLIENT_MESSAGES`` and ``SERVER_MESSAGES``,
+and ``tradewright.web.models`` the answers over HTTP, ``HTTP_MODELS``.
 """
 
 import argparse
@@ -16,15 +16,13 @@ from typing import TypeAlias
 
 import msgspec
 
-from tradewright.web import protocol
+from tradewright.web import models, protocol
 
 Schema: TypeAlias = Mapping[str, object]
 
-OUTPUT = (
-    Path(__file__).parents[1] / "src/tradewright/web/static/assets/js/modules/net/protocol.d.ts"
-)
+OUTPUT = Path(__file__).parents[1] / "src/tradewright/web/static/assets/js/modules/net/protocol.d.ts"
 HEADER = """\
-// Written by tools/generate_protocol_types.py from tradewright.web.protocol. Do not edit.
+// Written by tools/generate_protocol_types.py from the server's definitions. Do not edit.
 """
 REFERENCE = "#/{name}"
 SIMPLE = {"integer": "number", "number": "number", "string": "string", "boolean": "boolean", "null": "null"}
@@ -48,13 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def render() -> str:
     """The declarations of every message and model, and of whatever they refer to."""
-    http_models: tuple[type, ...] = getattr(protocol, "HTTP_MODELS", ())
     groups = {
         "ClientMessage": protocol.CLIENT_MESSAGES,
         "ServerMessage": protocol.SERVER_MESSAGES,
     }
-    models = [model for group in groups.values() for model in group] + list(http_models)
-    _, components = msgspec.json.schema_components(models, ref_template=REFERENCE)
+    wanted = [model for group in groups.values() for model in group] + list(models.HTTP_MODELS)
+    _, components = msgspec.json.schema_components(wanted, ref_template=REFERENCE)
     declarations = [declaration(name, schema) for name, schema in sorted(components.items())]
     unions = [
         f"export type {name} = {' | '.join(sorted(_name_of(member) for member in members))};\n"

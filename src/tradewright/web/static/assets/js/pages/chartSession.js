@@ -10,6 +10,7 @@ import { precisionOfTick } from "../modules/state/format.js";
  */
 
 const INSTRUMENT_WAIT_MS = 1_500;
+const FEED_DOWN = "The feed is down.";
 
 export class ChartSession {
   #service;
@@ -58,10 +59,12 @@ export class ChartSession {
     this.#leaveSide = [
       this.#service.subscribeOrderBook(this.#address, {
         onBook: (latest) => book.update(latest),
+        onFeed: (feed) => feed.state === "down" && book.explain(feed.detail ?? FEED_DOWN),
         onError: (error) => book.clear(error.message),
       }),
       this.#service.subscribeTrades(this.#address, {
         onTrades: (latest) => tape.update(latest),
+        onFeed: (feed) => feed.state === "down" && tape.explain(feed.detail ?? FEED_DOWN),
         onError: (error) => tape.clear(error.message),
       }),
     ];

@@ -21,6 +21,7 @@ import { TradesPanel } from "../modules/ui/tradesPanel.js";
  * @typedef {{address: ChartAddress, timeframe: Timeframe, providerName: string, simulated: boolean}} ViewTitle
  */
 
+const NOTHING_STORED = "Nothing is stored that could be shown meanwhile.";
 const UNTRUSTED = new Set(["stale", "down", "offline"]);
 
 /** @type {Record<HistoryEdge, string>} */
@@ -54,6 +55,7 @@ export class ChartView {
   /** @type {Bar | null} */
   #cursor = null;
   #atEdge = false;
+  #problems = 0;
 
   /** @param {{onRetry: () => void}} handlers */
   constructor({ onRetry }) {
@@ -136,7 +138,7 @@ export class ChartView {
       this.root.dataset.lastTime = String(last[0]);
       this.root.dataset.lastClose = String(last[4]);
     }
-    this.say(last ? "" : "No bars are stored for this symbol and timeframe.");
+    this.say(last ? "" : this.#problems > 0 ? NOTHING_STORED : "There are no bars of this symbol and timeframe.");
     this.#showBar();
     this.#showSummary(series);
   }
@@ -150,14 +152,15 @@ export class ChartView {
   /** @param {readonly Problem[]} problems @param {boolean} hasBars */
   showProblems(problems, hasBars) {
     this.#banner.show(problems, hasBars ? "The bars shown are the stored ones." : "");
-    if (problems.length > 0 && !hasBars) this.say("There is nothing stored to show meanwhile.");
+    this.#problems = problems.length;
+    if (problems.length > 0 && !hasBars) this.say(NOTHING_STORED);
   }
 
   /** @param {HistoryEdge} edge */
   showEdge(edge) {
     this.root.dataset.edge = edge;
     this.#edge.textContent = EDGE_WORDS[edge];
-    this.#edge.hidden = !this.#atEdge || EDGE_WORDS[edge] === "";
+    this.#edge.hidden = !this.#atEdge || EDGE_WORDS[edge] === "" || !this.#series?.last;
   }
 
   /** @param {string} zone an IANA name @param {string} words */
@@ -200,7 +203,7 @@ export class ChartView {
   #onScroll({ atLatest, atFirst }) {
     this.#latest.hidden = atLatest || !this.#series?.last;
     this.#atEdge = atFirst;
-    this.#edge.hidden = !atFirst || this.#edge.textContent === "";
+    this.#edge.hidden = !atFirst || this.#edge.textContent === "" || !this.#series?.last;
   }
 
   #showBar() {

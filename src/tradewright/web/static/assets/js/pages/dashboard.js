@@ -13,7 +13,7 @@ import { ThemeToggle } from "../modules/ui/themeToggle.js";
 import { WatchTable } from "../modules/ui/watchTable.js";
 
 /**
- * @import {ProviderItem, Readiness} from "../modules/net/answers.js"
+ * @import {ProviderItem, Readiness} from "../modules/net/protocol.js"
  */
 
 const WATCHED_MAX = 6;
@@ -147,34 +147,22 @@ class Dashboard {
 }
 
 /** @param {Readiness} readiness */
-function healthList({ body }) {
-  const inner = Object.values(body).find((value) => typeof value === "object" && value !== null && !Array.isArray(value));
-  const entries = Object.entries(/** @type {Record<string, unknown>} */ (inner ?? body));
-  const rows = entries.map(([name, value]) => {
-    const { good, words } = dependency(value);
-    return element(
+function healthList({ dependencies }) {
+  const rows = dependencies.map(({ name, ok, detail }) =>
+    element(
       "div",
       { class: "pair" },
       element("dt", {}, name.replaceAll("_", " ")),
-      element("dd", { class: "status", "data-state": good ? "live" : "down" }, element("span", { class: "dot" }), words),
-    );
-  });
+      element(
+        "dd",
+        { class: "status", "data-state": ok ? "live" : "down" },
+        element("span", { class: "dot" }),
+        ok ? "ok" : "failing",
+        detail && element("span", { class: "muted" }, detail),
+      ),
+    ),
+  );
   return element("dl", { class: "pairs" }, ...rows);
-}
-
-/** @param {unknown} value one dependency as the server describes it @returns {{good: boolean, words: string}} */
-function dependency(value) {
-  if (typeof value === "object" && value !== null) {
-    const { ok, status, detail } = /** @type {Record<string, unknown>} */ (value);
-    const good = ok === true || isGood(status);
-    return { good, words: String(detail ?? status ?? (good ? "ok" : "failing")) };
-  }
-  return { good: isGood(value), words: value === true ? "ok" : String(value) };
-}
-
-/** @param {unknown} word */
-function isGood(word) {
-  return word === true || ["ok", "ready", "up", "healthy"].includes(String(word));
 }
 
 const page = new Dashboard();

@@ -16,6 +16,8 @@ export const GAP_LAYER = "TRADEWRIGHT_GAPS";
 /** A gap takes no room on an axis that counts bars, so its band straddles the seam, this wide. */
 const SEAM_MIN_PX = 4;
 const LABEL_MIN_PX = 54;
+/** Least first. @type {Gap["reason"][]} */
+const SEVERITY = ["no_trades", "outage", "not_fetched"];
 
 /** @type {Record<Gap["reason"], string>} */
 export const GAP_WORDS = {
@@ -81,7 +83,22 @@ function visibleBands(chart, gaps, timeframeMs, width) {
       bands.push({ left: seam - half, right: seam + half, gap });
     }
   }
-  return bands.filter((band) => band.right > 0 && band.left < width);
+  return worstPerPlace(bands.filter((band) => band.right > 0 && band.left < width));
+}
+
+/**
+ * Gaps of several reasons in one seam make one band, of the reason that matters most.
+ *
+ * @param {Band[]} bands
+ */
+function worstPerPlace(bands) {
+  /** @type {Map<number, Band>} */
+  const places = new Map();
+  for (const band of bands) {
+    const known = places.get(band.left);
+    if (!known || SEVERITY.indexOf(band.gap.reason) > SEVERITY.indexOf(known.gap.reason)) places.set(band.left, band);
+  }
+  return [...places.values()];
 }
 
 /**

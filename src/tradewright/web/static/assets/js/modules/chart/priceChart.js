@@ -29,6 +29,8 @@ import { chartStyles, readPalette } from "./theme.js";
 const CANDLE_PANE = "candle_pane";
 /** How far the newest bar stays from the price axis. */
 const OFFSET_RIGHT_PX = 72;
+/** Room for the line of an indicator's values over its curve. */
+const PANE_LEGEND_PX = 24;
 
 export class PriceChart {
   #container;
@@ -260,7 +262,8 @@ export class PriceChart {
   #createPane(settings) {
     const paneId = `pane_${settings.name.toLowerCase()}`;
     this.#chart.createIndicator({ ...settings, paneId }, false);
-    this.#chart.setPaneOptions({ id: paneId, height: 88, minHeight: 48 });
+    this.#chart.setPaneOptions({ id: paneId, height: 96, minHeight: 48 });
+    this.#chart.overrideYAxis({ paneId, gap: { top: PANE_LEGEND_PX, bottom: 0 } });
   }
 
   /** @param {Crosshair | undefined} crosshair */

@@ -7,8 +7,10 @@ import { Socket } from "../net/socket.js";
 /**
  * @import {ApiError} from "../net/errors.js"
  * @import {LinkStatus} from "../net/connection.js"
- * @import {FeedStatus as Feed, OrderBook, Ticker, Trade} from "../net/protocol.js"
- * @import {InstrumentItem, MarketItem, OhlcvAnswer, Page, ProviderItem, Readiness} from "../net/answers.js"
+ * @import {
+ *   FeedStatus as Feed, InstrumentItem, MarketItem, OhlcvResponse, OrderBook, ProviderItem, Readiness, Ticker, Trade,
+ * } from "../net/protocol.js"
+ * @import {Page} from "../net/answers.js"
  * @import {LiveBarsHandlers} from "./liveBars.js"
  * @import {ChartAddress} from "../state/preferences.js"
  * @typedef {{market: string, provider: string, symbol: string}} SymbolAddress
@@ -93,7 +95,7 @@ export class DataService {
   /**
    * @param {ChartAddress & {start?: number, end?: number, limit?: number}} query
    * @param {AbortSignal} [signal]
-   * @returns {Promise<OhlcvAnswer>}
+   * @returns {Promise<OhlcvResponse>}
    */
   ohlcv({ market, provider, symbol, timeframe, start, end, limit }, signal) {
     const query = { market, provider, symbol, timeframe, start, end, limit };
@@ -115,11 +117,9 @@ export class DataService {
     return getJson(`${API}/market/trades`, { query: { market, provider, symbol, limit } });
   }
 
-  /** Whether the server can serve, dependency by dependency; an answer of 503 is one too. @returns {Promise<Readiness>} */
-  async readiness() {
-    const response = await fetch("/readyz", { headers: { Accept: "application/json" } });
-    const body = /** @type {Record<string, unknown>} */ (await response.json());
-    return { ready: response.ok, body };
+  /** Whether the server can serve, dependency by dependency; "no" is an answer too. @returns {Promise<Readiness>} */
+  readiness() {
+    return getJson("/readyz", { accept: [503] });
   }
 
   /**

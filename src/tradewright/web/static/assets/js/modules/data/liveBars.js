@@ -7,8 +7,7 @@ import { timeframe } from "../state/timeframes.js";
 
 /**
  * @import {ApiError} from "../net/errors.js"
- * @import {OhlcvAnswer} from "../net/answers.js"
- * @import {FeedStatus as Feed, Problem, Snapshot, Update} from "../net/protocol.js"
+ * @import {FeedStatus as Feed, OhlcvResponse, Problem, Snapshot, Update} from "../net/protocol.js"
  * @import {StreamHandlers} from "../net/socket.js"
  * @import {SeriesChange} from "../state/barSeries.js"
  * @import {ChartAddress} from "../state/preferences.js"
@@ -22,7 +21,7 @@ import { timeframe } from "../state/timeframes.js";
  *   onEdge: (edge: HistoryEdge) => void,
  * }} LiveBarsHandlers
  * @typedef {{
- *   fetch: (range: {start?: number, end?: number, limit: number}, signal: AbortSignal) => Promise<OhlcvAnswer>,
+ *   fetch: (range: {start?: number, end?: number, limit: number}, signal: AbortSignal) => Promise<OhlcvResponse>,
  *   subscribe: (history: number, handlers: StreamHandlers) => () => void,
  *   now: () => number,
  * }} BarSources
@@ -119,13 +118,15 @@ export class LiveBars {
     if (this.#abort.signal.aborted) return;
     if (answer !== null && this.#nextEnd === Infinity) {
       this.#takeOlder(answer, this.#sources.now(), HISTORY_LIMIT);
+      // Nothing near now, but something long ago: an import, or a market that has ended.
+      if (answer.stored && !this.series.last) await this.loadOlder();
     }
     this.#becomeReady();
   }
 
   /**
    * @param {{start?: number, end?: number, limit: number}} range
-   * @returns {Promise<OhlcvAnswer | null>} merged already; null when it failed, which is told
+   * @returns {Promise<OhlcvResponse | null>} merged already; null when it failed, which is told
    */
   async #ask(range) {
     const askedAt = this.#sources.now();
@@ -147,7 +148,7 @@ export class LiveBars {
   }
 
   /**
-   * @param {OhlcvAnswer} answer
+   * @param {OhlcvResponse} answer
    * @param {number} end
    * @param {number} limit
    */

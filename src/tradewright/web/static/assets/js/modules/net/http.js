@@ -6,7 +6,8 @@ const DEADLINE_MS = 15_000;
 
 /**
  * @typedef {string | number | boolean | null | undefined} QueryValue
- * @typedef {{query?: Record<string, QueryValue>, signal?: AbortSignal, deadlineMs?: number}} GetOptions
+ * @typedef {{query?: Record<string, QueryValue>, signal?: AbortSignal, deadlineMs?: number, accept?: number[]}} GetOptions
+ *   `accept`: statuses other than success whose body is the answer all the same
  */
 
 /**
@@ -28,7 +29,7 @@ export function buildUrl(path, query = {}) {
  * @returns {Promise<T>}
  * @throws {ApiError}
  */
-export async function getJson(path, { query, signal, deadlineMs = DEADLINE_MS } = {}) {
+export async function getJson(path, { query, signal, deadlineMs = DEADLINE_MS, accept = [] } = {}) {
   const deadline = AbortSignal.timeout(deadlineMs);
   const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
   try {
@@ -36,7 +37,7 @@ export async function getJson(path, { query, signal, deadlineMs = DEADLINE_MS } 
       headers: { Accept: "application/json" },
       signal: either,
     });
-    if (!response.ok) throw await readProblem(response);
+    if (!response.ok && !accept.includes(response.status)) throw await readProblem(response);
     return /** @type {T} */ (await response.json());
   } catch (error) {
     throw translate(error, deadline, signal);

@@ -1,4 +1,4 @@
-// Written by tools/generate_protocol_types.py from tradewright.web.protocol. Do not edit.
+// Written by tools/generate_protocol_types.py from the server's definitions. Do not edit.
 
 /**
  * Say who is there, or renew it on an open socket.
@@ -7,6 +7,24 @@ export interface Authenticate {
   type: "authenticate";
   id: number;
   token: string;
+}
+
+/**
+ * One field of a provider's key; ``secret`` ones are write-only.
+ */
+export interface CredentialField {
+  name: "api_key" | "password" | "private_key" | "secret" | "uid" | "wallet_address";
+  secret: boolean;
+  required: boolean;
+}
+
+/**
+ * One thing that serving depends on.
+ */
+export interface DependencyState {
+  name: string;
+  ok: boolean;
+  detail?: string;
 }
 
 /**
@@ -49,6 +67,68 @@ export interface Gap {
   start: number;
   end: number;
   reason: "no_trades" | "not_fetched" | "outage";
+}
+
+/**
+ * The server is alive.
+ */
+export interface Health {
+  status: "ok";
+  version: string;
+}
+
+/**
+ * An instrument; steps and limits are decimal strings, null where the provider does not tell.
+ */
+export interface InstrumentItem {
+  market: string;
+  symbol: string;
+  base: string;
+  quote: string;
+  type: string;
+  active: boolean;
+  price_tick: string | null;
+  amount_step: string | null;
+  min_amount: string | null;
+  min_cost: string | null;
+  order_types: string[];
+  calendar: string;
+  name: string | null;
+}
+
+/**
+ * A plugin in a market, and how many providers it brings.
+ */
+export interface MarketItem {
+  market: string;
+  plugin: string;
+  providers: number;
+}
+
+/**
+ * All markets.
+ */
+export interface MarketList {
+  items: MarketItem[];
+  next_cursor?: string | null;
+}
+
+/**
+ * Bars ``[t, open, high, low, close, volume]``, ascending and unique. ``forming`` says that the last
+ * one has not ended; ``gaps`` where bars are missing and why; ``problems`` which source failed.
+ * ``stored`` is told where there is no bar in the answer but some elsewhere in the store.
+ */
+export interface OhlcvResponse {
+  market: string;
+  provider: string;
+  symbol: string;
+  timeframe: string;
+  bars: [number, number, number, number, number, number][];
+  forming: boolean;
+  sources: SourceItem[];
+  gaps: Gap[];
+  problems?: Problem[];
+  stored?: StoredRange | null;
 }
 
 /**
@@ -95,6 +175,50 @@ export interface Problem {
 }
 
 /**
+ * Every error answer (RFC 9457); ``errors`` maps a field to what is wrong with it.
+ */
+export interface ProblemDocument {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  request_id: string;
+  errors?: Record<string, string>;
+}
+
+/**
+ * A provider: what it can do, and which fields a key to it has.
+ */
+export interface ProviderItem {
+  provider: string;
+  name: string;
+  market: string;
+  plugin: string;
+  timeframes: string[];
+  capabilities: string[];
+  credential_fields: CredentialField[];
+  testnet: boolean;
+  simulated: boolean;
+}
+
+/**
+ * The providers of a market.
+ */
+export interface ProviderList {
+  items: ProviderItem[];
+  next_cursor?: string | null;
+}
+
+/**
+ * Whether the server can serve, and the state of each dependency.
+ */
+export interface Readiness {
+  ready: boolean;
+  dependencies: DependencyState[];
+}
+
+/**
  * The last update that the client has of a topic.
  */
 export interface ResumePoint {
@@ -132,6 +256,23 @@ export interface Snapshot {
 }
 
 /**
+ * Which source answered ``[start, end)``.
+ */
+export interface SourceItem {
+  source: "aggregate" | "cache" | "db" | "plugin";
+  start: number;
+  end: number;
+}
+
+/**
+ * The openings of the first and of the last bar that is stored.
+ */
+export interface StoredRange {
+  first: number;
+  last: number;
+}
+
+/**
  * Watch a stream. ``market``, ``provider`` and ``symbol`` go with the market streams,
  * ``timeframe`` (required) and ``history`` (bars in the snapshot) with ``ohlcv`` alone,
  * ``account_id`` with ``orders``, ``bot_id`` with ``bot``.
@@ -148,6 +289,15 @@ export interface Subscribe {
   resume?: ResumePoint | null;
   account_id?: string | null;
   bot_id?: string | null;
+}
+
+/**
+ * A page of instruments; ``problems`` say why the list may be out of date.
+ */
+export interface SymbolList {
+  items: InstrumentItem[];
+  next_cursor?: string | null;
+  problems?: Problem[];
 }
 
 /**
@@ -179,6 +329,14 @@ export interface TokenExpiring {
  * One trade, on the wire ``[t, id, side, price, amount]``; ``id`` is unique per symbol at its venue.
  */
 export type Trade = [number, string, "buy" | "sell" | null, number, number];
+
+/**
+ * Public trades ``[t, id, side, price, amount]``, newest last.
+ */
+export interface TradeList {
+  items: Trade[];
+  next_cursor?: string | null;
+}
 
 /**
  * Stop watching; ``topic`` as the answer to the subscription gave it.

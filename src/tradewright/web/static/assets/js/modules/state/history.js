@@ -2,7 +2,7 @@
 
 /**
  * @import {Bar} from "../net/messages.js"
- * @import {Gap} from "../net/protocol.js"
+ * @import {Gap, StoredRange} from "../net/protocol.js"
  * @typedef {{kind: "more", end: number} | {kind: "beginning"} | {kind: "unreachable"}} OlderVerdict
  */
 
@@ -12,15 +12,16 @@ const LOOKBACK_FACTOR = 20;
 /**
  * Reads an answer to "the newest `limit` bars before `end`". Fewer than asked means one of three things:
  * the provider could not be reached for the older part (`not_fetched`), the server's look-back ended in
- * a stretch that it knows to be empty, or the listing begins here.
+ * a stretch that it knows to be empty, or the listing begins here. An empty answer may name bars further back in the store; they are next.
  *
- * @param {{bars: readonly Bar[], gaps: readonly Gap[]}} answer
+ * @param {{bars: readonly Bar[], gaps: readonly Gap[], stored?: StoredRange | null}} answer
  * @param {{end: number, limit: number, timeframeMs: number}} asked
  * @returns {OlderVerdict}
  */
-export function judgeOlder({ bars, gaps }, { end, limit, timeframeMs }) {
+export function judgeOlder({ bars, gaps, stored }, { end, limit, timeframeMs }) {
   const first = bars[0]?.[0];
   if (bars.length >= limit && first !== undefined) return { kind: "more", end: first };
+  if (first === undefined && stored && stored.last < end) return { kind: "more", end: stored.last + 1 };
   const oldest = first ?? end;
   if (gaps.some((gap) => gap.reason === "not_fetched" && gap.start < oldest)) return { kind: "unreachable" };
   const lookbackStart = end - LOOKBACK_FACTOR * limit * timeframeMs;

@@ -51,6 +51,11 @@ export class OrderBookPanel {
     replace(this.#spread, element("span", { class: "muted" }, words));
   }
 
+  /** Says why nothing comes, unless a book is there, which is greyed instead. @param {string} words */
+  explain(words) {
+    if (!this.#latest) this.clear(words);
+  }
+
   /** Draws at most once per frame, the latest book. @param {OrderBook} book */
   update(book) {
     this.#latest = book;

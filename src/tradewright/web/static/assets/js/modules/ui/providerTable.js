@@ -3,7 +3,7 @@
 import { element, replace } from "./element.js";
 import { isSimulated } from "./sourcePickers.js";
 
-/** @import {ProviderItem} from "../net/answers.js" */
+/** @import {ProviderItem} from "../net/protocol.js" */
 
 const FIRST_ROWS = 8;
 

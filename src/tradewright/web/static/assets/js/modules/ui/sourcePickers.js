@@ -5,17 +5,16 @@ import { element } from "./element.js";
 
 /**
  * @import {DataService, SymbolAddress} from "../data/dataService.js"
- * @import {InstrumentItem, ProviderItem} from "../net/answers.js"
+ * @import {InstrumentItem, ProviderItem} from "../net/protocol.js"
  * @import {Option, OptionPage} from "./combobox.js"
  */
 
 const SEARCH_DEBOUNCE_MS = 180;
 const FIRST_CHOICES = ["BTC/USDT", "BTC/USD", "BTC/USDC", "BTC/EUR", "AAPL", "SPY"];
-const SIMULATED = "simulated";
 
-/** @param {Pick<ProviderItem, "plugin"> | null | undefined} provider whose prices are made up by the server */
+/** @param {Pick<ProviderItem, "simulated"> | null | undefined} provider whose prices may be made up by the server */
 export function isSimulated(provider) {
-  return provider?.plugin === SIMULATED;
+  return provider?.simulated === true;
 }
 
 export class SourcePickers {
@@ -183,8 +182,8 @@ function providerOption(item) {
 }
 
 /** @param {InstrumentItem} item @returns {Option} */
-function symbolOption({ symbol, type, active }) {
-  return { value: symbol, label: symbol, detail: type ?? "", ...(active === false && { tag: "inactive" }) };
+function symbolOption({ symbol, type, active, name }) {
+  return { value: symbol, label: symbol, detail: name ?? type, ...(active === false && { tag: "inactive" }) };
 }
 
 /** @param {string} name */

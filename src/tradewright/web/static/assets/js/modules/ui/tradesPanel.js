@@ -43,6 +43,11 @@ export class TradesPanel {
     this.#body.replaceChildren(element("p", { class: "hint" }, words));
   }
 
+  /** Says why nothing comes, unless trades are there. @param {string} words */
+  explain(words) {
+    if (this.#latest.length === 0) this.clear(words);
+  }
+
   /** @param {readonly Trade[]} trades newest last */
   update(trades) {
     this.#latest = trades;

@@ -11,7 +11,7 @@ import { sparkline } from "./sparkline.js";
  * @typedef {{address: SymbolAddress, precision: number | null}} WatchItem
  */
 
-const SPARK_HOURS = 48;
+const SPARK_HOURS = 24;
 const FLASH_MS = 600;
 
 /** One symbol's row. */
@@ -107,7 +107,7 @@ export class WatchTable {
    */
   constructor(service, items, onTick) {
     this.#rows = items.map((item) => new WatchRow(service, item, onTick));
-    const head = ["Symbol", "Last", "24 h", "48 h", "High", "Low", "Volume"].map((name, index) =>
+    const head = ["Symbol", "Last", "24 h", "Trend", "High", "Low", "Volume"].map((name, index) =>
       element("th", { scope: "col", class: index === 0 ? "" : index > 3 ? "number wide" : "number" }, name),
     );
     this.#root = element(
