@@ -1,0 +1,56 @@
+"""A year of minutes to 1h and to 1d, beside the same reduction written for that width in bare numpy."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.generated import minute_bars
+from bench.measuring import compare, report
+from tradewright.domain.bars import Bars
+from tradewright.domain.resampling import resample
+from tradewright.domain.timeframes import TIMEFRAMES
+
+YEAR = 366 * 24 * 60
+
+
+def bare(bars: Bars, width_ms: int) -> list[NDArray[np.float64] | NDArray[np.int64]]:
+    """Reduce by blocks of ``width_ms``; like ours, it may not assume that every minute is there."""
+    opens = bars.time - bars.time % width_ms
+    starts = np.flatnonzero(np.diff(opens, prepend=opens[0] - 1))
+    ends = np.append(starts[1:], len(bars)) - 1
+    return [
+        opens[starts],
+        bars.open[starts],
+        np.maximum.reduceat(bars.high, starts),
+        np.minimum.reduceat(bars.low, starts),
+        bars.close[ends],
+        np.add.reduceat(bars.volume, starts),
+    ]
+
+
+def main() -> int:
+    """Check that both give the same bars, then time them."""
+    bars = minute_bars(YEAR)
+    results = []
+    for name, width in (("1h", 3_600_000), ("1d", 86_400_000)):
+        timeframe = TIMEFRAMES[name]
+        ours = resample(bars, timeframe)
+        if not all(np.array_equal(*pair) for pair in zip(ours.columns(), bare(bars, width), strict=True)):
+            print(f"The bars of {name} differ.", file=sys.stderr)
+            return 1
+        results.append(
+            compare(
+                f"a year of 1m to {name}, beside bare numpy",
+                lambda timeframe=timeframe: resample(bars, timeframe),  # type: ignore[misc]
+                lambda width=width: bare(bars, width),  # type: ignore[misc]
+                ratio_min=0.5,
+            )
+        )
+    return report(results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
