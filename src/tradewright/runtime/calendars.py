@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
+import warnings
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -80,10 +82,15 @@ def load_session_calendar(name: str, now_ms: int) -> SessionCalendar:
     """The sessions of an exchange from 1990 to a year from now; slow, since it imports pandas."""
     import exchange_calendars
 
+    # Its use of pandas is not ours to mend, and a warning on the console helps nobody.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message="Series.values returning")
     if name not in exchange_calendars.get_calendar_names(include_aliases=False):
         raise KeyError(name)
     end = str(np.datetime64(now_ms + _YEARS_AHEAD_MS, "ms").astype("datetime64[D]"))
-    schedule = exchange_calendars.get_calendar(name, start=_FIRST_SESSION, end=end).schedule
+    with warnings.catch_warnings():
+        # exchange_calendars uses something that a later pandas will do differently; that is their affair.
+        warnings.filterwarnings("ignore", message=r"Series\.values returning")
+        schedule = exchange_calendars.get_calendar(name, start=_FIRST_SESSION, end=end).schedule
     opens, closes = (
         schedule[column].dt.tz_localize(None).to_numpy("datetime64[ms]").astype(np.int64)
         for column in ("open", "close")

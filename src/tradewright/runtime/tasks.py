@@ -28,6 +28,8 @@ class TaskSupervisor:
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before its first step never awaits its work, which would warn.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     def __len__(self) -> int:
