@@ -18,9 +18,12 @@ YEAR = 366 * 24 * 60
 
 def bare(bars: Bars, width_ms: int) -> list[NDArray[np.float64] | NDArray[np.int64]]:
     """Reduce by blocks of ``width_ms``; like ours, it may not assume that every minute is there."""
-    opens = bars.time - bars.time % width_ms
-    starts = np.flatnonzero(np.diff(opens, prepend=opens[0] - 1))
-    ends = np.append(starts[1:], len(bars)) - 1
+    first, last = (int(bars.time[edge]) // width_ms for edge in (0, -1))
+    bounds = np.searchsorted(bars.time, np.arange(first, last + 2) * width_ms)
+    starts, ends = bounds[:-1], bounds[1:] - 1
+    filled = starts <= ends
+    starts, ends = starts[filled], ends[filled]
+    opens = np.arange(first, last + 1)[filled] * width_ms
     return [
         opens[starts],
         bars.open[starts],
