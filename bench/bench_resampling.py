@@ -25,7 +25,7 @@ def bare(bars: Bars, width_ms: int) -> list[NDArray[np.float64] | NDArray[np.int
     starts, ends = starts[filled], ends[filled]
     opens = np.arange(first, last + 1)[filled] * width_ms
     return [
-        opens[starts],
+        opens,
         bars.open[starts],
         np.maximum.reduceat(bars.high, starts),
         np.minimum.reduceat(bars.low, starts),
