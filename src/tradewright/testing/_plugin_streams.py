@@ -53,7 +53,10 @@ async def check_stream(subject: Subject, plugin: MarketPlugin, watch: Watch) -> 
     items: list[object] = []
     for _ in range(_ITEMS):
         async with subject.attempt(f"Item {len(items) + 1} of {watch.name}"):
-            items.append(await subject.while_time_passes(anext(stream)))
+            try:
+                items.append(await subject.while_time_passes(anext(stream)))
+            except StopAsyncIteration:
+                raise AssertionError(f"{watch.name} ended by itself after {len(items)} items.") from None
     watch.check(items, await subject.now_ms(plugin))
     close = getattr(stream, "aclose", None)
     assert close is not None, f"The stream of {watch.name} has no aclose()."
