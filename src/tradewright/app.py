@@ -26,7 +26,7 @@ from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.services.data_orchestrator import DataOrchestrator
 from tradewright.services.market_service import MarketService
 from tradewright.services.streaming_manager import StreamingManager
-from tradewright.services.subscription_registry import SubscriptionRegistry
+from tradewright.services.subscription_registry import SubscriptionLimits, SubscriptionRegistry
 from tradewright.services.subscription_service import SubscriptionService
 from tradewright.storage.memory_bus import MemoryBus
 from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase, SQLiteInstrumentStore
@@ -105,8 +105,8 @@ def _services(
     markets = MarketService(loader, instruments, clock, provider_options=config.providers)
     orchestrator = DataOrchestrator(markets, bars, clock)
     streaming = StreamingManager(markets, orchestrator, bus, clock)
-    subscriptions = SubscriptionService(bus, streaming, markets, orchestrator, clock)
-    registry = SubscriptionRegistry(max_per_address=config.ws_max_per_address)
+    registry = SubscriptionRegistry(SubscriptionLimits(connections_per_address=config.ws_max_per_address))
+    subscriptions = SubscriptionService(bus, streaming, orchestrator, registry, clock)
     connections = WebSocketConnections(subscriptions, registry, clock)
     return Services(
         loader=loader,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,11 @@ import click
 
 from tradewright import __version__
 from tradewright.config import BaseConfig, load_config
-from tradewright.domain.errors import ConfigError, TradewrightError
+from tradewright.domain.errors import ConfigError, InvalidInput, TradewrightError
 from tradewright.domain.timeframes import TIMEFRAMES
 
 if TYPE_CHECKING:
-    from tradewright.services.bar_import import ImportSummary
+    from tradewright.services.bar_import import ImportProgress, ImportSummary
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,9 +40,10 @@ def serve(host: str | None, port: int | None) -> None:
     from tradewright.server import serve as run_server
 
     config = load_config()
-    changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    config.host = config.host if host is None else host
+    config.port = config.port if port is None else port
     try:
-        sys.exit(run_server(replace(config, **changes)))
+        sys.exit(run_server(config))
     except (DataDirInUse, AddressInUse) as error:
         raise click.ClickException(str(error)) from None
 
@@ -102,12 +103,14 @@ async def _import(
         SQLiteInstrumentStore,
     )
 
-    PluginLoader().provider(market, provider)  # bars nobody could ask for would be lost from sight
+    known = {info.provider: info for info in PluginLoader().providers(market)}
+    if provider in known and known[provider].simulated:
+        raise InvalidInput("The simulated exchange makes its own bars: choose another provider.")
     prepare_data_dir(config.data_dir)
     database = SQLiteDatabase(config.data_dir / "bars.sqlite3")
     await database.open()
     try:
-        with click.progressbar(length=0, label="Importing", file=sys.stderr) as bar:
+        with ExitStack() as stack:
             return await import_files(
                 files,
                 market=market,
@@ -118,10 +121,29 @@ async def _import(
                 replace=replace,
                 bars=SQLiteBarStore(database),
                 instruments=SQLiteInstrumentStore(database),
-                progress=bar.update,
+                progress=_ProgressBars(stack),
             )
     finally:
         await database.close()
+
+
+class _ProgressBars:
+    """A bar on standard error for each phase of an import, as it begins."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._phase = ""
+        self._done = 0
+
+    def __call__(self, progress: ImportProgress) -> None:
+        if progress.phase != self._phase:
+            self._stack.close()
+            self._phase, self._done = progress.phase, 0
+            self._bar = self._stack.enter_context(
+                click.progressbar(length=progress.total, label=progress.phase.capitalize(), file=sys.stderr)
+            )
+        self._bar.update(progress.done - self._done)
+        self._done = progress.done
 
 
 def main() -> None:

@@ -110,6 +110,10 @@ class InstrumentStore(Protocol):
         """Add instruments that an import brought, without touching those that are there."""
         ...
 
+    async def registered_providers(self, market: str) -> tuple[str, ...]:
+        """The providers under which an import registered an instrument, ascending."""
+        ...
+
     async def instruments(self, market: str, provider: str) -> tuple[Instrument, ...]:
         """All that are known, by symbol ascending."""
         ...

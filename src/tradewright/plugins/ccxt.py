@@ -356,6 +356,6 @@ class CCXTPlugin(MarketPlugin):
 
 def _credential_fields(entry: ManifestEntry) -> tuple[CredentialField, ...]:
     return tuple(
-        CredentialField(name=name, secret=name not in ("api_key", "uid", "wallet_address"), required=True)
+        CredentialField(name=name, secret=name not in ("uid", "wallet_address"), required=True)
         for name in entry.credential_fields
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ from typing import Final, NamedTuple
 from tradewright.domain.capabilities import ProviderInfo
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import (
-    CredentialsRequired,
     NetworkPluginError,
     PluginError,
     TimeoutPluginError,
+    UnknownProvider,
     UnknownSymbol,
 )
 from tradewright.domain.instruments import Instrument, InstrumentKey
@@ -26,6 +27,7 @@ from tradewright.plugins.base import MarketPlugin, PluginSetup
 from tradewright.runtime.calendars import Calendars, TradingCalendar
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
+from tradewright.services.imported_data import ImportedDataPlugin, imported_provider
 
 _log = logging.getLogger(__name__)
 
@@ -114,21 +116,29 @@ class MarketService:
         """The markets that some plugin serves."""
         return self._loader.markets()
 
-    def plugin_counts(self) -> tuple[tuple[str, str, int], ...]:
+    async def plugin_counts(self) -> tuple[tuple[str, str, int], ...]:
         """``(market, plugin, number of providers)`` for each pair."""
-        return tuple(
-            (market, plugin.get_plugin_key(), len(plugin.list_configurable_providers(market)))
-            for market in self._loader.markets()
-            for plugin in self._loader.plugins(market)
-        )
+        counts: Counter[tuple[str, str]] = Counter()
+        for market in self.markets():
+            counts.update((market, info.plugin) for info in await self.providers(market))
+        return tuple((market, plugin, count) for (market, plugin), count in sorted(counts.items()))
 
-    def providers(self, market: str) -> tuple[ProviderInfo, ...]:
-        """The market's providers; ``UnknownMarket`` where there is no such market."""
-        return self._loader.providers(market)
+    async def providers(self, market: str) -> tuple[ProviderInfo, ...]:
+        """The market's providers, and behind them those that are known from imports alone;
+        ``UnknownMarket`` where there is no such market."""
+        listed = self._loader.providers(market)
+        names = {info.provider for info in listed}
+        imported = await self._store.registered_providers(market)
+        return listed + tuple(imported_provider(market, name) for name in imported if name not in names)
 
-    def provider(self, market: str, provider: str) -> ProviderInfo:
+    async def provider(self, market: str, provider: str) -> ProviderInfo:
         """One provider; ``UnknownMarket`` or ``UnknownProvider`` where there is none."""
-        return self._loader.provider(market, provider)
+        try:
+            return self._loader.provider(market, provider)
+        except UnknownProvider:
+            if provider in await self._store.registered_providers(market):
+                return imported_provider(market, provider)
+            raise
 
     # Instances
 
@@ -142,7 +152,9 @@ class MarketService:
         testnet: bool = False,
     ) -> AsyncIterator[MarketPlugin]:
         """An instance for the provider, which stays open while the context lasts."""
-        kind = self._loader.plugin_class(market, provider)
+        info = await self.provider(market, provider)
+        imported = info.plugin == ImportedDataPlugin.get_plugin_key()
+        kind = ImportedDataPlugin if imported else self._loader.plugin_class(market, provider)
         fingerprint = credentials.fingerprint() if credentials else "public"
         key = InstanceKey(kind.get_plugin_key(), provider, fingerprint, testnet)
         instance = self._instances.get(key)
@@ -184,7 +196,7 @@ class MarketService:
     async def listing(self, market: str, provider: str) -> Listing:
         """All known instruments. The venue is asked when its last answer is old; while it can't be
         reached the stored ones are served, and where nothing is stored its error is raised."""
-        self.provider(market, provider)
+        await self.provider(market, provider)
         problem = await self._refresh_listing(market, provider)
         instruments = await self._store.instruments(market, provider)
         if problem is not None and not instruments:
@@ -194,7 +206,7 @@ class MarketService:
     async def instrument(self, key: InstrumentKey) -> Instrument:
         """One instrument; ``UnknownSymbol`` where the provider lists none of that name, and the provider's
         own error where it could not be asked. A stored instrument is served without asking."""
-        self.provider(key.market, key.provider)
+        await self.provider(key.market, key.provider)
         known = await self._store.instrument(key)
         if known is not None:
             return known
@@ -285,6 +297,3 @@ class MarketService:
 def unreachable(error: PluginError) -> bool:
     """Whether the venue itself could not be reached, so that asking again at once is no use."""
     return isinstance(error, NetworkPluginError) or error.retry_after_s is not None
-
-
-__all__ = ["CredentialsRequired", "InstanceKey", "Listing", "MarketService", "unreachable"]

@@ -111,6 +111,9 @@ class MemoryInstrumentStore:
             self._instruments.setdefault(key, instrument)
             self._registered.add(key)
 
+    async def registered_providers(self, market: str) -> tuple[str, ...]:
+        return tuple(sorted({key.provider for key in self._registered if key.market == market}))
+
     async def instruments(self, market: str, provider: str) -> tuple[Instrument, ...]:
         return tuple(self._instruments[key] for key in sorted(self._keys(market, provider)))
 

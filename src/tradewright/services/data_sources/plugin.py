@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
 from tradewright.domain.bars import Bars, impossible_rows
-from tradewright.domain.errors import MalformedAnswerPluginError, PluginError, TimeoutPluginError
+from tradewright.domain.errors import (
+    MalformedAnswerPluginError,
+    PluginError,
+    PluginFeatureNotSupportedError,
+    TimeoutPluginError,
+)
 from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.ports import BarStore, SeriesBars
@@ -122,8 +127,8 @@ class PluginSource(DataSource):
         """The timeframe to ask the venue for."""
         offered = [timeframe for timeframe in plugin.timeframes if timeframe.nests_in(request.timeframe)]
         if not offered:
-            raise MalformedAnswerPluginError(
-                f"{plugin.provider} has no bars from which {request.timeframe} could be made."
+            raise PluginFeatureNotSupportedError(
+                f"{plugin.provider} has no bars of its own from which {request.timeframe} could be made."
             )
         start, end = request.hull
         open_ms = request.calendar.open_intervals(start, min(end, request.now_ms + 1)).length_ms

@@ -34,6 +34,11 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Instrument).decode
 
 
+_READ_PROVIDERS = (
+    "SELECT DISTINCT provider FROM instruments WHERE market = ? AND registered = 1 ORDER BY provider"
+)
+
+
 class SQLiteInstrumentStore:
     """An ``InstrumentStore`` in an embedded database, the one that holds the bars."""
 
@@ -71,6 +76,12 @@ class SQLiteInstrumentStore:
             connection.executemany(_REGISTER, rows)
 
         await self._database.write(work)
+
+    async def registered_providers(self, market: str) -> tuple[str, ...]:
+        found = await self._database.read(
+            lambda connection: connection.execute(_READ_PROVIDERS, (market,)).fetchall()
+        )
+        return tuple(provider for (provider,) in found)
 
     async def instruments(self, market: str, provider: str) -> tuple[Instrument, ...]:
         details = await self._database.read(

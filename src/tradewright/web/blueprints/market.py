@@ -57,7 +57,7 @@ def build(markets: MarketService, orchestrator: DataOrchestrator) -> Blueprint:
         """The markets, and what plugins bring to each."""
         items = [
             MarketItem(market=market, plugin=plugin, providers=count)
-            for market, plugin, count in markets.plugin_counts()
+            for market, plugin, count in await markets.plugin_counts()
         ]
         return _json(MarketList(items=items))
 
@@ -69,7 +69,7 @@ def build(markets: MarketService, orchestrator: DataOrchestrator) -> Blueprint:
     async def list_providers() -> Response:
         """The providers of a market."""
         query = parse_query(MarketQuery)
-        found = markets.providers(check_identifier("market", query.market))
+        found = await markets.providers(check_identifier("market", query.market))
         items = [
             ProviderItem(**{name: getattr(info, name) for name in ProviderItem.__struct_fields__})
             for info in found

@@ -1,0 +1,166 @@
+"""Plugin instances that are shared and let go of, and listings that outlive their venue."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.ledger import SYMBOL, LedgerPlugin, ledger_plugin, random_minutes, unreachable
+from tests.support.loaders import loader_of
+from tradewright.domain.credentials import Credentials
+from tradewright.domain.errors import (
+    NetworkPluginError,
+    UnknownMarket,
+    UnknownProvider,
+    UnknownSymbol,
+)
+from tradewright.domain.instruments import Instrument, InstrumentKey
+from tradewright.services.market_service import FAILURE_MEMORY_S, IDLE_S, LISTING_LIFETIME_S, MarketService
+from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
+from tradewright.testing.clock import DrivenClock
+
+KEY = InstrumentKey("crypto", "ledger", SYMBOL)
+
+
+@pytest.fixture
+def plugin() -> type[LedgerPlugin]:
+    return ledger_plugin(random_minutes(1, 10))
+
+
+@pytest.fixture
+def clock() -> DrivenClock:
+    return DrivenClock()
+
+
+@pytest.fixture
+def store() -> MemoryInstrumentStore:
+    return MemoryInstrumentStore(MemoryBarStore())
+
+
+@pytest.fixture
+def markets(plugin: type[LedgerPlugin], clock: DrivenClock, store: MemoryInstrumentStore) -> MarketService:
+    return MarketService(loader_of(plugin), store, clock, provider_options={"ledger": {"urls": {"a": "b"}}})
+
+
+async def test_everybody_shares_one_instance(markets: MarketService, plugin: type[LedgerPlugin]) -> None:
+    async def use() -> None:
+        async with markets.plugin("crypto", "ledger"):
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(use() for _ in range(50)))
+    assert len(plugin.made) == 1
+
+
+async def test_other_keys_are_other_instances(markets: MarketService, plugin: type[LedgerPlugin]) -> None:
+    mine, yours = Credentials({"api_key": "a"}), Credentials({"api_key": "b"})
+    for credentials in (mine, yours, mine, None):
+        async with markets.plugin("crypto", "ledger", credentials=credentials):
+            pass
+    async with markets.plugin("crypto", "ledger", testnet=True):
+        pass
+    assert len(plugin.made) == 4
+
+
+async def test_the_operators_options_reach_the_plugin(markets: MarketService) -> None:
+    async with markets.plugin("crypto", "ledger") as plugin:
+        assert plugin.setup.options == {"urls": {"a": "b"}}
+
+
+async def test_an_idle_instance_is_closed_and_one_in_use_never(
+    markets: MarketService, plugin: type[LedgerPlugin], clock: DrivenClock
+) -> None:
+    async with markets.plugin("crypto", "ledger"):
+        await clock.advance(IDLE_S * 2)
+        assert await markets.close_idle() == 0
+    await clock.advance(IDLE_S - 1)
+    assert await markets.close_idle() == 0
+    await clock.advance(1)
+    assert await markets.close_idle() == 1
+    assert [instance.closed for instance in plugin.made] == [1]
+    async with markets.plugin("crypto", "ledger"):
+        assert len(plugin.made) == 2
+
+
+async def test_a_periodic_task_closes_what_is_idle(
+    markets: MarketService, plugin: type[LedgerPlugin], clock: DrivenClock
+) -> None:
+    markets.start()
+    async with markets.plugin("crypto", "ledger"):
+        pass
+    await clock.advance(IDLE_S * 2)
+    assert plugin.made[0].closed == 1
+    await markets.close()
+
+
+async def test_closing_the_service_closes_its_instances(
+    markets: MarketService, plugin: type[LedgerPlugin]
+) -> None:
+    async with markets.plugin("crypto", "ledger"):
+        pass
+    await markets.close()
+    assert plugin.made[0].closed == 1
+
+
+async def test_what_nobody_serves_is_refused(markets: MarketService) -> None:
+    with pytest.raises(UnknownMarket):
+        await markets.providers("bonds")
+    with pytest.raises(UnknownProvider):
+        await markets.listing("crypto", "nowhere")
+    with pytest.raises(UnknownSymbol):
+        await markets.instrument(InstrumentKey("crypto", "ledger", "DOGE/USDT"))
+
+
+async def test_a_listing_is_read_once_in_its_lifetime(
+    markets: MarketService, plugin: type[LedgerPlugin], clock: DrivenClock
+) -> None:
+    listings = await asyncio.gather(*(markets.listing("crypto", "ledger") for _ in range(10)))
+    assert all([i.symbol for i in listing.instruments] == [SYMBOL] for listing in listings)
+    plugin.failure = unreachable()
+    assert (await markets.listing("crypto", "ledger")).problem is None
+    await clock.advance(LISTING_LIFETIME_S)
+    late = await markets.listing("crypto", "ledger")
+    assert late.problem is plugin.failure
+    assert [instrument.symbol for instrument in late.instruments] == [SYMBOL]
+
+
+async def test_a_venue_that_never_answered_is_an_error_and_then_recovers(
+    markets: MarketService, plugin: type[LedgerPlugin], clock: DrivenClock
+) -> None:
+    plugin.failure = unreachable()
+    with pytest.raises(NetworkPluginError):
+        await markets.listing("crypto", "ledger")
+    with pytest.raises(NetworkPluginError):
+        await markets.instrument(KEY)
+    plugin.failure = None
+    await clock.advance(FAILURE_MEMORY_S)
+    assert (await markets.instrument(KEY)).base == "BTC"
+
+
+async def test_a_stored_instrument_needs_no_venue(
+    plugin: type[LedgerPlugin], store: MemoryInstrumentStore, clock: DrivenClock
+) -> None:
+    await MarketService(loader_of(plugin), store, clock, provider_options={}).listing("crypto", "ledger")
+    plugin.failure = unreachable()
+    later = MarketService(loader_of(plugin), store, clock, provider_options={})
+    assert (await later.instrument(KEY)).symbol == SYMBOL
+
+
+async def test_a_provider_known_from_imports_alone_is_served(
+    markets: MarketService, store: MemoryInstrumentStore
+) -> None:
+    await store.register("tapes", [Instrument(market="crypto", symbol="XRP/ETH", base="XRP", quote="ETH")])
+    assert [info.provider for info in await markets.providers("crypto")] == ["ledger", "tapes"]
+    assert await markets.plugin_counts() == (("crypto", "imported", 1), ("crypto", "ledger", 1))
+    listing = await markets.listing("crypto", "tapes")
+    assert [(each.symbol, each.active) for each in listing.instruments] == [("XRP/ETH", True)]
+    with pytest.raises(UnknownSymbol):
+        await markets.instrument(InstrumentKey("crypto", "tapes", "BTC/USDT"))
+
+
+def test_credentials_give_nothing_away() -> None:
+    credentials = Credentials({"api_key": "AKIA-planted", "secret": "planted-secret"})
+    shown = f"{credentials!r} {credentials} {credentials.fingerprint()}"
+    assert "planted" not in shown
+    assert credentials.reveal("secret") == "planted-secret"
+    assert credentials.fingerprint() != Credentials({"api_key": "AKIA-planted"}).fingerprint()
