@@ -38,7 +38,7 @@ function numberFormat(least, most, notation) {
   const key = `${least}/${most}/${notation}`;
   const known = numberFormats.get(key);
   if (known) return known;
-  const made = new Intl.NumberFormat("en-GB", {
+  const made = new Intl.NumberFormat("en-US", {
     minimumFractionDigits: least,
     maximumFractionDigits: most,
     notation,

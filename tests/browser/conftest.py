@@ -1,0 +1,257 @@
+"""The real server as a process of its own, a line to it that can be cut, and a real browser."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
+
+START_DEADLINE_S = 60
+STOP_DEADLINE_S = 15
+RESULTS = Path(__file__).parents[2] / "test-results"
+DESKTOP = ViewportSize(width=1440, height=900)
+CHUNK_BYTES = 65_536
+
+# Tells of what the policy has refused, where the browser would only write it to its console.
+REPORT_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", (event) => {
+  console.error(`policy violation: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`);
+});
+"""
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+@pytest.fixture(scope="session")
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running server with its own empty data directory.
+
+    A provider named `binance` is pointed at a port where nothing listens: what a page does when a venue
+    can't be reached is then the same with a network and without.
+    """
+    home = tmp_path_factory.mktemp("server")
+    port = _free_port()
+    settings = home / "tradewright.toml"
+    dead = f"http://127.0.0.1:{_free_port()}"
+    settings.write_text(
+        "[providers.binance.urls.api]\n"
+        f'public = "{dead}/api/v3"\nprivate = "{dead}/api/v3"\n'
+        "[providers.binance.options]\n"
+        'defaultType = "spot"\nfetchMarkets = {types = ["spot"]}\n'
+        "fetchCurrencies = false\nfetchMargins = false\n",
+        encoding="utf-8",
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("TRADEWRIGHT_")
+    } | {
+        "TRADEWRIGHT_PORT": str(port),
+        "TRADEWRIGHT_DATA_DIR": str(home / "data"),
+        "TRADEWRIGHT_CONFIG": str(settings),
+    }
+    log = home / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tradewright", "serve"],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + START_DEADLINE_S
+        while not _answers(f"{address}/readyz"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the server did not start:\n{log.read_text(encoding='utf-8')}")
+            time.sleep(0.1)
+        yield address
+        assert "Traceback" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_DEADLINE_S)
+
+
+@dataclass(slots=True)
+class Line:
+    """A TCP line to the server that can be cut and mended."""
+
+    target_port: int
+    port: int = 0
+    whole: bool = True
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def address(self) -> str:
+        """Where a browser reaches the server through this line."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def cut(self) -> None:
+        """Break every connection without a word, and refuse new ones."""
+        self.whole = False
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def mend(self) -> None:
+        """Let connections through again."""
+        self.whole = True
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection in both directions until either side ends it."""
+        if not self.whole:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
+        pair = {writer, far_writer}
+        self._writers |= pair
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._carry(reader, far_writer), name="to-server")
+                group.create_task(self._carry(far_reader, writer), name="to-browser")
+        finally:
+            self._writers -= pair
+            for side in pair:
+                side.transport.abort()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while chunk := await reader.read(CHUNK_BYTES):
+                writer.write(chunk)
+                await writer.drain()
+        writer.transport.abort()
+
+
+@pytest.fixture
+async def line(live_server: str) -> AsyncIterator[Line]:
+    """A line to the running server."""
+    carried = Line(target_port=int(live_server.rpartition(":")[2]))
+    server = await asyncio.start_server(carried.accept, "127.0.0.1", 0)
+    carried.port = server.sockets[0].getsockname()[1]
+    try:
+        yield carried
+    finally:
+        server.close()
+        carried.cut()
+        await server.wait_closed()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Debian's Chromium without a window."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert executable, "chromium is missing: apt-get install -y chromium"
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=executable)
+        yield running
+        await running.close()
+
+
+@dataclass(slots=True)
+class Visit:
+    """A page and all that it has complained about."""
+
+    page: Page
+    complaints: list[str]
+
+    async def main(self, name: str) -> str | None:
+        """An attribute of the page's main element."""
+        return await self.page.get_attribute("#main", name)
+
+    async def wait(self, condition: str, argument: object = None, timeout_s: float = 30) -> None:
+        """Wait until a JavaScript condition over `main`, the main element, holds."""
+        script = f"(argument) => {{ const main = document.querySelector('#main'); return {condition}; }}"
+        await self.page.wait_for_function(script, arg=argument, timeout=timeout_s * 1000)
+
+    async def bars(self) -> list[list[float]]:
+        """The bars that the page holds, after checking that the chart draws the same ones."""
+        answer = await self.page.evaluate(
+            """() => {
+              const detail = {};
+              const event = new CustomEvent("tradewright:inspect", { detail });
+              document.querySelector("#main").dispatchEvent(event);
+              return detail;
+            }"""
+        )
+        bars: list[list[float]] = answer["bars"]
+        assert [bar[0] for bar in bars] == answer["shown"]
+        return bars
+
+    async def picture(self, name: str) -> None:
+        """Keep what is seen for a person to look at."""
+        RESULTS.mkdir(exist_ok=True)
+        await self.page.screenshot(path=RESULTS / f"{name}.png")
+
+
+async def _complaining(context: BrowserContext) -> Visit:
+    page = await context.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    await page.add_init_script(REPORT_VIOLATIONS)
+    return Visit(page, complaints)
+
+
+class Visitor:
+    """Opens pages in fresh browser contexts; a page that has complained fails its test."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+
+    @asynccontextmanager
+    async def visit(
+        self,
+        url: str,
+        *,
+        viewport: ViewportSize = DESKTOP,
+        dark: bool = True,
+        expected: tuple[str, ...] = (),
+    ) -> AsyncIterator[Visit]:
+        """Open a page; complaints that hold one of `expected` are part of what is tested."""
+        context = await self._browser.new_context(
+            viewport=viewport, color_scheme="dark" if dark else "light", timezone_id="Europe/Berlin"
+        )
+        try:
+            visit = await _complaining(context)
+            await visit.page.goto(url)
+            yield visit
+            unexpected = [text for text in visit.complaints if not any(part in text for part in expected)]
+            assert unexpected == []
+        finally:
+            await context.close()
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Visitor:
+    """Opens pages."""
+    return Visitor(browser)

@@ -1,0 +1,204 @@
+"""The chart page in a real browser against the real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+
+from tests.browser.conftest import Line, Visit, Visitor
+
+pytestmark = pytest.mark.browser
+
+MINUTE_MS = 60_000
+
+
+def chart_url(
+    server: str, symbol: str = "BTC/USDT", timeframe: str = "1m", provider: str = "simulated"
+) -> str:
+    query = {"market": "crypto", "provider": provider, "symbol": symbol, "timeframe": timeframe}
+    return f"{server}/chart?{urlencode(query)}"
+
+
+async def ohlcv(server: str, **query: str | int) -> list[list[float]]:
+    """Bars as the HTTP API answers them."""
+    common = {"market": "crypto", "provider": "simulated", "symbol": "BTC/USDT", "timeframe": "1m"}
+    url = f"{server}/api/v1/market/ohlcv?{urlencode(common | query)}"
+
+    def read() -> list[list[float]]:
+        with urlopen(url, timeout=30) as response:
+            bars: list[list[float]] = json.load(response)["bars"]
+            return bars
+
+    return await asyncio.to_thread(read)
+
+
+async def loaded(visit: Visit, symbol: str, timeframe: str, provider: str = "simulated") -> None:
+    condition = (
+        "main.dataset.symbol === argument[0] && main.dataset.timeframe === argument[1]"
+        " && main.dataset.provider === argument[2] && Number(main.dataset.bars) > 100"
+    )
+    await visit.wait(condition, [symbol, timeframe, provider])
+
+
+async def drag_right(visit: Visit, times: int) -> None:
+    """Pull the chart to the right, which brings older bars into view."""
+    box = await visit.page.locator("#chart").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 3
+    for _ in range(times):
+        await visit.page.mouse.move(box["x"] + 60, middle)
+        await visit.page.mouse.down()
+        await visit.page.mouse.move(box["x"] + box["width"] - 160, middle, steps=4)
+        await visit.page.mouse.up()
+
+
+async def test_it_loads_and_moves(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit(chart_url(live_server)) as visit:
+        await loaded(visit, "BTC/USDT", "1m")
+        await visit.wait("main.dataset.connection === 'live'")
+        before = await visit.main("data-last-close")
+        await visit.wait("main.dataset.lastClose !== argument", before)
+        assert await visit.page.locator(".legend .tag-simulated").is_visible()
+        legend = await visit.page.locator(".legend-values").inner_text()
+        assert all(name in legend.split() for name in "OHLCV")
+        assert await visit.page.locator(".book-asks .book-row").count() == 15
+        assert await visit.page.locator(".tape-row").count() > 0
+        await visit.picture("chart-dark")
+
+
+async def test_its_bars_are_those_of_the_api(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit(chart_url(live_server, timeframe="5m")) as visit:
+        await loaded(visit, "BTC/USDT", "5m")
+        bars = await visit.bars()
+        answered = await ohlcv(live_server, timeframe="5m", limit=500)
+        final = {bar[0]: bar for bar in answered[:-1]}
+        shared = [bar for bar in bars if bar[0] in final]
+        assert len(shared) >= 490
+        assert all(final[bar[0]] == bar for bar in shared)
+
+
+async def test_it_switches_symbol_by_search(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit(chart_url(live_server)) as visit:
+        await loaded(visit, "BTC/USDT", "1m")
+        await visit.page.locator("body").press("/")
+        await visit.page.keyboard.type("eth")
+        option = visit.page.get_by_role("option", name="ETH/USDT")
+        await option.wait_for()
+        await visit.page.keyboard.press("Enter")
+        await loaded(visit, "ETH/USDT", "1m")
+        assert "symbol=ETH/USDT" in visit.page.url
+        assert "ETH/USDT" in await visit.page.title()
+        answered = {bar[0]: bar for bar in (await ohlcv(live_server, symbol="ETH/USDT", limit=300))[:-1]}
+        assert all(answered.get(bar[0], bar) == bar for bar in await visit.bars())
+
+
+async def test_it_switches_timeframe_by_button_and_by_typing(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit(chart_url(live_server)) as visit:
+        await loaded(visit, "BTC/USDT", "1m")
+        await visit.page.locator('[data-timeframe="1h"]').click()
+        await loaded(visit, "BTC/USDT", "1h")
+        assert all(bar[0] % (60 * MINUTE_MS) == 0 for bar in await visit.bars())
+        await visit.page.locator("#chart").click()
+        await visit.page.keyboard.press("1")
+        await visit.page.keyboard.type("5")
+        await visit.page.keyboard.press("Enter")
+        await loaded(visit, "BTC/USDT", "15m")
+        assert "timeframe=15m" in visit.page.url
+
+
+async def test_scrolling_to_the_left_loads_history(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit(chart_url(live_server)) as visit:
+        await loaded(visit, "BTC/USDT", "1m")
+        first = int(await visit.main("data-first-time") or 0)
+        async with asyncio.timeout(60):
+            while int(await visit.main("data-first-time") or 0) > first - 900 * MINUTE_MS:
+                await drag_right(visit, 2)
+        await visit.wait("!document.querySelector('#to-latest').hidden")
+        bars = await visit.bars()
+        times = [bar[0] for bar in bars]
+        assert times == list(range(int(times[0]), int(times[-1]) + 1, MINUTE_MS))
+        answered = await ohlcv(live_server, start=int(times[0]), end=int(times[1_000]), limit=1_000)
+        assert bars[:1_000] == answered
+        await visit.page.locator("#to-latest").click()
+        await visit.wait("document.querySelector('#to-latest').hidden")
+
+
+async def test_it_survives_a_cut_connection(live_server: str, line: Line, visitor: Visitor) -> None:
+    refused = ("WebSocket connection", "net::ERR_")
+    async with visitor.visit(chart_url(line.address), expected=refused) as visit:
+        await loaded(visit, "BTC/USDT", "1m")
+        await visit.wait("main.dataset.connection === 'live'")
+        line.cut()
+        await visit.wait("main.dataset.connection === 'offline' && main.hasAttribute('data-stale')")
+        words = await visit.page.locator(".status-words").first.inner_text()
+        assert words == "Offline"
+        await visit.picture("chart-offline")
+        await asyncio.sleep(2)  # the absence itself: prices go on meanwhile
+        line.mend()
+        await visit.wait("main.dataset.connection === 'live' && !main.hasAttribute('data-stale')")
+        before = await visit.main("data-last-close")
+        await visit.wait("main.dataset.lastClose !== argument", before)
+        bars = await visit.bars()
+        answered = await ohlcv(live_server, limit=300)
+        final = {bar[0]: bar for bar in answered[:-1]}
+        held = {bar[0]: bar for bar in bars}
+        assert len(held) == len(bars)
+        settled = [time for time in final if time < bars[-1][0]]
+        assert len(settled) >= 298
+        assert {time: held.get(time) for time in settled} == {time: final[time] for time in settled}
+
+
+async def test_a_venue_out_of_reach_is_said_with_a_way_to_retry(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit(
+        chart_url(live_server, provider="binance"), expected=("Failed to load",)
+    ) as visit:
+        banner = visit.page.locator(".banner")
+        await banner.wait_for()
+        assert len(await banner.inner_text()) > 20
+        await visit.picture("chart-unreachable")
+        async with visit.page.expect_request(lambda request: "/market/ohlcv" in request.url):
+            await visit.page.get_by_role("button", name="Retry").click()
+
+
+async def test_indicators_are_added_hidden_and_remembered(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit(chart_url(live_server)) as visit:
+        await loaded(visit, "BTC/USDT", "1m")
+        panes = await visit.page.locator("#chart canvas").count()
+        await visit.page.get_by_role("button", name="Indicators", exact=True).click()
+        await visit.page.get_by_label("Search indicators").fill("relative strength")
+        await visit.page.locator('[data-indicator="RSI"]').click()
+        await visit.page.locator('[data-chosen="RSI"]').wait_for()
+        assert await visit.page.locator("#chart canvas").count() > panes
+        await visit.page.get_by_label("Hide RSI").click()
+        await visit.page.get_by_label("Show RSI").wait_for()
+        await visit.page.keyboard.press("Escape")
+        await visit.page.reload()
+        await loaded(visit, "BTC/USDT", "1m")
+        assert await visit.page.locator("#chart canvas").count() > panes
+        await visit.page.get_by_role("button", name="Indicators", exact=True).click()
+        await visit.page.get_by_label("Remove RSI").click()
+        await visit.page.locator('[data-chosen="RSI"]').wait_for(state="detached")
+        assert await visit.page.locator("#chart canvas").count() == panes
+
+
+async def test_chart_type_axis_and_zone_are_chosen_and_a_picture_is_saved(
+    live_server: str, visitor: Visitor
+) -> None:
+    async with visitor.visit(chart_url(live_server)) as visit:
+        await loaded(visit, "BTC/USDT", "1m")
+        local = await visit.page.locator(".legend-time dd").inner_text()
+        await visit.page.get_by_role("button", name="Time zone").click()
+        await visit.page.locator('[data-value="utc"]').click()
+        assert await visit.page.locator(".legend-time dd").inner_text() != local
+        for kind in ("ohlc", "area", "candle_up_stroke"):
+            await visit.page.get_by_role("button", name="Chart type").click()
+            await visit.page.locator(f'[data-value="{kind}"]').click()
+        await visit.page.get_by_role("button", name="Logarithmic price axis").click()
+        async with visit.page.expect_download() as download:
+            await visit.page.get_by_role("button", name="Save a picture of the chart").click()
+        saved = await (await download.value).path()
+        assert saved.read_bytes().startswith(b"\x89PNG")
