@@ -43,7 +43,7 @@ class Subscribe(
     provider: Word | None = None
     symbol: Word | None = None
     timeframe: Word | None = None
-    history: Annotated[int, Meta(ge=0, le=HISTORY_MAX)] | None = None
+    history: Annotated[int, Meta(ge=1, le=HISTORY_MAX)] | None = None
     resume: ResumePoint | None = None
     account_id: Word | None = None
     bot_id: Word | None = None

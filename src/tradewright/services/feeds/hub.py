@@ -1,0 +1,387 @@
+"""``TopicHub``: the one listener of a process on one topic, which feeds all of its views."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final, Literal, NamedTuple, Protocol
+
+import msgspec
+from msgspec import UNSET
+
+from tradewright.domain.errors import TradewrightError
+from tradewright.domain.instruments import SeriesKey
+from tradewright.domain.ports import BusGap, MessageBus
+from tradewright.domain.streams import (
+    FeedMessage,
+    FeedStatus,
+    Gap,
+    Problem,
+    Snapshot,
+    StreamKey,
+    StreamKind,
+    Update,
+)
+from tradewright.domain.timeframes import Timeframe
+from tradewright.runtime.clock import Clock
+from tradewright.runtime.tasks import TaskSupervisor
+from tradewright.services.feeds.ports import History, HistoryAnswer
+from tradewright.services.feeds.replica import Replica, merged_bars, remaining_gaps
+from tradewright.services.feeds.timing import within
+from tradewright.services.feeds.topic import TopicState
+
+_log = logging.getLogger(__name__)
+
+RING_MESSAGES: Final = 1_000
+RING_S: Final = 60.0
+FIRST_STATE_S: Final = 5.0
+HISTORY_LIFETIME_S: Final = 1.0
+HISTORY_DEADLINE_S: Final = 15.0
+_decoder: Final = msgspec.json.Decoder(FeedMessage)
+_encoder: Final = msgspec.json.Encoder()
+
+ResyncReason = Literal["slow_client", "epoch_changed"]
+
+
+class TopicMessage:
+    """Something for a view, encoded once for all of them. Only what has an ``update`` may be left out or
+    joined by a client's outbox, and then under the rules of its ``kind``."""
+
+    __slots__ = ("_text", "data", "kind", "topic", "update")
+
+    def __init__(self, topic: str, kind: StreamKind, data: bytes, update: Update | None = None) -> None:
+        self.topic = topic
+        self.kind = kind
+        self.data = data
+        self.update = update
+        self._text: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The message as text, decoded once for all who need it so."""
+        if self._text is None:
+            self._text = self.data.decode()
+        return self._text
+
+
+class ViewSink(Protocol):
+    """Where a view's messages go; called on the event loop, never waits."""
+
+    def offer(self, message: TopicMessage) -> None:
+        """Take the message or a place for it."""
+        ...
+
+    def offer_resync(self, topic: str, kind: StreamKind, reason: ResyncReason) -> None:
+        """Say that what the client has is no longer whole; forget what it was still to get of the topic."""
+        ...
+
+
+class Streams(Protocol):
+    """Who runs the feeds."""
+
+    def acquire(self, key: StreamKey) -> None: ...
+
+    def release(self, key: StreamKey) -> None: ...
+
+    async def state(self, key: StreamKey) -> TopicState: ...
+
+
+class ResumeFrom(NamedTuple):
+    """The last update that a client has."""
+
+    epoch: str
+    seq: int
+
+
+class View:
+    """One client's look at one topic. ``live`` once its snapshot is on the way."""
+
+    __slots__ = ("closed", "history", "hub", "live", "opening", "sink")
+
+    def __init__(self, hub: TopicHub, sink: ViewSink, history: int) -> None:
+        self.hub = hub
+        self.sink = sink
+        self.history = history
+        self.live = False
+        self.closed = False
+        self.opening = 0
+
+
+class _Ring(NamedTuple):
+    seq: int
+    at_s: float
+    message: TopicMessage
+
+
+class TopicHub:
+    """Listens to one topic, remembers its newest state and last messages, and serves its views.
+
+    The live messages are heard before any history is read, so that no bar falls between the two.
+    """
+
+    def __init__(
+        self, key: StreamKey, bus: MessageBus, streams: Streams, history: History, clock: Clock
+    ) -> None:
+        self.key = key
+        self.topic = key.topic
+        self.views: set[View] = set()
+        self.unwanted_since_s: float | None = None
+        self._bus = bus
+        self._streams = streams
+        self._history = history
+        self._clock = clock
+        self._tasks = TaskSupervisor(f"hub {self.topic}")
+        self._epoch = ""
+        self._seq = 0
+        self._ring: deque[_Ring] = deque(maxlen=RING_MESSAGES)
+        self._replica = Replica()
+        self._status: FeedStatus | None = None
+        self._heard_at_s = clock.monotonic()
+        self._listening = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._reads: dict[int, tuple[float, asyncio.Task[HistoryAnswer]]] = {}
+        self._snapshots: dict[int, tuple[tuple[str, int, float], bytes]] = {}
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._tasks.start("listen", self._listen())
+
+    async def close(self) -> None:
+        """Listen no more."""
+        await self._tasks.close()
+        for _, task in self._reads.values():
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self._reads.values()), return_exceptions=True)
+
+    # Views
+
+    def add_view(self, sink: ViewSink, history: int) -> View:
+        """A new view, which gets nothing before ``open_view``. The first one wakes the feed."""
+        view = View(self, sink, history)
+        if not self.views:
+            self._streams.acquire(self.key)
+            self.unwanted_since_s = None
+            if self._listening.is_set():
+                self._tasks.start("look after a pause", self._adopt())
+        self.views.add(view)
+        return view
+
+    def remove_view(self, view: View) -> None:
+        """The view gets nothing any more. The last one lets the feed go."""
+        if view.closed:
+            return
+        view.closed, view.live = True, False
+        self.views.discard(view)
+        if not self.views:
+            self._streams.release(self.key)
+            self.unwanted_since_s = self._clock.monotonic()
+
+    async def open_view(self, view: View, resume: ResumeFrom | None = None) -> None:
+        """Send what was missed where that is still known, else a snapshot; then all that follows."""
+        await self._listening.wait()
+        if resume is not None and self._replay(view, resume):
+            return
+        await self._send_snapshot(view)
+
+    def resync(self, view: View, reason: ResyncReason) -> None:
+        """Tell the view that it lacks something, and give it a fresh snapshot."""
+        view.live = False
+        view.sink.offer_resync(self.topic, self.key.kind, reason)
+        self._tasks.start("resync", self._send_snapshot(view))
+
+    def _replay(self, view: View, resume: ResumeFrom) -> bool:
+        if resume.epoch != self._epoch or resume.seq > self._seq:
+            return False
+        self._forget_old()
+        missed = [entry for entry in self._ring if entry.seq > resume.seq]
+        if len(missed) != self._seq - resume.seq:
+            return False
+        view.live = True
+        for entry in missed:
+            view.sink.offer(entry.message)
+        self._send_status(view)
+        return True
+
+    # Snapshots
+
+    async def _send_snapshot(self, view: View) -> None:
+        view.live = False
+        view.opening += 1
+        opening = view.opening
+        if self.key.kind == "ohlcv":
+            data = await self._bars_snapshot(view.history)
+        else:
+            await self._wait_for_state()
+            data = _encoder.encode(self._plain_snapshot())
+        # From here on nothing waits: what the snapshot holds and what follows it meet without a seam.
+        if view.closed or view.opening != opening:
+            return
+        view.live = True
+        view.sink.offer(TopicMessage(self.topic, self.key.kind, data))
+        self._send_status(view)
+
+    async def _bars_snapshot(self, count: int) -> bytes:
+        problems: tuple[Problem, ...] = ()
+        answer: HistoryAnswer | None = None
+        try:
+            answer = await self._read_history(count)
+            problems = answer.problems
+        except TradewrightError as error:
+            problems = (Problem("history", error.code, error.message),)
+        except TimeoutError:
+            problems = (Problem("history", "timeout", "The history could not be read in time."),)
+        as_of = (self._epoch, self._seq, self._read_at(count))
+        made = self._snapshots.get(count)
+        if made is not None and made[0] == as_of:
+            return made[1]
+        data = _encoder.encode(self._merged(answer, count, problems))
+        self._snapshots[count] = (as_of, data)
+        while len(self._snapshots) > 8:
+            del self._snapshots[next(iter(self._snapshots))]
+        return data
+
+    def _merged(self, answer: HistoryAnswer | None, count: int, problems: tuple[Problem, ...]) -> Snapshot:
+        live = self._replica.bars.values()
+        if answer is None:
+            newest = sorted(live, key=lambda bar: bar.row[0])[-count:]
+            rows, forming = tuple(bar.row for bar in newest), bool(newest) and not newest[-1].final
+            gaps: tuple[Gap, ...] = ()
+        else:
+            rows, forming = merged_bars(answer, live, count)
+            gaps = remaining_gaps(answer.gaps, rows, Timeframe.parse(self.key.timeframe or ""))
+        return Snapshot(
+            topic=self.topic,
+            epoch=self._epoch,
+            seq=self._seq,
+            bars=rows,
+            forming=forming,
+            gaps=gaps,
+            problems=problems,
+        )
+
+    def _plain_snapshot(self) -> Snapshot:
+        problems: tuple[Problem, ...] = ()
+        if self._seq == 0:
+            detail = (self._status and self._status.detail) or "The provider has not answered yet."
+            problems = (Problem("feed", "provider_unavailable", detail),)
+        kind, replica = self.key.kind, self._replica
+        return Snapshot(
+            topic=self.topic,
+            epoch=self._epoch,
+            seq=self._seq,
+            problems=problems,
+            trades=tuple(replica.trades) if kind == "trades" else UNSET,
+            ticker=replica.ticker if kind == "ticker" else UNSET,
+            order_book=replica.order_book if kind == "order_book" else UNSET,
+        )
+
+    def _read_at(self, count: int) -> float:
+        return self._reads[count][0] if count in self._reads else 0.0
+
+    async def _read_history(self, count: int) -> HistoryAnswer:
+        """One read for all who ask at about the same time."""
+        known = self._reads.get(count)
+        now = self._clock.monotonic()
+        if known is None or now - known[0] >= HISTORY_LIFETIME_S:
+            self._reads = {
+                n: read
+                for n, read in self._reads.items()
+                if not read[1].done() or now - read[0] < HISTORY_LIFETIME_S
+            }
+            key = self.key
+            series = SeriesKey(key.market, key.provider, key.symbol, key.timeframe or "")
+            work = within(self._clock, HISTORY_DEADLINE_S, self._get_bars(series, count))
+            task = asyncio.create_task(work, name=f"history of {self.topic}")
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # all may have left
+            known = self._reads[count] = (now, task)
+        return await asyncio.shield(known[1])
+
+    async def _get_bars(self, series: SeriesKey, count: int) -> HistoryAnswer:
+        return await self._history.get_bars(series, limit=count)
+
+    async def _wait_for_state(self) -> None:
+        """Give a feed that has just been started the time to tell its first state."""
+        if not self._answered.is_set():
+            try:
+                await within(self._clock, FIRST_STATE_S, self._answered.wait())
+            except TimeoutError:
+                return
+
+    def _send_status(self, view: View) -> None:
+        if self._status is not None:
+            elapsed_ms = round((self._clock.monotonic() - self._heard_at_s) * 1000)
+            age_ms = None if self._status.age_ms is None else self._status.age_ms + elapsed_ms
+            if self._status.state == "live":
+                age_ms = elapsed_ms
+            status = msgspec.structs.replace(self._status, age_ms=age_ms)
+            view.sink.offer(TopicMessage(self.topic, self.key.kind, _encoder.encode(status)))
+
+    # Listening
+
+    async def _listen(self) -> None:
+        async with self._bus.subscribe(self.topic) as subscription:
+            await self._adopt(first=True)
+            self._listening.set()
+            messages = aiter(subscription)
+            while True:
+                try:
+                    data = await anext(messages)
+                except BusGap:
+                    await self._adopt(resync=True)
+                    continue
+                await self._receive(data)
+
+    async def _receive(self, data: bytes) -> None:
+        message = _decoder.decode(data)
+        self._heard_at_s = self._clock.monotonic()
+        if isinstance(message, FeedStatus):
+            self._status = message
+            if message.state == "down":
+                self._answered.set()
+            self._send_to_views(TopicMessage(self.topic, self.key.kind, data))
+            return
+        if message.epoch < self._epoch or (message.epoch == self._epoch and message.seq <= self._seq):
+            return
+        if message.epoch != self._epoch or message.seq != self._seq + 1:
+            await self._adopt(resync=True)
+            return
+        self._seq = message.seq
+        self._replica.apply(message)
+        self._answered.set()
+        frame = TopicMessage(self.topic, self.key.kind, data, message)
+        self._ring.append(_Ring(message.seq, self._heard_at_s, frame))
+        self._forget_old()
+        self._send_to_views(frame)
+
+    async def _adopt(self, *, first: bool = False, resync: bool = False) -> None:
+        """Take the owner's word for the state; all views begin again where their updates don't go on."""
+        try:
+            state = await self._streams.state(self.key)
+        except KeyError:
+            return  # nobody wants the stream any more, and its feed has ended
+        if state.epoch < self._epoch:
+            return
+        if not first and not resync and (state.epoch, state.seq) == (self._epoch, self._seq):
+            return
+        if state.epoch == self._epoch and state.seq <= self._seq:
+            return
+        self._epoch, self._seq = state.epoch, state.seq
+        self._status = state.status or self._status
+        self._ring.clear()
+        self._replica.adopt(state)
+        if state.seq:
+            self._answered.set()
+        if not first:
+            for view in [view for view in self.views if view.live]:
+                self.resync(view, "epoch_changed")
+
+    def _send_to_views(self, message: TopicMessage) -> None:
+        for view in self.views:
+            if view.live:
+                view.sink.offer(message)
+
+    def _forget_old(self) -> None:
+        horizon = self._clock.monotonic() - RING_S
+        while self._ring and self._ring[0].at_s < horizon:
+            self._ring.popleft()

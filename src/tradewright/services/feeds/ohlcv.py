@@ -1,0 +1,252 @@
+"""The feed of bars: one stream of minutes from the venue, every watched timeframe made from it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Final
+
+from tradewright.domain.bars import BarRow
+from tradewright.domain.capabilities import Capability
+from tradewright.domain.errors import NetworkPluginError
+from tradewright.domain.instruments import InstrumentKey
+from tradewright.domain.streams import StreamKey
+from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
+from tradewright.plugins.base import BarUpdate, MarketPlugin
+from tradewright.runtime.clock import Clock
+from tradewright.runtime.tasks import TaskSupervisor
+from tradewright.services.feeds.derivation import BarState, ClosedPart, Deriver
+from tradewright.services.feeds.logic import FeedLogic
+from tradewright.services.feeds.minutes import LiveMinute, MinuteEvent, MinuteTracker
+from tradewright.services.feeds.ports import History
+from tradewright.services.feeds.seeding import read_closed_part
+from tradewright.services.feeds.settings import StreamSettings
+from tradewright.services.feeds.topic import Topic
+
+HOLE_MINUTES_MAX: Final = 500
+"""A longer hole is not told bar by bar: viewers get a fresh snapshot."""
+PAGE_MINUTES: Final = 20
+"""Up to so many minutes the venue is asked in one call; more come from history, by its pages."""
+WAITING_MINUTES_MAX: Final = 1_500
+_MARGIN_MS: Final = 250
+
+
+class OhlcvLogic(FeedLogic[BarUpdate]):
+    """Follows the minutes of one symbol and publishes every watched timeframe.
+
+    For each bar of each of them there is one final update, before any update of a later bar.
+    """
+
+    watch_capability = Capability.WATCH_OHLCV
+    ask_capability = Capability.OHLCV
+
+    def __init__(
+        self,
+        instrument: InstrumentKey,
+        history: History,
+        clock: Clock,
+        settings: StreamSettings,
+        new_epoch: Callable[[], str],
+        wake: Callable[[], None],
+    ) -> None:
+        super().__init__(instrument.symbol, new_epoch, wake)
+        self._instrument = instrument
+        self._history = history
+        self._clock = clock
+        self._settings = settings
+        self._tracker: MinuteTracker | None = None
+        self._derivers: dict[StreamKey, Deriver] = {}
+        self._queue: dict[int, LiveMinute] = {}
+        self._parts: list[tuple[Topic, Deriver, ClosedPart]] = []
+        self._unconfirmed: int | None = None
+        self._venue_offset_ms = 0
+        self._settling_ms = MarketPlugin.settling_ms
+        self._asked_at_s = float("-inf")
+        self._news = False
+        self._tasks = TaskSupervisor(f"ohlcv {instrument.provider} {instrument.symbol}")
+
+    # Topics
+
+    def add_topic(self, topic: Topic) -> None:
+        super().add_topic(topic)
+        if self._tracker is not None:
+            self._begin_derivation(topic)
+
+    def remove_topic(self, key: StreamKey) -> None:
+        super().remove_topic(key)
+        self._derivers.pop(key, None)
+
+    def _begin_derivation(self, topic: Topic) -> None:
+        tracker, timeframe = self._tracker, Timeframe.parse(topic.key.timeframe or "")
+        if tracker is None or timeframe is ONE_MINUTE:
+            return
+        deriver = self._derivers[topic.key] = Deriver(timeframe, tracker.closed_through)
+        if tracker.forming is not None:
+            deriver.apply(MinuteEvent("forming", tracker.forming[0], tracker.forming))
+        if not deriver.seeded:
+            self._tasks.start(f"read the open {timeframe}", self._seed(topic, deriver))
+
+    async def _seed(self, topic: Topic, deriver: Deriver) -> None:
+        """Read the closed part of the open bar until that succeeds or the bar is no longer wanted."""
+        for delay_s in self._settings.repeat.delays():
+            part = await read_closed_part(
+                self._history, self._instrument, deriver.timeframe, deriver.open_ms, deriver.begun_ms
+            )
+            if self._derivers.get(topic.key) is not deriver or self._tracker is None:
+                return
+            if part is not None:
+                # Installed by the feed's own task, so that nothing it publishes can come in between.
+                self._parts.append((topic, deriver, part))
+                self._wake()
+                return
+            await self._clock.sleep(delay_s)
+
+    # The venue's stream
+
+    def watch(self, plugin: MarketPlugin) -> AsyncIterator[BarUpdate]:
+        return plugin.watch_ohlcv(self.symbol, ONE_MINUTE)
+
+    def put(self, item: BarUpdate, connection: int) -> None:
+        rows = item.bars.rows()
+        for index, row in enumerate(rows):
+            closed = True if index + 1 < len(rows) else item.final
+            known = self._queue.get(row[0])
+            if known is None or not known.closed or closed:
+                self._queue[row[0]] = LiveMinute(row, closed, connection)
+        while len(self._queue) > WAITING_MINUTES_MAX:
+            del self._queue[min(self._queue)]
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._queue)
+
+    async def drain(self) -> bool:
+        assert self._tracker is not None, "synchronise comes first"
+        while self._queue:
+            minute = self._queue.pop(min(self._queue))
+            events = self._tracker.offer(minute, self._venue_now_ms())
+            if events is None:
+                self._queue.setdefault(minute.row[0], minute)
+                self._unconfirmed = minute.connection
+                return False
+            await self._emit(events)
+        return True
+
+    # Asking
+
+    async def synchronise(self, plugin: MarketPlugin) -> None:
+        now = await self._read_venue_clock(plugin)
+        if self._tracker is None:
+            self._start(ONE_MINUTE.floor(now) - MINUTE_MS)
+        assert self._tracker is not None
+        start = self._tracker.closed_through
+        if now - start > HOLE_MINUTES_MAX * MINUTE_MS:
+            await self._restart_at(ONE_MINUTE.floor(now) - MINUTE_MS)
+            start = self._tracker.closed_through
+        rows = await self._page(plugin, start, now)
+        known = self._tracker.forming
+        events = self._tracker.offer_page(rows, now, now - self._settling_ms)
+        self._news = any(event.row is not None and event.row != known for event in events)
+        self._confirm()
+        await self._emit(events)
+
+    async def give_up(self) -> None:
+        now = self._venue_now_ms()
+        if self._tracker is None:
+            self._start(ONE_MINUTE.floor(now))
+        else:
+            await self._restart_at(min(self._queue, default=ONE_MINUTE.floor(now)))
+        self._confirm()
+
+    def _confirm(self) -> None:
+        if self._tracker is not None and self._unconfirmed is not None:
+            self._tracker.confirm(self._unconfirmed)
+        self._unconfirmed = None
+
+    async def ask(self, plugin: MarketPlugin) -> bool:
+        await self.synchronise(plugin)
+        return self._news
+
+    def question_due_s(self) -> float | None:
+        """A minute that has ended and settled, and that nobody closed, is asked for."""
+        end = self._unfinished_end_ms()
+        if end is None:
+            return None
+        due_s = (end + self._settling_ms + _MARGIN_MS - self._venue_now_ms()) / 1000
+        return max(due_s, self._asked_at_s + self._settings.poll_interval_s - self._clock.monotonic())
+
+    async def _page(self, plugin: MarketPlugin, start: int, now: int) -> list[BarRow]:
+        """Every minute from ``start`` to ``now``, the venue's time before it is asked."""
+        self._asked_at_s = self._clock.monotonic()
+        if now - start < PAGE_MINUTES * MINUTE_MS and plugin.supports(Capability.OHLCV):
+            bars = await plugin.fetch_ohlcv(
+                self.symbol, ONE_MINUTE, start_ms=start, end_ms=ONE_MINUTE.floor(now) + 2 * MINUTE_MS
+            )
+            return bars.rows()
+        answer = await self._history.get_bars(
+            self._instrument.series(ONE_MINUTE),
+            start_ms=start,
+            end_ms=now + MINUTE_MS,
+            limit=2 * HOLE_MINUTES_MAX,
+        )
+        if answer.problems:
+            raise NetworkPluginError(answer.problems[0].detail)
+        return answer.bars.rows()
+
+    async def _read_venue_clock(self, plugin: MarketPlugin) -> int:
+        now = await plugin.venue_time_ms()
+        self._venue_offset_ms = now - self._clock.now_ms()
+        self._settling_ms = plugin.settling_ms
+        return now
+
+    def _venue_now_ms(self) -> int:
+        return self._clock.now_ms() + self._venue_offset_ms
+
+    def _unfinished_end_ms(self) -> int | None:
+        ends = [deriver.unfinished_end_ms for deriver in self._derivers.values()]
+        if self._tracker is not None and self._tracker.forming is not None:
+            ends.append(self._tracker.forming[0] + MINUTE_MS)
+        return min((end for end in ends if end is not None), default=None)
+
+    # Publishing
+
+    def _start(self, closed_through_ms: int) -> None:
+        self._tracker = MinuteTracker(closed_through_ms)
+        for topic in self.topics.values():
+            self._begin_derivation(topic)
+
+    async def _restart_at(self, closed_through_ms: int) -> None:
+        assert self._tracker is not None
+        self._tracker.restart(closed_through_ms)
+        await self._begin_again(self.topics.values())
+        for topic in self.topics.values():
+            self._begin_derivation(topic)
+
+    async def _emit(self, events: Iterable[MinuteEvent]) -> None:
+        for event in events:
+            for key, topic in list(self.topics.items()):
+                for state in self._states(key, event):
+                    await topic.offer(state)
+
+    def _states(self, key: StreamKey, event: MinuteEvent) -> list[BarState]:
+        deriver = self._derivers.get(key)
+        if deriver is not None:
+            return deriver.apply(event)
+        if event.row is None or event.kind == "corrected":
+            return []
+        return [BarState(event.row, final=event.kind == "closed")]
+
+    async def tick(self) -> None:
+        parts, self._parts = self._parts, []
+        for topic, deriver, part in parts:
+            if self._tracker is not None and self._derivers.get(topic.key) is deriver:
+                for state in deriver.install(part, self._tracker.recent):
+                    await topic.offer(state)
+        for key, deriver in list(self._derivers.items()):
+            if deriver.overdue:
+                await self._begin_again([self.topics[key]])
+                self._begin_derivation(self.topics[key])
+        await super().tick()
+
+    async def close(self) -> None:
+        self._tracker = None
+        await self._tasks.close()

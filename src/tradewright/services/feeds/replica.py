@@ -1,0 +1,88 @@
+"""What a hub knows of a topic from its updates, and how that and the history make one snapshot."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import UNSET
+
+from tradewright.domain.bars import BarRow
+from tradewright.domain.intervals import Interval, IntervalSet
+from tradewright.domain.streams import Gap, Update
+from tradewright.domain.ticks import OrderBook, Ticker, Trade
+from tradewright.domain.timeframes import Timeframe
+from tradewright.services.feeds.derivation import BarState
+from tradewright.services.feeds.ports import HistoryAnswer
+from tradewright.services.feeds.topic import RECENT_TRADES, TopicState
+
+BARS_KEPT: Final = 2_000
+
+
+class Replica:
+    """The newest state of one topic, made from all of its updates since ``adopt``."""
+
+    def __init__(self) -> None:
+        self.bars: dict[int, BarState] = {}
+        self.trades: deque[Trade] = deque(maxlen=RECENT_TRADES)
+        self.ticker: Ticker | None = None
+        self.order_book: OrderBook | None = None
+
+    def adopt(self, state: TopicState) -> None:
+        """Begin from what the topic's owner says. Final bars stay: whoever told them, they are facts."""
+        self.bars = {time: bar for time, bar in self.bars.items() if bar.final}
+        for bar in state.bars:
+            self._put(bar)
+        self.trades = deque(state.trades, maxlen=RECENT_TRADES)
+        self.ticker, self.order_book = state.ticker, state.order_book
+
+    def apply(self, update: Update) -> None:
+        """Take the next update in."""
+        if update.bars is not UNSET:
+            for index, row in enumerate(update.bars):
+                self._put(BarState(row, index + 1 < len(update.bars) or update.final is True))
+        if update.trades is not UNSET:
+            self.trades.extend(update.trades)
+        if update.ticker is not UNSET:
+            self.ticker = update.ticker
+        if update.order_book is not UNSET:
+            self.order_book = update.order_book
+
+    def _put(self, bar: BarState) -> None:
+        self.bars[bar.row[0]] = bar
+        if len(self.bars) > BARS_KEPT:
+            del self.bars[min(self.bars)]
+
+
+def merged_bars(
+    answer: HistoryAnswer, live: Iterable[BarState], count: int
+) -> tuple[tuple[BarRow, ...], bool]:
+    """The newest ``count`` bars of history and live updates together, and whether the last one is forming.
+
+    A bar that history knows to have ended is not replaced by a state in which it was still forming.
+    """
+    rows: dict[int, BarState] = {row[0]: BarState(row, final=True) for row in answer.bars.rows()}
+    oldest = min(rows, default=None)
+    if answer.forming and rows:
+        last = max(rows)
+        rows[last] = BarState(rows[last].row, final=False)
+    for bar in live:
+        time = bar.row[0]
+        if oldest is not None and time < oldest:
+            continue
+        known = rows.get(time)
+        if bar.final or known is None or not known.final:
+            rows[time] = bar
+    newest = [rows[time] for time in sorted(rows)][-count:]
+    return tuple(bar.row for bar in newest), bool(newest) and not newest[-1].final
+
+
+def remaining_gaps(gaps: Iterable[Gap], rows: Iterable[BarRow], timeframe: Timeframe) -> tuple[Gap, ...]:
+    """The gaps without what the rows fill."""
+    filled = IntervalSet.of(Interval(row[0], timeframe.end(row[0])) for row in rows)
+    return tuple(
+        Gap(interval.start, interval.end, gap.reason)
+        for gap in gaps
+        for interval in IntervalSet.single(gap.start, gap.end).subtract(filled)
+    )

@@ -1,0 +1,31 @@
+"""The times and bounds that feeds keep to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tradewright.runtime.retry import Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """Times in seconds. The defaults are what the documentation promises."""
+
+    grace_s: float = 30.0
+    """How long a stream that nobody watches any more is kept."""
+    poll_interval_s: float = 2.0
+    closed_poll_interval_s: float = 60.0
+    """How often a market is polled that its calendar calls closed."""
+    call_deadline_s: float = 10.0
+    watchdog_s: float = 15.0
+    unchecked_silence_s: float = 60.0
+    """The silence after which a stream is renewed that can't be checked by a single call."""
+    stable_s: float = 30.0
+    """A connection that lived this long starts with a clean record when it breaks."""
+    failures_until_polling: int = 3
+    synchronise_attempts: int = 3
+    coalesce_s: float = 0.1
+    """The least time between two states of what is forming, of one topic."""
+    reconnect: Backoff = field(default_factory=lambda: Backoff(first_s=0.5, max_s=30.0))
+    repeat: Backoff = field(default_factory=lambda: Backoff(first_s=2.0, max_s=60.0))
+    """Between attempts at calls that failed."""

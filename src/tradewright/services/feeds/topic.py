@@ -1,0 +1,151 @@
+"""A topic as its owner sees it: numbers each message, encodes it once, and publishes it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+from msgspec import UNSET
+
+from tradewright.domain.bars import BarRow
+from tradewright.domain.ports import MessageBus
+from tradewright.domain.streams import FeedStatus, StreamKey, Update
+from tradewright.domain.ticks import OrderBook, Ticker, Trade
+from tradewright.runtime.clock import Clock
+from tradewright.services.feeds.derivation import BarState
+
+RECENT_BARS: Final = 10
+RECENT_TRADES: Final = 100
+_encoder: Final = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """What a topic looks like after the update ``seq``; what is published later has a higher one.
+
+    ``bars`` are the newest ones with whether they are final, and not a history.
+    """
+
+    epoch: str
+    seq: int = 0
+    bars: tuple[BarState, ...] = ()
+    trades: tuple[Trade, ...] = ()
+    ticker: Ticker | None = None
+    order_book: OrderBook | None = None
+    status: FeedStatus | None = None
+
+
+@dataclass(slots=True)
+class Topic:
+    """One topic of one feed; ``references`` counts who wants it, in this process."""
+
+    key: StreamKey
+    epoch: str
+    bus: MessageBus
+    clock: Clock
+    coalesce_s: float
+    references: int = 0
+    unwanted_since_s: float | None = None
+    seq: int = 0
+    status: FeedStatus | None = None
+    _bars: deque[BarState] = field(default_factory=lambda: deque(maxlen=RECENT_BARS))
+    _trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=RECENT_TRADES))
+    _ticker: Ticker | None = None
+    _order_book: OrderBook | None = None
+    _waiting: BarState | Ticker | OrderBook | None = None
+    _told_at_s: float = float("-inf")
+
+    def state(self) -> TopicState:
+        """What has been published so far, as a whole."""
+        return TopicState(
+            self.epoch,
+            self.seq,
+            tuple(self._bars),
+            tuple(self._trades),
+            self._ticker,
+            self._order_book,
+            self.status,
+        )
+
+    def begin_again(self, epoch: str) -> None:
+        """Start a new epoch: what was published before is no longer continued."""
+        self.epoch, self.seq = epoch, 0
+        self._bars.clear()
+        self._trades.clear()
+        self._ticker = self._order_book = self._waiting = None
+
+    async def publish_status(self, status: FeedStatus) -> None:
+        """Say what the feed is; not numbered."""
+        self.status = status
+        await self.bus.publish(self.key.topic, _encoder.encode(status))
+
+    async def publish_trades(self, trades: tuple[Trade, ...]) -> None:
+        """Publish trades, all of them and at once."""
+        self._trades.extend(trades)
+        await self._publish(trades=trades)
+
+    async def offer(self, state: BarState | Ticker | OrderBook) -> None:
+        """Publish a state, now or, where one was published just before, a little later; then the last
+        one offered counts. A final bar is published at once."""
+        if isinstance(state, BarState) and state.final:
+            await self._flush_other_bar(state)
+            await self._publish_state(state)
+            return
+        self._waiting = state
+        await self.flush()
+
+    @property
+    def due_at_s(self) -> float | None:
+        """When ``flush`` will have something to do, in monotonic seconds."""
+        return None if self._waiting is None else self._told_at_s + self.coalesce_s
+
+    async def flush(self) -> None:
+        """Publish what has waited long enough."""
+        due = self.due_at_s
+        if self._waiting is not None and due is not None and self.clock.monotonic() >= due:
+            state, self._waiting = self._waiting, None
+            self._told_at_s = self.clock.monotonic()
+            await self._publish_state(state)
+
+    async def _flush_other_bar(self, final: BarState) -> None:
+        """A state of the same bar is overtaken by its final one; nothing earlier can be waiting."""
+        if isinstance(self._waiting, BarState) and self._waiting.row[0] <= final.row[0]:
+            self._waiting = None
+
+    async def _publish_state(self, state: BarState | Ticker | OrderBook) -> None:
+        match state:
+            case BarState():
+                if self._bars and not self._bars[-1].final and self._bars[-1].row[0] == state.row[0]:
+                    self._bars.pop()
+                self._bars.append(state)
+                await self._publish(bars=(state.row,), final=state.final)
+            case Ticker():
+                self._ticker = state
+                await self._publish(ticker=state)
+            case OrderBook():
+                self._order_book = state
+                await self._publish(order_book=state)
+
+    async def _publish(
+        self,
+        *,
+        bars: tuple[BarRow, ...] | msgspec.UnsetType = UNSET,
+        final: bool | msgspec.UnsetType = UNSET,
+        trades: tuple[Trade, ...] | msgspec.UnsetType = UNSET,
+        ticker: Ticker | msgspec.UnsetType = UNSET,
+        order_book: OrderBook | msgspec.UnsetType = UNSET,
+    ) -> None:
+        self.seq += 1
+        update = Update(
+            topic=self.key.topic,
+            epoch=self.epoch,
+            seq=self.seq,
+            bars=bars,
+            final=final,
+            trades=trades,
+            ticker=ticker,
+            order_book=order_book,
+        )
+        await self.bus.publish(self.key.topic, _encoder.encode(update))

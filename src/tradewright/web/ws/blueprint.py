@@ -1,0 +1,73 @@
+"""``/api/v1/ws``: the handshake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+from quart import Blueprint, Response, Websocket, websocket
+
+from tradewright.domain.errors import LimitExceeded
+from tradewright.web.protocol import SUBPROTOCOL, CloseCode
+from tradewright.web.ws.connections import WebSocketConnections
+from tradewright.web.ws.session import InvalidToken, Reply, error_reply
+from tradewright.web.ws.transport import EXPEL_EXTENSION
+
+_BEARER: Final = "bearer."
+
+
+class QuartSocket:
+    """Quart's websocket as a connection uses it."""
+
+    def __init__(self, socket: Websocket) -> None:
+        self._socket = socket
+
+    async def receive(self) -> str | bytes:
+        return await self._socket.receive()
+
+    async def send(self, text: str) -> None:
+        await self._socket.send(text)
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._socket.close(code, reason)
+
+    def expel(self, code: int, reason: str) -> None:
+        extensions: dict[str, Any] = cast("dict[str, Any]", self._socket.scope.get("extensions") or {})
+        if (expel := extensions.get(EXPEL_EXTENSION)) is not None:
+            expel(code, reason)
+
+
+def build(connections: WebSocketConnections) -> Blueprint:
+    """The blueprint with the socket. Whose pages may open one is for the guards in front of it."""
+    blueprint = Blueprint("live", __name__, url_prefix="/api/v1")
+
+    @blueprint.websocket("/ws")
+    async def live() -> Response | None:
+        if connections.draining:
+            return Response("The server is going away.\n", status=503, headers={"Retry-After": "1"})
+        address = websocket.remote_addr or "unknown"
+        try:
+            connections.check_address(address)
+        except LimitExceeded as error:
+            return Response(f"{error.message}\n", status=429, headers={"Retry-After": "5"})
+        offered = websocket.requested_subprotocols
+        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        try:
+            await connections.serve(_socket(), address, _greeting(offered))
+        except LimitExceeded as error:
+            await websocket.close(CloseCode.POLICY, error.message)
+        return None
+
+    return blueprint
+
+
+def _socket() -> QuartSocket:
+    # The proxy is resolved once: it is looked up in the context at every use otherwise.
+    return QuartSocket(cast(Websocket, cast(Any, websocket)._get_current_object()))
+
+
+def _greeting(offered: Sequence[str]) -> tuple[Reply, ...]:
+    """A token among the subprotocols can't be taken yet; the socket stays open for what is public."""
+    if any(protocol.startswith(_BEARER) for protocol in offered):
+        return (error_reply(None, InvalidToken("The token is not valid.")),)
+    return ()

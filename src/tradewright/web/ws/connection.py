@@ -1,0 +1,200 @@
+"""One socket at work: a reader, a writer, and the views between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final, Protocol
+
+import msgspec
+
+from tradewright.domain.errors import LimitExceeded, TradewrightError
+from tradewright.runtime.clock import Clock
+from tradewright.runtime.tasks import TaskSupervisor
+from tradewright.services.feeds.timing import within
+from tradewright.services.subscription_service import SubscriptionService
+from tradewright.web.protocol import CloseCode, Ok
+from tradewright.web.ws.outbox import Outbox, OutboxLimits
+from tradewright.web.ws.session import (
+    Close,
+    EndView,
+    OpenView,
+    Reply,
+    SessionLimits,
+    WsSession,
+    error_reply,
+)
+
+_log = logging.getLogger(__name__)
+
+SEND_DEADLINE_S: Final = 5.0
+CLOSE_DEADLINE_S: Final = 2.0
+OPENING_AT_ONCE: Final = 4
+TASKS_MAX: Final = 400
+_encoder: Final = msgspec.json.Encoder()
+
+
+class Socket(Protocol):
+    """What a connection needs of the web server's socket."""
+
+    async def receive(self) -> str | bytes: ...
+
+    async def send(self, text: str) -> None: ...
+
+    async def close(self, code: int, reason: str) -> None: ...
+
+    def expel(self, code: int, reason: str) -> None:
+        """Close without waiting for a client that takes nothing."""
+        ...
+
+
+class LiveConnection:
+    """One client. ``run`` returns when the socket is closed or the client is gone."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        subscriptions: SubscriptionService,
+        clock: Clock,
+        address: str,
+        session_limits: SessionLimits,
+        outbox_limits: OutboxLimits,
+    ) -> None:
+        self._socket = socket
+        self._subscriptions = subscriptions
+        self._clock = clock
+        self._session = WsSession(clock.monotonic(), session_limits)
+        self._outbox = Outbox(on_room=self._resync, limits=outbox_limits)
+        self._tasks = TaskSupervisor("live socket")
+        self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
+        self._pending: dict[str, asyncio.Task[None]] = {}
+        self._sending_since_s: float | None = None
+        self._end: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
+        self.id = subscriptions.connect(self._outbox, address)
+
+    async def run(self, greeting: tuple[Reply, ...] = ()) -> None:
+        """Serve the client until it leaves or is closed."""
+        for reply in greeting:
+            self._outbox.reply(reply.data)
+        reader = self._tasks.start("read", self._read())
+        writer = self._tasks.start("write", self._write())
+        try:
+            await asyncio.wait((reader, writer, self._end), return_when=asyncio.FIRST_COMPLETED)
+            if self._end.done():
+                await self._close(self._end.result(), writer)
+        finally:
+            self._subscriptions.disconnect(self.id)
+            await self._tasks.close()
+
+    def end(self, code: int, reason: str) -> None:
+        """Close the socket soon, after what waits has been sent, if the client takes it."""
+        if not self._end.done():
+            self._end.set_result(Close(code, reason))
+
+    def notify(self, data: bytes) -> None:
+        """Send a notice."""
+        self._outbox.reply(data)
+
+    def check_speed(self) -> None:
+        """End a client that takes nothing, or too little."""
+        since_s = self._sending_since_s
+        stuck = since_s is not None and self._clock.monotonic() - since_s >= SEND_DEADLINE_S
+        if stuck or self._outbox.overwhelmed:
+            self.end(CloseCode.SLOW_CLIENT, "slow client")
+
+    async def _close(self, close: Close, writer: asyncio.Task[None]) -> None:
+        if close.code != CloseCode.SLOW_CLIENT:
+            try:
+                await within(self._clock, CLOSE_DEADLINE_S, self._flush(close, writer))
+            except TimeoutError:
+                _log.debug("a client did not take the last messages before its close")
+            else:
+                return
+        writer.cancel()
+        self._socket.expel(close.code, close.reason)
+
+    async def _flush(self, close: Close, writer: asyncio.Task[None]) -> None:
+        while (self._outbox.waiting[0] or self._sending_since_s is not None) and not writer.done():
+            await self._clock.sleep(0.01)
+        await self._socket.close(close.code, close.reason)
+
+    # Writing
+
+    async def _write(self) -> None:
+        while True:
+            await self._outbox.wait()
+            self._sending_since_s = self._clock.monotonic()
+            try:
+                for text in self._outbox.take():
+                    await self._socket.send(text)
+                    self._sending_since_s = self._clock.monotonic()
+            except OSError:
+                return  # the client is gone
+            self._sending_since_s = None
+
+    def _resync(self, topic: str) -> None:
+        self._subscriptions.resync(self.id, topic)
+
+    # Reading
+
+    async def _read(self) -> None:
+        while True:
+            data = await self._socket.receive()
+            action = self._session.receive(data, self._clock.monotonic())
+            match action:
+                case Reply():
+                    self._outbox.reply(action.data)
+                    self.check_speed()
+                case OpenView():
+                    self._start_opening(action)
+                case EndView():
+                    self._end_view(action)
+                case Close():
+                    self.end(action.code, action.reason)
+                    return
+
+    def _start_opening(self, request: OpenView) -> None:
+        if len(self._tasks) >= TASKS_MAX:
+            busy = LimitExceeded("Too many of your requests are waiting already.")
+            self._outbox.reply(error_reply(request.id, busy).data)
+            return
+        topic = request.key.topic
+        earlier = self._pending.get(topic)
+        task = self._tasks.start(f"open {topic}", self._open(request, earlier))
+        self._pending[topic] = task
+        task.add_done_callback(lambda done: self._forget_pending(topic, done))
+
+    def _forget_pending(self, topic: str, task: asyncio.Task[None]) -> None:
+        if self._pending.get(topic) is task:
+            del self._pending[topic]
+
+    async def _open(self, request: OpenView, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            await asyncio.wait({earlier})
+        async with self._opening:
+            await self._outbox.wait_for_room()
+            try:
+                topic = await self._subscriptions.subscribe(self.id, request.key, history=request.history)
+            except TradewrightError as error:
+                self._outbox.reply(error_reply(request.id, error).data)
+                return
+            self._outbox.reply(_encoder.encode(Ok(id=request.id, topic=topic)))
+            await self._subscriptions.open(self.id, topic, request.resume)
+
+    def _end_view(self, request: EndView) -> None:
+        pending = self._pending.get(request.topic)
+        if pending is not None:
+            # The subscription is still on its way: it is answered first, then its end.
+            self._tasks.start("unsubscribe", self._end_view_after(request, pending))
+            return
+        try:
+            self._subscriptions.unsubscribe(self.id, request.topic)
+        except TradewrightError as error:
+            self._outbox.reply(error_reply(request.id, error).data)
+            return
+        self._outbox.forget(request.topic)
+        self._outbox.reply(_encoder.encode(Ok(id=request.id, topic=request.topic)))
+
+    async def _end_view_after(self, request: EndView, pending: asyncio.Task[None]) -> None:
+        await asyncio.wait({pending})
+        self._end_view(request)

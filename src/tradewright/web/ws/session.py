@@ -1,0 +1,202 @@
+"""One client's conversation, without I/O: what it sends in, what is to be done out.
+
+A message that can't be read is answered by an error and the session goes on; only abuse ends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import msgspec
+
+from tradewright.domain.errors import InvalidInput, LimitExceeded, LoginRequired, TradewrightError
+from tradewright.domain.instruments import check_identifier, check_symbol
+from tradewright.domain.streams import StreamKey
+from tradewright.domain.timeframes import Timeframe
+from tradewright.services.subscription_service import ResumeFrom
+from tradewright.web.protocol import (
+    HISTORY_DEFAULT,
+    MESSAGE_BYTES_MAX,
+    Authenticate,
+    ClientMessage,
+    CloseCode,
+    Error,
+    Ping,
+    Pong,
+    ServerMessage,
+    Subscribe,
+    Unsubscribe,
+)
+from tradewright.web.ws.decoding import UnreadableMessage, decode
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How fast a client may talk. The burst lets it renew all of its views at once."""
+
+    messages_per_s: float = 20.0
+    burst: int = 200
+    refused_max: int = 10_000
+    """A client that goes on for so many refused messages is sent away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send this."""
+
+    message: ServerMessage
+
+    @property
+    def data(self) -> bytes:
+        """The message as it goes over the wire."""
+        return _encoder.encode(self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenView:
+    """Watch this, and answer ``id``."""
+
+    id: int
+    key: StreamKey
+    history: int | None
+    resume: ResumeFrom | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndView:
+    """Stop watching this, and answer ``id``."""
+
+    id: int
+    topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the socket."""
+
+    code: int
+    reason: str
+
+
+Action: TypeAlias = Reply | OpenView | EndView | Close
+
+
+def error_reply(message_id: int | None, error: TradewrightError) -> Reply:
+    """The error as an answer."""
+    return Reply(Error(id=message_id, code=error.code, message=error.message))
+
+
+class WsSession:
+    """Takes messages in order; time is given from outside, in monotonic seconds."""
+
+    def __init__(self, now_s: float, limits: SessionLimits = SessionLimits()) -> None:
+        self._limits = limits
+        self._last_id: int | None = None
+        self._allowance = float(limits.burst)
+        self._counted_at_s = now_s
+        self._refused = 0
+
+    def receive(self, data: str | bytes, now_s: float) -> Action:
+        """What is to be done about a message."""
+        if isinstance(data, str):
+            if len(data) > MESSAGE_BYTES_MAX:
+                return Close(CloseCode.TOO_LARGE, "message too large")
+            # A lone surrogate can't come from UTF-8, but must not break us either.
+            data = data.encode(errors="replace")
+        if len(data) > MESSAGE_BYTES_MAX:
+            return Close(CloseCode.TOO_LARGE, "message too large")
+        in_time = self._spend(now_s)
+        if not in_time:
+            self._refused += 1
+            if self._refused > self._limits.refused_max:
+                return Close(CloseCode.POLICY, "too many messages")
+        try:
+            message = decode(data)
+        except UnreadableMessage as error:
+            return error_reply(error.id, error)
+        return self._act_on(message, in_time)
+
+    def _act_on(self, message: ClientMessage, in_time: bool) -> Action:
+        try:
+            self._check_id(message.id)
+            if not in_time:
+                raise LimitExceeded(f"Send no more than {self._limits.messages_per_s:g} messages a second.")
+            match message:
+                case Ping():
+                    return Reply(Pong(id=message.id))
+                case Authenticate():
+                    raise InvalidToken("The token is not valid.")
+                case Unsubscribe():
+                    return EndView(message.id, message.topic)
+                case Subscribe():
+                    return self._open(message)
+        except TradewrightError as error:
+            return error_reply(message.id, error)
+
+    def _open(self, message: Subscribe) -> OpenView:
+        if message.stream in ("orders", "bot"):
+            raise LoginRequired("Log in to watch this.")
+        return OpenView(
+            message.id,
+            _stream_key(message),
+            None if message.stream != "ohlcv" else (message.history or HISTORY_DEFAULT),
+            ResumeFrom(message.resume.epoch, message.resume.seq) if message.resume else None,
+        )
+
+    def _check_id(self, message_id: int) -> None:
+        if self._last_id is not None and message_id <= self._last_id:
+            raise InvalidInput("Ids must increase from message to message.", {"id": "must increase"})
+        self._last_id = message_id
+
+    def _spend(self, now_s: float) -> bool:
+        limits = self._limits
+        earned = (now_s - self._counted_at_s) * limits.messages_per_s
+        self._counted_at_s = now_s
+        self._allowance = min(float(limits.burst), self._allowance + earned)
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
+
+
+class InvalidToken(LoginRequired):
+    """The token is none that we gave, or it has ended."""
+
+    code = "invalid_token"
+
+
+def _stream_key(message: Subscribe) -> StreamKey:
+    """The stream that is asked for; ``InvalidInput`` where the fields don't make one."""
+    fields: dict[str, str | None] = {
+        "market": message.market,
+        "provider": message.provider,
+        "symbol": message.symbol,
+    }
+    missing = [name for name, value in fields.items() if value is None]
+    if message.stream == "ohlcv" and message.timeframe is None:
+        missing.append("timeframe")
+    if missing:
+        raise InvalidInput(f"{', '.join(missing)} must be given.", dict.fromkeys(missing, "required"))
+    misplaced: dict[str, object] = {"account_id": message.account_id, "bot_id": message.bot_id}
+    if message.stream != "ohlcv":
+        misplaced |= {"timeframe": message.timeframe, "history": message.history}
+    wrong = [name for name, value in misplaced.items() if value is not None]
+    if wrong:
+        raise InvalidInput(
+            f"{', '.join(wrong)} does not go with {message.stream}.", dict.fromkeys(wrong, "unknown")
+        )
+    assert message.market
+    assert message.provider
+    assert message.symbol
+    assert message.stream != "orders"
+    assert message.stream != "bot"
+    return StreamKey(
+        kind=message.stream,
+        market=check_identifier("market", message.market),
+        provider=check_identifier("provider", message.provider),
+        symbol=check_symbol(message.symbol),
+        timeframe=Timeframe.parse(message.timeframe).name if message.timeframe else None,
+    )

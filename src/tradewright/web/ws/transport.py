@@ -1,0 +1,40 @@
+"""Uvicorn's websocket protocol, with a way to close a socket whose client takes nothing.
+
+ASGI knows no such thing: its ``send`` waits for the client, and so would a close.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+
+EXPEL_EXTENSION: Final = "tradewright.expel"
+EXPEL_GRACE_S: Final = 4.0
+
+
+class LiveSocketProtocol(WebSocketsSansIOProtocol):
+    """Offers ``expel`` to the application, as an extension of the connection's scope."""
+
+    async def run_asgi(self) -> None:
+        extensions = self.scope.setdefault("extensions", {})
+        assert extensions is not None
+        extensions[EXPEL_EXTENSION] = self.expel  # type: ignore[assignment]
+        await super().run_asgi()
+
+    def expel(self, code: int, reason: str) -> None:
+        """Queue a close frame behind what the client has not read, and cut the connection a little later."""
+        self.stop_keepalive()
+        if not self.close_sent and not self.transport.is_closing():
+            try:
+                self.conn.send_close(code, reason)
+            except InvalidState:
+                pass
+            else:
+                self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+        self.disconnected = True  # what is still to be sent is refused
+        # Let what waits in ``send`` go on: there is nothing to wait for any more.
+        self.writable.set()
+        self.close_timer = self.loop.call_later(EXPEL_GRACE_S, self.transport.abort)
