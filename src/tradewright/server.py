@@ -18,6 +18,7 @@ from tradewright.app_extensions import configure_logging
 from tradewright.app_extensions.data_dir import DataDirLock, Secrets, load_secrets, prepare_data_dir
 from tradewright.config import BaseConfig
 from tradewright.web.protocol import MESSAGE_BYTES_MAX
+from tradewright.web.ws.transport import LiveSocketProtocol
 
 DRAIN_S: Final = 2.0
 SHUTDOWN_S: Final = 8
@@ -99,7 +100,7 @@ def _uvicorn_config(config: BaseConfig, app: Quart) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         lifespan="on",
-        ws="websockets-sansio",
+        ws=LiveSocketProtocol,
         ws_max_size=MESSAGE_BYTES_MAX,
         ws_ping_interval=20,
         ws_ping_timeout=25,
