@@ -96,7 +96,7 @@ class TimeColumn:
             values = np.fromiter(map(int, texts), dtype=np.int64, count=len(texts))
         except (ValueError, OverflowError):
             for text, line in zip(texts, lines.tolist(), strict=True):
-                if not 0 < len(text) < 19:
+                if not 0 < len(text) < 20 or int(text) >= 2**63:
                     raise self._not_a_time(text, line) from None
             raise
         return self.parse_integers(values, lines)
