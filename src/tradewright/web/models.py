@@ -21,6 +21,14 @@ Word = Annotated[str, Meta(min_length=1, max_length=64)]
 TimeMs = Annotated[int, Meta(ge=0, le=TIME_MAX_MS)]
 
 
+def plain(number: Decimal | None) -> str | None:
+    """The number without an exponent and without zeros that say nothing."""
+    if number is None:
+        return None
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 class MarketQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which market."""
 
@@ -115,10 +123,10 @@ class InstrumentItem(msgspec.Struct, frozen=True, kw_only=True):
     quote: str
     type: str
     active: bool
-    price_tick: Decimal | None
-    amount_step: Decimal | None
-    min_amount: Decimal | None
-    min_cost: Decimal | None
+    price_tick: str | None
+    amount_step: str | None
+    min_amount: str | None
+    min_cost: str | None
     order_types: tuple[str, ...]
     calendar: str
     name: str | None
@@ -126,7 +134,21 @@ class InstrumentItem(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, instrument: Instrument) -> InstrumentItem:
         """The wire form of a domain instrument."""
-        return cls(**{name: getattr(instrument, name) for name in cls.__struct_fields__})
+        return cls(
+            market=instrument.market,
+            symbol=instrument.symbol,
+            base=instrument.base,
+            quote=instrument.quote,
+            type=instrument.type,
+            active=instrument.active,
+            price_tick=plain(instrument.price_tick),
+            amount_step=plain(instrument.amount_step),
+            min_amount=plain(instrument.min_amount),
+            min_cost=plain(instrument.min_cost),
+            order_types=instrument.order_types,
+            calendar=instrument.calendar,
+            name=instrument.name,
+        )
 
 
 class SymbolList(msgspec.Struct, frozen=True, kw_only=True):
