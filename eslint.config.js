@@ -48,7 +48,7 @@ const chartLibrary = {
 };
 
 const browserGlobals = [
-  "AbortController", "AbortSignal", "Blob", "Document", "Element", "Event", "HTMLButtonElement", "HTMLElement", "Image", "Node",
+  "AbortController", "AbortSignal", "Blob", "Document", "Element", "Event", "HTMLButtonElement", "HTMLElement", "HTMLInputElement", "Image", "Node",
   "ResizeObserver", "Response", "URL", "URLSearchParams", "WebSocket", "atob", "cancelAnimationFrame", "clearInterval",
   "clearTimeout", "document", "fetch", "getComputedStyle", "history", "localStorage", "location", "matchMedia", "navigator",
   "requestAnimationFrame", "setInterval", "setTimeout",

@@ -1,6 +1,7 @@
 """The pages: templates that carry no data of their own; their scripts read everything from the API."""
 
 from quart import Blueprint, render_template
+from quart_schema import hide
 
 from tradewright import __version__
 
@@ -18,14 +19,17 @@ def build() -> Blueprint:
         return {"version": __version__}
 
     @frontend_bp.get("/")
+    @hide
     async def dashboard() -> str:
         return await render_template("dashboard.html")
 
     @frontend_bp.get("/chart")
+    @hide
     async def chart() -> str:
         return await render_template("chart.html")
 
     @frontend_bp.get("/api/docs")
+    @hide
     async def api_docs() -> str:
         return await render_template("api_docs.html")
 

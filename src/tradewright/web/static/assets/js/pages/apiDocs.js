@@ -79,8 +79,8 @@ function operationView({ id, method, path, operation }, root) {
     "section",
     { id, class: "operation" },
     element("h3", {}, verb(method), " ", element("span", { class: "code" }, path)),
-    summary && element("p", { class: "operation-summary" }, summary),
-    description && description !== summary && element("p", { class: "docs-lead" }, description),
+    summary && element("p", { class: "operation-summary" }, ...prose(summary)),
+    description && description !== summary && element("p", { class: "docs-lead" }, ...prose(description)),
     Array.isArray(parameters) && parameters.length > 0 && parametersView(parameters, root),
     body && element("div", {}, element("h4", {}, "Body"), schemaView(body, root)),
     element("h4", {}, "Answers"),
@@ -113,9 +113,14 @@ function answerView(status, response, root) {
   return element(
     "details",
     { class: "answer" },
-    element("summary", {}, element("span", { class: `code ${tone}` }, status), " ", response.description ?? ""),
+    element("summary", {}, element("span", { class: `code ${tone}` }, status), " ", ...prose(response.description ?? "")),
     schema ? schemaView(schema, root) : element("p", { class: "hint" }, "No body is described."),
   );
+}
+
+/** Text with the names that its author marked. @param {string} text */
+function prose(text) {
+  return text.split(/`+/).map((part, index) => (index % 2 === 1 ? element("span", { class: "code" }, part) : part));
 }
 
 /** @param {string} method */

@@ -10,7 +10,8 @@ import { precisionOfTick } from "../modules/state/format.js";
  */
 
 const INSTRUMENT_WAIT_MS = 1_500;
-const FEED_DOWN = "The feed is down.";
+/** The reason is in the banner; once is enough. */
+const UNAVAILABLE = "Not available now.";
 
 export class ChartSession {
   #service;
@@ -59,13 +60,13 @@ export class ChartSession {
     this.#leaveSide = [
       this.#service.subscribeOrderBook(this.#address, {
         onBook: (latest) => book.update(latest),
-        onFeed: (feed) => feed.state === "down" && book.explain(feed.detail ?? FEED_DOWN),
-        onError: (error) => book.clear(error.message),
+        onFeed: (feed) => feed.state === "down" && book.explain(UNAVAILABLE),
+        onError: () => book.clear(UNAVAILABLE),
       }),
       this.#service.subscribeTrades(this.#address, {
         onTrades: (latest) => tape.update(latest),
-        onFeed: (feed) => feed.state === "down" && tape.explain(feed.detail ?? FEED_DOWN),
-        onError: (error) => tape.clear(error.message),
+        onFeed: (feed) => feed.state === "down" && tape.explain(UNAVAILABLE),
+        onError: () => tape.clear(UNAVAILABLE),
       }),
     ];
   }

@@ -29,6 +29,7 @@ import { chartStyles, readPalette } from "./theme.js";
 const CANDLE_PANE = "candle_pane";
 /** How far the newest bar stays from the price axis. */
 const OFFSET_RIGHT_PX = 72;
+const NARROW_PX = 640;
 /** Room for the line of an indicator's values over its curve. */
 const PANE_LEGEND_PX = 24;
 
@@ -73,7 +74,7 @@ export class PriceChart {
     chart.createIndicator({ name: GAP_LAYER, paneId: CANDLE_PANE }, true);
     chart.subscribeAction("onCrosshairChange", (data) => this.#onCrosshair(/** @type {Crosshair | undefined} */ (data)));
     chart.subscribeAction("onVisibleRangeChange", () => this.#onRange());
-    this.#resize = new ResizeObserver(() => chart.resize());
+    this.#resize = new ResizeObserver(() => this.#fit());
     this.#resize.observe(container);
   }
 
@@ -242,6 +243,13 @@ export class PriceChart {
     for (const bar of series.bars.slice(series.bars.length - appended)) {
       if (!lastShown || bar[0] > lastShown.timestamp) this.#push?.(toLibrary(bar));
     }
+  }
+
+  /** Follows the size of the page; the candles stay below the legend that lies over them. */
+  #fit() {
+    const narrow = this.#container.clientWidth < NARROW_PX;
+    this.#chart.resize();
+    this.#chart.overrideYAxis({ paneId: CANDLE_PANE, gap: { top: narrow ? 104 : 56, bottom: 24 } });
   }
 
   /** Hands the whole series over again, keeping what the eye rests on in its place. */

@@ -226,6 +226,8 @@ export class LiveBars {
   #setLiveProblem(error) {
     this.#liveProblems = error === null ? [] : [problemOf("live", error)];
     this.#tellProblems();
+    // A stream that was refused has no feed that could say so.
+    if (error) this.#handlers.onFeed({ type: "feed", topic: "", state: "down", detail: error.message });
   }
 
   #tellProblems() {

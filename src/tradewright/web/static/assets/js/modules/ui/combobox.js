@@ -30,6 +30,10 @@ export class Combobox {
   #active = -1;
   #chosen = /** @type {Option | null} */ (null);
   #timer = 0;
+  /** Whether the list still belongs to what was typed before. */
+  #pending = false;
+  /** Enter was pressed while the list was pending: the first hit is meant. */
+  #chooseFirst = false;
   #loading = new AbortController();
 
   /** @param {ComboboxSettings} settings */
@@ -111,12 +115,15 @@ export class Combobox {
   /** @param {number} delayMs */
   #search(delayMs) {
     this.#stopLoading();
+    this.#pending = true;
     this.#timer = setTimeout(() => this.#load(this.#input.value.trim(), null), delayMs);
   }
 
   #stopLoading() {
     clearTimeout(this.#timer);
     this.#loading.abort();
+    this.#pending = false;
+    this.#chooseFirst = false;
   }
 
   /**
@@ -124,7 +131,10 @@ export class Combobox {
    * @param {string | null} cursor
    */
   async #load(search, cursor) {
+    const chooseFirst = this.#chooseFirst;
     this.#stopLoading();
+    this.#pending = true;
+    this.#chooseFirst = chooseFirst;
     const loading = (this.#loading = new AbortController());
     if (!this.#isOpen) this.#say("Loading…");
     try {
@@ -132,9 +142,14 @@ export class Combobox {
       if (loading.signal.aborted) return;
       this.#options = [...(cursor === null ? [] : this.#options), ...page.options].slice(0, OPTIONS_MAX);
       this.#cursor = this.#options.length < OPTIONS_MAX ? (page.cursor ?? null) : null;
+      this.#pending = false;
       this.#render(cursor === null);
+      if (this.#chooseFirst) this.#choose(this.#options[0]);
+      this.#chooseFirst = false;
     } catch (error) {
-      if (!loading.signal.aborted) this.#say(error instanceof Error ? error.message : "The list could not be loaded.");
+      if (loading.signal.aborted) return;
+      this.#pending = false;
+      this.#say(error instanceof Error ? error.message : "The list could not be loaded.");
     }
   }
 
@@ -205,7 +220,8 @@ export class Combobox {
       else this.#activate(Math.max(0, Math.min(this.#options.length - 1, this.#active + step)));
     } else if (event.key === "Enter" && this.#isOpen) {
       event.preventDefault();
-      this.#choose(this.#options[this.#active]);
+      if (this.#pending) this.#chooseFirst = true;
+      else this.#choose(this.#options[this.#active]);
     } else if (event.key === "Escape") {
       event.stopPropagation();
       if (this.#isOpen) this.close();

@@ -98,7 +98,7 @@ export class OrderBookPanel {
     replace(
       this.#spread,
       element("span", { class: "book-mid" }, formatPrice((ask + bid) / 2, this.#precision)),
-      element("span", { class: "muted" }, `spread ${formatPrice(ask - bid, this.#precision)} · ${share.toFixed(3)}%`),
+      element("span", { class: "muted" }, `spread ${formatPrice(ask - bid, this.#precision)} · ${share < 0.01 ? share.toPrecision(2) : share.toFixed(2)}%`),
     );
   }
 }

@@ -56,6 +56,8 @@ export class Popover {
     this.#keepOnScreen();
     const first = this.#panel.querySelector("input, button");
     if (first instanceof HTMLElement) first.focus();
+    // What was typed before the panel opened stands in the field: go on after it.
+    if (first instanceof HTMLInputElement && first.type === "text") first.setSelectionRange(first.value.length, first.value.length);
   }
 
   /** Builds the content again while the panel is open. */
