@@ -186,12 +186,24 @@ class _Reader:
         width = self._limit
         while cursor > furthest and len(self._collected.bars) < self._limit:
             window_start = max(furthest, self._back_from(cursor, width))
-            await self._read_window(window_start, cursor)
+            if not await self._read_window(window_start, cursor):
+                beginning = await self._beginning()
+                if beginning is not None and beginning >= window_start:
+                    cursor = min(last, beginning)  # before it was listed there was nothing to miss
+                    break
             cursor, width = window_start, width * 2
         bars = self._collected.bars.between(cursor, last)
         bars = bars[max(0, len(bars) - self._limit) :]
         start = int(bars.time[0]) if len(bars) == self._limit else cursor
         self._finish(bars, start, last)
+
+    async def _beginning(self) -> int | None:
+        """The opening of the first bar there can be; None where nobody knows."""
+        listed = await self._orchestrator.venue.listed_since(self._request)
+        if listed is None:
+            return None
+        stored = await self._orchestrator.stored_extent(self._request.key)
+        return self._timeframe.floor(min(listed, stored[0] if stored is not None else listed))
 
     def _back_from(self, end: int, bars: int) -> int:
         """The opening before which ``bars`` timeframes of trading time lie up to ``end``."""
@@ -224,8 +236,10 @@ class _Reader:
         if stored is not None and stored[0] < cursor <= stored[1]:
             return cursor
         first_stored = stored[0] if stored is not None and stored[0] >= cursor else last
-        first_listed = await self._orchestrator.venue.first_listed(self._request, cursor, first_stored)
-        return min(last, max(cursor, self._timeframe.floor(min(first_stored, first_listed))))
+        listed = await self._orchestrator.venue.listed_since(self._request)
+        if listed is None:
+            return min(last, first_stored) if stored is not None else cursor
+        return min(last, max(cursor, self._timeframe.floor(min(first_stored, listed))))
 
     def _finish(self, bars: Bars, start: int, end: int) -> None:
         self._collected = replace(self._collected, bars=bars)

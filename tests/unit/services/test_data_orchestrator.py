@@ -215,6 +215,21 @@ async def test_the_look_back_is_bounded() -> None:
     assert answer.gaps[0].start == ONE_MINUTE.floor(quiet) + MINUTE_MS - 5 * LOOK_BACK_FACTOR * MINUTE_MS
 
 
+async def test_before_the_listing_nothing_is_missing() -> None:
+    soon = START_MS + 40 * MINUTE_MS
+    answer = await house(MINUTES, soon).ask("1m", limit=300)
+    assert_same(answer.bars, as_of(MINUTES, soon))
+    assert {gap.reason for gap in answer.gaps} <= {"no_trades"}
+
+
+async def test_imported_bars_from_before_the_listing_are_found() -> None:
+    place = house(MINUTES.between(START_MS + DAY_MS, START_MS + 9 * DAY_MS), START_MS + DAY_MS + HOUR_MS)
+    older = MINUTES.between(START_MS, START_MS + HOUR_MS)
+    await place.bars.write(SeriesBars(series("1m"), older, IntervalSet.single(START_MS, START_MS + HOUR_MS)))
+    answer = await place.ask("1m", limit=300)
+    assert int(answer.bars.time[0]) == int(older.time[0])
+
+
 async def test_equal_start_and_end_give_none() -> None:
     answer = await house(MINUTES, NOW).ask("1m", START_MS, START_MS)
     assert (len(answer.bars), answer.gaps, answer.forming) == (0, (), False)

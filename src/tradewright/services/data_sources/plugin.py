@@ -14,12 +14,12 @@ from tradewright.domain.errors import (
     PluginFeatureNotSupportedError,
     TimeoutPluginError,
 )
-from tradewright.domain.instruments import SeriesKey
+from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.ports import BarStore, SeriesBars
 from tradewright.domain.resampling import resample
 from tradewright.domain.streams import Problem
-from tradewright.domain.timeframes import ONE_MINUTE, Timeframe
+from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
 from tradewright.services.data_sources.base import (
@@ -35,6 +35,7 @@ MINUTE_PAGES_MAX: Final = 5
 EMPTY_PAGES_MAX: Final = 3
 LEAD_BARS_MAX: Final = 120
 _LOCKS_MAX: Final = 4_096
+_LISTINGS_MAX: Final = 4_096
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class PluginSource(DataSource):
         self._clock = clock
         self._stored = DbSource(store)
         self._locks: OrderedDict[SeriesKey, asyncio.Lock] = OrderedDict()
+        self._listed_since: OrderedDict[InstrumentKey, int] = OrderedDict()
         self._failures: dict[str, tuple[float, Problem]] = {}
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
@@ -190,23 +192,41 @@ class PluginSource(DataSource):
                         )
                     )
 
-    async def first_listed(self, request: BarRequest, start: int, end: int) -> int:
-        """The opening of the venue's earliest bar in ``[start, end)``; ``end`` where it tells of none."""
+    async def listed_since(self, request: BarRequest) -> int | None:
+        """When the venue's first minute of the instrument opened, to the finest timeframe that it serves;
+        None where it does not tell or can't be asked. Kept once known."""
         key = request.instrument
+        if key in self._listed_since:
+            return self._listed_since[key]
         if self._recent_failure(key.provider) is not None:
-            return end
+            return None
         try:
             async with (
                 asyncio.timeout_at(request.deadline_s),
                 self._markets.plugin(key.market, key.provider) as plugin,
             ):
-                timeframe = max(plugin.timeframes, key=lambda item: item.length_ms, default=ONE_MINUTE)
-                page = await plugin.fetch_ohlcv(
-                    key.symbol, timeframe, start_ms=timeframe.floor(start), end_ms=end, limit=1
-                )
+                since = await self._first_bar(plugin, key.symbol, request.now_ms)
         except (PluginError, TimeoutError):
-            return end  # reading on will meet the same failure and report it
-        return int(page.time[0]) if len(page) else end
+            return None  # reading on will meet the same failure and report it
+        if since is not None:
+            self._listed_since[key] = since
+            while len(self._listed_since) > _LISTINGS_MAX:
+                self._listed_since.popitem(last=False)
+        return since
+
+    @staticmethod
+    async def _first_bar(plugin: MarketPlugin, symbol: str, now_ms: int) -> int | None:
+        """From the coarsest timeframe to the finest, so that few bars are looked at."""
+        start, end = 0, now_ms + 1
+        steps = [item for item in reversed(TIMEFRAMES.values()) if item in plugin.timeframes]
+        for timeframe in steps:
+            page = await plugin.fetch_ohlcv(symbol, timeframe, start_ms=start, end_ms=end, limit=1)
+            page = page.between(start, end)
+            if not len(page):
+                return None
+            start = int(page.time[0])
+            end = min(end, timeframe.end(start))
+        return start if steps else None
 
     def _lock(self, key: SeriesKey) -> asyncio.Lock:
         lock = self._locks.setdefault(key, asyncio.Lock())
