@@ -1,0 +1,436 @@
+"""A venue whose market, streams and faults a test drives, its plugin, and a client that checks what it gets."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from tradewright.domain.bars import BarRow, Bars
+from tradewright.domain.capabilities import Capability, ProviderInfo
+from tradewright.domain.errors import NetworkPluginError, UnknownSymbol
+from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
+from tradewright.domain.resampling import bars_from_trades, resample
+from tradewright.domain.streams import FeedStatus, Gap, Problem, Snapshot, StreamKey, StreamKind, Update
+from tradewright.domain.ticks import OrderBook, Ticker, Trade
+from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
+from tradewright.plugins.base import BarUpdate, MarketPlugin, PluginSetup
+from tradewright.runtime.calendars import AlwaysOpenCalendar, TradingCalendar
+from tradewright.services.feeds.hub import ResyncReason, TopicMessage
+from tradewright.services.feeds.settings import StreamSettings
+from tradewright.services.streaming_manager import StreamingManager
+from tradewright.services.subscription_registry import SubscriptionRegistry
+from tradewright.services.subscription_service import SubscriptionService
+from tradewright.storage.memory_bus import MemoryBus
+from tradewright.testing.clock import DrivenClock
+
+START_MS = 1_700_000_040_000  # a whole minute: 22:14 UTC on a Tuesday
+BTC = InstrumentKey("crypto", "scripted", "BTC/USDT")
+MARKET_DATA = frozenset(
+    {
+        Capability.OHLCV,
+        Capability.TICKER,
+        Capability.ORDER_BOOK,
+        Capability.TRADES,
+        Capability.WATCH_OHLCV,
+        Capability.WATCH_TICKER,
+        Capability.WATCH_ORDER_BOOK,
+        Capability.WATCH_TRADES,
+    }
+)
+
+
+def stream(kind: StreamKind = "ohlcv", timeframe: str | None = None, symbol: str = "BTC/USDT") -> StreamKey:
+    """A stream of the scripted provider."""
+    frame = (timeframe or "1m") if kind == "ohlcv" else None
+    return StreamKey(kind=kind, market="crypto", provider="scripted", symbol=symbol, timeframe=frame)
+
+
+class Venue:
+    """One symbol's market. Trades are the truth; bars, ticker and book follow from them."""
+
+    def __init__(self, clock: DrivenClock, *, flags: bool = True) -> None:
+        self.clock = clock
+        self.flags = flags
+        self.capabilities = MARKET_DATA
+        self.trades: list[Trade] = []
+        self.rest_up = True
+        self.streams_up = True
+        self.mute = False
+        self.rest_delay_s = 0.0
+        self.rest_calls = 0
+        self.opened = 0
+        self.open_now = 0
+        self.most_open = 0
+        self._queues: dict[asyncio.Queue[Any], str] = {}
+
+    def trade(self, price: float, amount: float = 1.0, *, tell: bool = True) -> Trade:
+        """Somebody trades now; streams that are open and not mute hear of it."""
+        self.end_minutes()
+        trade = Trade(self.clock.now_ms(), str(len(self.trades) + 1), "buy", price, amount)
+        self.trades.append(trade)
+        if tell:
+            self._tell("ohlcv", BarUpdate(self.minutes()[-1:], False if self.flags else None))
+            self._tell("trades", [trade])
+            self._tell("ticker", self.ticker())
+            self._tell("order_book", self.book())
+        return trade
+
+    def end_minutes(self) -> None:
+        """Where the last minute with a trade has passed, say so to the streams, if this venue does."""
+        minutes = self.minutes()
+        if len(minutes) and self.flags and minutes.time[-1] != self._flagged:
+            if minutes.time[-1] + MINUTE_MS <= self.clock.now_ms():
+                self._flagged = int(minutes.time[-1])
+                self._tell("ohlcv", BarUpdate(minutes[-1:], True))
+
+    _flagged = -1
+
+    def cut(self) -> None:
+        """Break every open stream."""
+        for queue in list(self._queues):
+            queue.put_nowait(NetworkPluginError("the connection was cut"))
+
+    def minutes(self) -> Bars:
+        """The minutes so far, the last one perhaps forming."""
+        return bars_from_trades(self.trades) if self.trades else Bars.empty()
+
+    def bars(self, timeframe: str) -> list[BarRow]:
+        """What every viewer must end up with."""
+        return resample(self.minutes(), Timeframe.parse(timeframe)).rows()
+
+    def ticker(self) -> Ticker:
+        last = self.trades[-1].price if self.trades else None
+        return Ticker(t=self.clock.now_ms(), last=last)
+
+    def book(self) -> OrderBook:
+        last = self.trades[-1].price if self.trades else 100.0
+        return OrderBook(
+            t=self.clock.now_ms(),
+            bids=tuple((last - n, 1.0) for n in range(1, 31)),
+            asks=tuple((last + n, 1.0) for n in range(1, 31)),
+        )
+
+    def send(self, kind: str, item: Any) -> None:
+        """Say something on the streams of that kind, true or not."""
+        self._tell(kind, item)
+
+    async def asked(self) -> None:
+        """A REST call comes in."""
+        self.rest_calls += 1
+        if self.rest_delay_s:
+            await self.clock.sleep(self.rest_delay_s)
+        if not self.rest_up:
+            raise NetworkPluginError("the venue can't be reached")
+
+    async def listen(self, kind: str) -> AsyncIterator[Any]:
+        """One stream, until it is cut."""
+        self.opened += 1
+        await asyncio.sleep(0)
+        if not self.streams_up:
+            raise NetworkPluginError("the stream can't be opened")
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        self._queues[queue] = kind
+        self.open_now += 1
+        self.most_open = max(self.most_open, self.open_now)
+        try:
+            while True:
+                item = await queue.get()
+                if isinstance(item, NetworkPluginError):
+                    raise item
+                yield item
+        finally:
+            self.open_now -= 1
+            del self._queues[queue]
+
+    def _tell(self, kind: str, item: Any) -> None:
+        if self.mute:
+            return
+        for queue, listened in self._queues.items():
+            if listened == kind:
+                queue.put_nowait(item)
+
+
+class ScriptedPlugin(MarketPlugin):
+    """Speaks to a ``Venue`` of the same process."""
+
+    def __init__(self, setup: PluginSetup, venue: Venue) -> None:
+        super().__init__(setup)
+        self.venue = venue
+
+    @classmethod
+    def get_plugin_key(cls) -> str:
+        return "scripted"
+
+    @classmethod
+    def get_supported_markets(cls) -> tuple[str, ...]:
+        return ("crypto",)
+
+    @classmethod
+    def list_configurable_providers(cls, market: str) -> Sequence[ProviderInfo]:
+        return ()
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        return self.venue.capabilities
+
+    @property
+    def timeframes(self) -> tuple[Timeframe, ...]:
+        return (ONE_MINUTE,)
+
+    async def close(self) -> None:
+        pass
+
+    async def fetch_instruments(self) -> Sequence[Instrument]:
+        return [Instrument(market="crypto", symbol="BTC/USDT", base="BTC", quote="USDT")]
+
+    async def fetch_ohlcv(
+        self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int, limit: int | None = None
+    ) -> Bars:
+        assert timeframe is ONE_MINUTE
+        await self.venue.asked()
+        return self.venue.minutes().between(start_ms, end_ms)[: limit or self.ohlcv_page_limit]
+
+    async def fetch_ticker(self, symbol: str) -> Ticker:
+        await self.venue.asked()
+        return self.venue.ticker()
+
+    async def fetch_order_book(self, symbol: str, depth: int) -> OrderBook:
+        await self.venue.asked()
+        return self.venue.book()
+
+    async def fetch_trades(self, symbol: str, limit: int) -> Sequence[Trade]:
+        await self.venue.asked()
+        return self.venue.trades[-limit:]
+
+    def watch_ohlcv(self, symbol: str, timeframe: Timeframe) -> AsyncIterator[BarUpdate]:
+        return self.venue.listen("ohlcv")
+
+    def watch_ticker(self, symbol: str) -> AsyncIterator[Ticker]:
+        return self.venue.listen("ticker")
+
+    def watch_order_book(self, symbol: str) -> AsyncIterator[OrderBook]:
+        return self.venue.listen("order_book")
+
+    def watch_trades(self, symbol: str) -> AsyncIterator[Sequence[Trade]]:
+        return self.venue.listen("trades")
+
+
+class Markets:
+    """Lends the scripted plugin."""
+
+    def __init__(self, venue: Venue, calendar: TradingCalendar | None = None) -> None:
+        self._plugin = ScriptedPlugin(PluginSetup(provider="scripted", clock=venue.clock), venue)
+        self._calendar = calendar or AlwaysOpenCalendar()
+
+    @asynccontextmanager
+    async def plugin(self, market: str, provider: str) -> AsyncIterator[MarketPlugin]:
+        yield self._plugin
+
+    async def instrument(self, key: InstrumentKey) -> Instrument:
+        if key.symbol == "NONE/SUCH":
+            raise UnknownSymbol("scripted lists no NONE/SUCH in crypto.")
+        return Instrument(market="crypto", symbol=key.symbol, base="BTC", quote="USDT")
+
+    async def calendar(self, instrument: Instrument) -> TradingCalendar:
+        return self._calendar
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What ``VenueHistory`` answers."""
+
+    bars: Bars
+    forming: bool
+    gaps: tuple[Gap, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class VenueHistory:
+    """All bars of the venue, in every timeframe. ``before`` and ``after`` say how long an answer takes
+    before and after it is looked up."""
+
+    def __init__(self, venue: Venue) -> None:
+        self._venue = venue
+        self.calls: list[SeriesKey] = []
+        self.missing_timeframes: set[str] = set()
+        self.before: Callable[[], float] = lambda: 0.0
+        self.after: Callable[[], float] = lambda: 0.0
+
+    async def get_bars(
+        self, key: SeriesKey, *, start_ms: int | None = None, end_ms: int | None = None, limit: int = 500
+    ) -> Answer:
+        self.calls.append(key)
+        clock = self._venue.clock
+        await clock.sleep(self.before())
+        answer = self._look_up(key, start_ms, end_ms, limit)
+        await clock.sleep(self.after())
+        return answer
+
+    def _look_up(self, key: SeriesKey, start_ms: int | None, end_ms: int | None, limit: int) -> Answer:
+        now = self._venue.clock.now_ms()
+        if not self._venue.rest_up:
+            problem = Problem("plugin", "provider_unavailable", "the venue can't be reached")
+            return Answer(Bars.empty(), False, (), (problem,))
+        if key.timeframe in self.missing_timeframes and start_ms is not None and end_ms is not None:
+            return Answer(Bars.empty(), False, (Gap(start_ms, end_ms, "not_fetched"),))
+        timeframe = Timeframe.parse(key.timeframe)
+        bars = resample(self._venue.minutes(), timeframe).between(start_ms or 0, end_ms or now + 1)
+        bars = bars[:limit] if start_ms is not None else bars[max(0, len(bars) - limit) :]
+        forming = bool(len(bars)) and timeframe.end(int(bars.time[-1])) > now
+        return Answer(bars, forming)
+
+
+@dataclass
+class Viewer:
+    """A client that believes nothing: checks numbers and order of all it gets, and keeps the series."""
+
+    history: int = 500
+    epoch: str = ""
+    seq: int = -1
+    rows: dict[int, BarRow] = field(default_factory=dict)
+    finals: list[int] = field(default_factory=list)
+    updates: list[Update] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
+    statuses: list[FeedStatus] = field(default_factory=list)
+    trades: list[Trade] = field(default_factory=list)
+    resyncs: list[str] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
+    awaiting: bool = True
+    newest_update: int = 0
+    violations: list[str] = field(default_factory=list)
+
+    def offer(self, message: TopicMessage) -> None:
+        self.raw.append(message.data)
+        try:
+            self.take(message.data)
+        except AssertionError as error:
+            # Raised at the end, by the test's own task: here it would only break the server.
+            self.violations.append(str(error))
+
+    def take(self, data: bytes) -> None:
+        """One message as it comes over the wire."""
+        match msgspec.json.decode(data, type=Update | Snapshot | FeedStatus):
+            case Snapshot() as snapshot:
+                self._begin(snapshot)
+            case Update() as update:
+                self._go_on(update)
+            case FeedStatus() as status:
+                self.states.append(status.state)
+                self.statuses.append(status)
+
+    def offer_resync(self, topic: str, kind: StreamKind, reason: ResyncReason) -> None:
+        self.resyncs.append(reason)
+        self.awaiting = True
+
+    def _begin(self, snapshot: Snapshot) -> None:
+        self.awaiting = False
+        self.snapshots.append(snapshot)
+        self.epoch, self.seq = snapshot.epoch, snapshot.seq
+        if isinstance(snapshot.bars, tuple):
+            times = [row[0] for row in snapshot.bars]
+            assert times == sorted(set(times)), "bars ascend, none twice"
+            # A client keeps what it has from before where the snapshot does not reach.
+            self.rows = {t: row for t, row in self.rows.items() if not times or t < times[0]}
+            self.rows.update({row[0]: row for row in snapshot.bars})
+            self.finals = []
+            self.newest_update = 0
+        if isinstance(snapshot.trades, tuple):
+            known = {trade.id for trade in self.trades}
+            self.trades += [trade for trade in snapshot.trades if trade.id not in known]
+
+    def _go_on(self, update: Update) -> None:
+        assert not self.awaiting, "updates follow a snapshot"
+        left_out = update.conflated if isinstance(update.conflated, int) else 0
+        assert update.epoch == self.epoch
+        assert update.seq == self.seq + left_out + 1, "no update is missing"
+        self.seq = update.seq
+        self.updates.append(update)
+        if isinstance(update.bars, tuple):
+            for index, row in enumerate(update.bars):
+                self._bar(row, index + 1 < len(update.bars) or update.final is True)
+        if isinstance(update.trades, tuple):
+            ids = {trade.id for trade in self.trades}
+            assert not ids & {trade.id for trade in update.trades}, "a trade comes once"
+            self.trades += update.trades
+
+    def _bar(self, row: BarRow, final: bool) -> None:
+        assert not self.finals or row[0] > self.finals[-1], "nothing comes after a bar's final update"
+        # A snapshot may know more than a feed that lags; the updates themselves never go back.
+        assert row[0] >= self.newest_update, "updates never go back in time"
+        self.newest_update = row[0]
+        self.rows[row[0]] = row
+        if final:
+            self.finals.append(row[0])
+
+    def series(self) -> list[BarRow]:
+        """The bars that the client shows."""
+        assert self.violations == []
+        return [self.rows[time] for time in sorted(self.rows)]
+
+
+class Rig:
+    """Everything between a venue and its viewers, on one driven clock."""
+
+    def __init__(
+        self,
+        *,
+        flags: bool = True,
+        settings: StreamSettings | None = None,
+        calendar: TradingCalendar | None = None,
+        bus: MemoryBus | None = None,
+        start_ms: int = START_MS,
+    ) -> None:
+        self.clock = DrivenClock(start_ms)
+        self.venue = Venue(self.clock, flags=flags)
+        self.history = VenueHistory(self.venue)
+        self.bus = bus or MemoryBus()
+        self.streaming = StreamingManager(
+            Markets(self.venue, calendar),
+            self.history,
+            self.bus,
+            self.clock,
+            settings or StreamSettings(),
+            rng=random.Random(1),
+        )
+        self.viewers: list[Viewer] = []
+        self.connections: dict[int, str] = {}
+        self.registry = SubscriptionRegistry()
+        self.service = SubscriptionService(self.bus, self.streaming, self.history, self.registry, self.clock)
+
+    async def __aenter__(self) -> Rig:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.service.close()
+        await self.streaming.close()
+        assert [violation for viewer in self.viewers for violation in viewer.violations] == []
+
+    async def view(
+        self, key: StreamKey, viewer: Viewer | None = None, *, history: int | None = None
+    ) -> Viewer:
+        """A viewer that has got its snapshot; asked again, it gets another one."""
+        viewer = viewer or Viewer()
+        self.viewers.append(viewer)
+        connection = self.connections.setdefault(id(viewer), "")
+        if not connection:
+            connection = self.connections[id(viewer)] = self.service.connect(viewer, "test")
+        topic = await self.service.subscribe(connection, key, history=history)
+        opening = asyncio.create_task(self.service.open(connection, topic))
+        await self.until(opening.done)
+        await opening
+        return viewer
+
+    async def until(self, condition: Callable[[], object], *, within_s: float = 30.0) -> None:
+        """Let time pass until the condition holds; fail where it does not in that time."""
+        end_s = self.clock.monotonic() + within_s
+        await self.clock.settle()
+        while not condition():
+            assert self.clock.monotonic() < end_s, "it did not happen in time"
+            await self.clock.advance(0.05)

@@ -1,0 +1,339 @@
+"""What a feed publishes: every bar's final state once and in order, whatever the venue does."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+import numpy as np
+import pytest
+
+from tests.unit.services.streaming_rig import MARKET_DATA, START_MS, Rig, Viewer, stream
+from tradewright.domain.bars import BarRow, Bars
+from tradewright.domain.capabilities import Capability
+from tradewright.domain.ticks import OrderBook, Trade
+from tradewright.domain.timeframes import MINUTE_MS, TIMEFRAMES
+from tradewright.plugins.base import BarUpdate
+from tradewright.runtime.calendars import SessionCalendar
+
+NATIVE = frozenset(c for c in MARKET_DATA if c.value.startswith("watch"))
+
+
+def assert_same_bars(got: list[BarRow], expected: list[BarRow]) -> None:
+    """Times and prices are equal to the bit; volume is a sum, made in another order."""
+    assert [row[:5] for row in got] == [row[:5] for row in expected]
+    assert [row[5] for row in got] == pytest.approx([row[5] for row in expected], rel=1e-12)
+
+
+async def trade_for(rig: Rig, minutes: float, *, every_s: float = 7.0, seed: int = 1) -> None:
+    """A market that moves for a while."""
+    rng = random.Random(seed)
+    end_s = rig.clock.monotonic() + minutes * 60
+    while rig.clock.monotonic() < end_s:
+        await rig.clock.advance(every_s * rng.uniform(0.5, 1.5))
+        rig.venue.trade(round(rng.uniform(90, 110), 2), round(rng.uniform(0.1, 3), 3))
+
+
+@pytest.mark.parametrize("flags", [True, False])
+async def test_a_viewer_sees_the_minutes_as_they_form_and_close(flags: bool) -> None:
+    async with Rig(flags=flags) as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream())
+        await trade_for(rig, 5)
+        await rig.clock.advance(70)
+        assert viewer.series() == rig.venue.bars("1m")
+        assert viewer.finals == [row[0] for row in rig.venue.bars("1m")][-len(viewer.finals) :]
+        assert len(viewer.finals) >= 4
+        assert viewer.states[-1] == "live"
+        assert viewer.resyncs == []
+
+
+@pytest.mark.parametrize("timeframe", list(TIMEFRAMES))
+async def test_every_timeframe_is_made_from_the_minutes(timeframe: str) -> None:
+    # Shortly before a month, a week's day, an hour and so every other timeframe but the week ends.
+    start_ms = 1_698_796_800_000 - 11 * MINUTE_MS  # 2023-10-31 23:49
+    async with Rig(start_ms=start_ms) as rig:
+        for minute in range(45 * 24 * 6):  # 45 days of a trade every ten minutes, long before
+            at = start_ms - (45 * 24 * 6 - minute) * 10 * MINUTE_MS
+            rig.clock.jump_wall(at - rig.clock.now_ms())
+            rig.venue.trades.append(_trade(minute, at))
+        rig.clock.jump_wall(start_ms - rig.clock.now_ms())
+        viewer = await rig.view(stream(timeframe=timeframe), history=100)
+        await trade_for(rig, 16)
+        await rig.clock.advance(10)
+        expected = rig.venue.bars(timeframe)
+        assert_same_bars(viewer.series(), expected[-len(viewer.series()) :])
+        ended = timeframe != "1w"  # a Tuesday night
+        assert bool(viewer.finals) == ended
+        assert viewer.updates
+
+
+def _trade(number: int, at_ms: int) -> Trade:
+    return Trade(at_ms, f"old{number}", "sell", 100 + number % 17, 0.5 + number % 3)
+
+
+async def test_a_month_is_seeded_by_whole_days_and_hours() -> None:
+    async with Rig() as rig:
+        await rig.view(stream(timeframe="1M"))
+        await rig.until(lambda: len(rig.history.calls) >= 4)
+        read = [key.timeframe for key in rig.history.calls]
+        assert {"1d", "1h", "1m"} <= set(read)
+        assert read.count("1m") == 1, "44,640 minutes are not read"
+
+
+async def test_where_days_can_not_be_had_minutes_make_up_for_them() -> None:
+    async with Rig() as rig:
+        rig.history.missing_timeframes = {"1d", "1h"}
+        for hours_ago in range(60, 0, -1):
+            rig.venue.trades.append(_trade(hours_ago, START_MS - hours_ago * 60 * MINUTE_MS))
+        viewer = await rig.view(stream(timeframe="1w"))
+        rig.venue.trade(105)
+        await rig.until(lambda: viewer.updates)
+        assert_same_bars(viewer.series()[-1:], rig.venue.bars("1w")[-1:])
+
+
+async def test_after_a_cut_the_hole_is_filled_bar_by_bar() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewers = [await rig.view(stream(timeframe=name)) for name in ("1m", "5m")]
+        await trade_for(rig, 3)
+        rig.venue.streams_up = rig.venue.rest_up = False
+        rig.venue.cut()
+        await trade_for(rig, 7, seed=2)
+        for viewer in viewers:
+            assert viewer.states[-1] == "down"
+        rig.venue.streams_up = rig.venue.rest_up = True
+        await trade_for(rig, 3, seed=3)
+        await rig.clock.advance(400)
+        for viewer, name in zip(viewers, ("1m", "5m"), strict=True):
+            expected = rig.venue.bars(name)
+            assert_same_bars(viewer.series(), expected)
+            assert viewer.finals == [row[0] for row in expected], "each final once, none missing"
+            assert viewer.resyncs == []
+            assert viewer.states[-1] == "live"
+
+
+async def test_a_short_cut_leaves_a_gap_of_at_most_three_seconds() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream())
+        for _ in range(20):
+            await rig.clock.advance(31)
+            rig.venue.cut()
+            await rig.clock.advance(3)
+            rig.venue.trade(101)
+            seen = viewer.seq
+            rig.venue.trade(102)
+            await rig.clock.advance(0.2)
+            assert viewer.seq > seen
+            assert viewer.states[-1] == "live"
+
+
+async def test_polling_takes_over_and_the_stream_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream())
+        rig.venue.streams_up = False
+        rig.venue.cut()
+        await trade_for(rig, 4)
+        assert viewer.states[-1] == "polling"
+        await rig.clock.advance(3)
+        assert viewer.series() == rig.venue.bars("1m")
+        rig.venue.streams_up = True
+        await trade_for(rig, 2, seed=2)
+        assert viewer.states[-1] == "live"
+        calls = rig.venue.rest_calls
+        await trade_for(rig, 2, seed=3)
+        assert rig.venue.rest_calls - calls < 10, "nobody polls any more"
+        await rig.clock.advance(70)
+        assert viewer.series() == rig.venue.bars("1m")
+        messages = [record.getMessage() for record in caplog.records]
+        assert len(messages) == 2, f"the first failure and the recovery are logged, nothing else: {messages}"
+
+
+async def test_without_a_native_stream_the_venue_is_polled() -> None:
+    async with Rig() as rig:
+        rig.venue.capabilities = MARKET_DATA - NATIVE
+        rig.venue.trade(100)
+        viewers = {kind: await rig.view(stream(kind)) for kind in ("ohlcv", "trades", "ticker", "order_book")}
+        await trade_for(rig, 3)
+        await rig.clock.advance(70)
+        assert rig.venue.opened == 0
+        assert {viewer.states[-1] for viewer in viewers.values()} == {"polling"}
+        assert viewers["ohlcv"].series() == rig.venue.bars("1m")
+        assert viewers["trades"].trades == rig.venue.trades
+        last = rig.venue.trades[-1].price
+        assert viewers["ticker"].updates[-1].ticker.last == last
+        assert viewers["order_book"].updates[-1].order_book.bids[0][0] == last - 1
+
+
+@pytest.mark.parametrize("kind", ["ohlcv", "ticker", "order_book", "trades"])
+async def test_a_stream_that_falls_silent_is_found_out_in_twenty_seconds(kind: str) -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream(kind))  # type: ignore[arg-type]
+        await trade_for(rig, 1)
+        rig.venue.mute = True
+        silent_at = rig.clock.monotonic()
+        rig.venue.trade(107, 5.0)
+        opened = rig.venue.opened
+        await rig.until(lambda: rig.venue.opened > opened, within_s=20)
+        assert rig.clock.monotonic() - silent_at <= 20
+        assert "stale" in viewer.states
+        rig.venue.mute = False
+        await trade_for(rig, 1, seed=2)
+        assert viewer.states[-1] == "live"
+
+
+async def test_a_quiet_symbol_on_a_sound_stream_is_left_in_peace() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream())
+        await rig.clock.advance(600)
+        assert rig.venue.opened == 1
+        assert viewer.states == ["live"]
+        assert viewer.finals == [START_MS]
+        assert rig.venue.rest_calls < 60
+
+
+async def test_an_unclosed_minute_that_the_venue_calls_closed_stays_open() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream())
+        await rig.clock.advance(10)
+        row = (START_MS, 100.0, 101.0, 100.0, 101.0, 2.0)
+        rig.venue.send("ohlcv", BarUpdate(Bars.from_rows([row]), True))
+        await rig.clock.advance(1)
+        assert viewer.finals == []
+        assert viewer.rows[START_MS] == row
+
+
+async def test_minutes_out_of_order_and_twice_change_nothing() -> None:
+    rng = random.Random(5)
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream(timeframe="5m"))
+        sent: list[BarUpdate] = []
+        for _ in range(200):
+            await rig.clock.advance(rng.uniform(1, 9))
+            rig.venue.trade(rng.uniform(90, 110), 1.0)
+            sent.append(BarUpdate(rig.venue.minutes()[-1:], False))
+            for _ in range(3):
+                rig.venue.send("ohlcv", rng.choice(sent[-30:]))
+        await rig.clock.advance(400)
+        assert_same_bars(viewer.series(), rig.venue.bars("5m"))
+
+
+async def test_a_late_correction_reaches_the_open_higher_bar() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream(timeframe="1h"))
+        await rig.clock.advance(61)
+        rig.venue.trade(100)
+        await rig.until(lambda: viewer.updates)
+        high = (START_MS, 100.0, 150.0, 100.0, 100.0, 4.0)
+        rig.venue.send("ohlcv", BarUpdate(Bars.from_rows([high]), True))
+        await rig.clock.advance(1)
+        assert viewer.series()[-1][2] == 150.0
+        assert viewer.series()[-1][5] == 5.0, "the corrected minute's volume counts once"
+
+
+async def test_forming_states_are_told_ten_times_a_second_and_the_last_is_never_lost() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream())
+        before = len(viewer.updates)
+        for _ in range(1_000):
+            await rig.clock.advance(0.002)
+            rig.venue.trade(100 + random.random())
+        await rig.clock.advance(0.2)
+        assert len(viewer.updates) - before <= 22
+        assert viewer.series() == rig.venue.bars("1m")
+
+
+async def test_a_hole_that_can_not_be_filled_begins_a_new_epoch_and_not_a_silent_gap() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream())
+        await trade_for(rig, 2)
+        epoch = viewer.epoch
+        rig.venue.streams_up = rig.venue.rest_up = False
+        rig.venue.cut()
+        await trade_for(rig, 5, seed=2)
+        rig.venue.streams_up = True
+        await trade_for(rig, 5, seed=3)
+        rig.venue.rest_up = True
+        await rig.until(lambda: viewer.epoch > epoch and not viewer.awaiting, within_s=120)
+        assert "epoch_changed" in viewer.resyncs
+
+
+async def test_crossed_books_are_never_published() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("order_book"))
+        crossed = OrderBook(t=rig.clock.now_ms() + 1, bids=((101.0, 1.0),), asks=((100.0, 1.0),))
+        before = len(viewer.updates)
+        rig.venue.send("order_book", crossed)
+        await rig.clock.advance(1)
+        assert len(viewer.updates) == before
+        rig.venue.trade(105)
+        await rig.clock.advance(1)
+        book = viewer.updates[-1].order_book
+        assert len(book.bids) == 25
+        assert not book.crossed
+
+
+async def test_trades_come_once_and_in_order_through_cuts_and_repetition() -> None:
+    rng = random.Random(3)
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("trades"))
+        for _ in range(300):
+            await rig.clock.advance(rng.uniform(0.1, 3))
+            rig.venue.trade(rng.uniform(90, 110), tell=rng.random() > 0.05)
+            if rng.random() < 0.05:
+                rig.venue.cut()
+            if rng.random() < 0.2:
+                rig.venue.send("trades", rig.venue.trades[-5:])
+        rig.venue.cut()
+        await rig.clock.advance(20)
+        assert sorted(t.id for t in viewer.trades) == sorted(t.id for t in rig.venue.trades)
+        assert viewer.resyncs == []
+
+
+async def test_a_closed_market_says_when_it_opens() -> None:
+    opens = np.array([START_MS + 3_600_000], dtype=np.int64)
+    closes = np.array([START_MS + 7_200_000], dtype=np.int64)
+    async with Rig(calendar=SessionCalendar(opens, closes)) as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream())
+        await rig.clock.advance(1800)
+        assert viewer.states == ["closed"]
+        assert viewer.statuses[-1].opens_at == "2023-11-14T23:14:00Z"
+        await rig.clock.advance(1801)
+        assert viewer.states[-1] == "live"
+
+
+async def test_an_unreachable_venue_is_down_and_recovers() -> None:
+    async with Rig() as rig:
+        rig.venue.streams_up = rig.venue.rest_up = False
+        viewer = await rig.view(stream("ticker"), Viewer())
+        assert viewer.snapshots[0].problems
+        await rig.clock.advance(60)
+        assert viewer.states[-1] == "down"
+        assert viewer.statuses[-1].detail
+        rig.venue.streams_up = rig.venue.rest_up = True
+        rig.venue.trade(100)
+        await rig.until(lambda: viewer.states[-1] == "live", within_s=90)
+        assert viewer.updates[-1].ticker.last == 100
+
+
+async def test_a_plugin_without_the_streams_ask_capability_still_streams() -> None:
+    async with Rig() as rig:
+        rig.venue.capabilities = frozenset({Capability.WATCH_TRADES})
+        viewer = await rig.view(stream("trades"))
+        await trade_for(rig, 2)
+        await rig.clock.advance(1)
+        assert viewer.trades == rig.venue.trades
+        assert rig.venue.rest_calls == 0
