@@ -244,7 +244,7 @@ class PluginSource(DataSource):
         """Page through ``[start, end)``, keeping each page before the next one is asked for.
 
         A time without a bar counts as one without a trade only where bars, or what is known already,
-        lie on both sides of it. So a page that has room to spare begins a little earlier and ends
+        lie on both sides of it. So the first page begins a little earlier and the last one ends
         later. What follows the last bar up to now is answered, but not known for good.
         """
         timeframe = request.timeframe
@@ -283,8 +283,7 @@ class PluginSource(DataSource):
     ) -> _Surroundings:
         """How far a page may reach beyond ``[start, end)`` without fetching anything twice."""
         timeframe, limit = request.timeframe, plugin.ohlcv_page_limit
-        spare = max(0, limit - timeframe.count(start, end))
-        earliest = max(0, timeframe.shift(start, -min(LEAD_BARS_MAX, max(1, spare // 2))))
+        earliest = max(0, timeframe.shift(start, -min(LEAD_BARS_MAX, max(1, limit // 4))))
         latest = timeframe.shift(end, limit)
         known = (await self._store.coverage(request.key, earliest, latest)).complete
         before = [interval.end for interval in known if interval.end <= start]
