@@ -99,8 +99,9 @@ async def test_half_a_year_of_minutes(
         assert 1 <= len(known.complete) <= 6
     else:
         assert known == Coverage(vouched)
-    again = await take(database, file, symbol="BTC/USD")
-    assert (again.inserted, again.unchanged, again.replaced) == (0, 259_389, 0)
+    if form == "parquet":
+        again = await take(database, file, symbol="BTC/USD")
+        assert (again.inserted, again.unchanged, again.replaced) == (0, 259_389, 0)
     (known_instrument,) = await SQLiteInstrumentStore(database).instruments("crypto", "bitfinex")
     assert (known_instrument.symbol, known_instrument.base, known_instrument.quote) == (
         "BTC/USD",

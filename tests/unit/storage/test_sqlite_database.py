@@ -237,8 +237,21 @@ async def test_closed_means_closed(tmp_path: Path) -> None:
         await store.read(KEY, *ALL_TIME)
     with pytest.raises(StorageUnavailable, match="closed"):
         await store.write(batch([1]))
-    assert not list(tmp_path.glob("*-wal")), "the last connection tidies up"
+    assert os.listdir(tmp_path) == ["market.sqlite3"], "the last connection tidies up"
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sqlite-")]
+
+
+async def test_only_an_import_waits_for_the_disk(database: SQLiteDatabase, store: SQLiteBarStore) -> None:
+    async def level() -> int:
+        (found,) = await database._writer.run(
+            lambda connection, _ticket: connection.execute("PRAGMA synchronous").fetchone(), 10
+        )
+        return int(found)
+
+    await store.import_bars([batch([1], (1, 2))], replace=False)
+    assert await level() == 2
+    await store.write(batch([2], (2, 3)))
+    assert await level() == 1
 
 
 async def test_readers_can_write_nothing(database: SQLiteDatabase) -> None:

@@ -103,10 +103,8 @@ class SQLiteBarStore:
             )
 
         rows = sum(len(batch.bars) for batch in batches)
-        counts = await self._database.write(work, timeout_s=60 + rows / 5_000)
-        # What is imported can't be fetched again by us, so it is on the disk before we say so.
-        await self._database.checkpoint()
-        return counts
+        # What was imported can't be fetched again by us, so it is on the disk before we say so.
+        return await self._database.write(work, timeout_s=60 + rows / 5_000, outlives_power_cut=True)
 
     async def series(self, instrument: InstrumentKey) -> tuple[SeriesKey, ...]:
         def work(connection: sqlite3.Connection) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from tradewright.domain.errors import StorageUnavailable
 from tradewright.storage.sqlite.lanes import Lane, Ticket
@@ -81,14 +81,23 @@ class SQLiteDatabase:
             self._read_timeout_s if timeout_s is None else timeout_s,
         )
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], timeout_s: float | None = None) -> T:
+    async def write(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        timeout_s: float | None = None,
+        *,
+        outlives_power_cut: bool = False,
+    ) -> T:
         """What ``work`` returns; all it did is committed before, or nothing is.
+
+        A commit outlives the program; with ``outlives_power_cut`` it is on the disk as well.
 
         After ``StorageUnavailable`` because of the deadline, or after a cancellation, either may be
         the case; what is half done is undone. Before ``work`` runs, other writers are waited for.
         """
 
         def within_transaction(connection: sqlite3.Connection, ticket: Ticket) -> T:
+            _synchronise(connection, "FULL" if outlives_power_cut else "NORMAL")
             _begin(connection, ticket)
             result = work(connection)
             ticket.check()
@@ -99,20 +108,10 @@ class SQLiteDatabase:
             within_transaction, self._write_timeout_s if timeout_s is None else timeout_s
         )
 
-    async def checkpoint(self) -> None:
-        """Make what was committed survive a power cut, as far as the disk does."""
-        await self._writer.run(
-            lambda connection, _ticket: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall(),
-            self._write_timeout_s,
-        )
-
     def _connect_writer(self) -> sqlite3.Connection:
         connection = _connect(self.path, "rwc")
         try:
             _use_wal(connection)
-            # A power cut may then cost the last commits, never the file's soundness. Bars and the
-            # coverage that vouches for them go in one transaction, so what is lost is fetched again.
-            connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES:d}")
         except BaseException:
@@ -143,6 +142,12 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         raise StorageUnavailable(
             "The database needs a local disk: this file system gives SQLite no shared memory."
         )
+
+
+def _synchronise(connection: sqlite3.Connection, level: Literal["NORMAL", "FULL"]) -> None:
+    # With NORMAL a power cut may cost the last commits, never the file's soundness. Bars and the
+    # coverage that vouches for them go in one transaction, so what is lost is fetched again.
+    connection.execute(f"PRAGMA synchronous = {level}")
 
 
 def _begin(connection: sqlite3.Connection, ticket: Ticket) -> None:
