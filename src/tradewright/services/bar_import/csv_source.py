@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from itertools import islice
 from typing import BinaryIO, Final
 
 import numpy as np
@@ -18,8 +17,7 @@ from tradewright.services.bar_import.source import Source, shown
 from tradewright.services.bar_import.table import Chunk, SymbolColumn, Table, join
 from tradewright.services.bar_import.times import TimeColumn, looks_like_time
 
-_CHUNK_ROWS: Final = 50_000
-_LINE_CHARACTERS_MAX: Final = 65_536
+_BLOCK_CHARACTERS: Final = 2**20
 _DELIMITERS: Final = ",;\t"
 
 
@@ -35,37 +33,45 @@ def read_csv(stream: BinaryIO, source: Source, rows_before: int) -> Table:
 class _CSVReader:
     def __init__(self, text: io.TextIOWrapper, source: Source) -> None:
         self._source = source
-        self._lines = _lines(text, source)
+        self._text = text
         self.times = TimeColumn(source)
         self.symbols = SymbolColumn()
 
     def chunks(self) -> Iterator[Chunk]:
-        first = next(self._lines, "")
-        delimiter = max(_DELIMITERS, key=first.count)
-        cells = next(csv.reader([first], delimiter=delimiter), [])
-        if not cells:
+        delimiter = ","
+        columns: Columns | None = None
+        for lines, first_line in _blocks(self._text, self._source):
+            if columns is None:
+                delimiter = max(_DELIMITERS, key=lines[0].count)
+            rows = self._rows(lines, delimiter, first_line)
+            if columns is None:
+                columns, is_row = self._columns(rows[0])
+                if not is_row:
+                    rows, first_line = rows[1:], first_line + 1
+            if rows:
+                yield self._chunk(rows, columns, first_line)
+
+    def _columns(self, cells: list[str]) -> tuple[Columns, bool]:
+        """Where the columns stand, by the first line, and whether that is a row already."""
+        if not "".join(cells).strip():
             raise self._source.error("the first line is empty; a header or a row should be there.", 1)
         if looks_like_time(cells[0]):
-            columns = without_header(len(cells), self._source)
-            yield self._chunk([cells], columns, 1)
-        else:
-            columns = from_header(cells, self._source)
-        reader = csv.reader(self._lines, delimiter=delimiter)
-        read = 1
-        while rows := self._take(reader, read):
-            yield self._chunk(rows, columns, read + 1)
-            read += len(rows)
+            return without_header(len(cells), self._source), True
+        return from_header(cells, self._source), False
 
-    def _take(self, reader: Iterator[list[str]], read: int) -> list[list[str]]:
-        before = reader.line_num  # type: ignore[attr-defined]  # csv.reader's own, typed nowhere
+    def _rows(self, lines: list[str], delimiter: str, first_line: int) -> list[list[str]]:
+        """One row for each line, which may be empty."""
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        rows: list[list[str]] = []
         try:
-            rows = list(islice(reader, _CHUNK_ROWS))
+            rows.extend(reader)
         except csv.Error as error:
-            line = 1 + reader.line_num  # type: ignore[attr-defined]
+            line = first_line + len(rows)
             raise self._source.error(f"this can't be read as CSV ({error}).", line) from error
-        if reader.line_num - before != len(rows):  # type: ignore[attr-defined]
+        if len(rows) != len(lines):
+            opened = next(index for index, line in enumerate(lines) if line.count('"') % 2)
             raise self._source.error(
-                f"after line {read} a quoted field goes over several lines, which no column of bars does."
+                "a quoted field goes over several lines, which no column of bars does.", first_line + opened
             )
         return rows
 
@@ -97,11 +103,21 @@ class _CSVReader:
         return [rows[index] for index in kept], lines[kept]
 
 
-def _lines(text: io.TextIOWrapper, source: Source) -> Iterator[str]:
-    """The lines of the file, of bounded length, so that a file of one endless line fills no memory."""
-    number = 0
-    while line := text.readline(_LINE_CHARACTERS_MAX):
-        number += 1
-        if len(line) == _LINE_CHARACTERS_MAX and not line.endswith("\n"):
-            raise source.error(f"the line is longer than {_LINE_CHARACTERS_MAX:,} characters.", number)
-        yield line
+def _blocks(text: io.TextIOWrapper, source: Source) -> Iterator[tuple[list[str], int]]:
+    """The file as lists of lines, each with the number of its first.
+
+    A line is never longer than a block, so that a file of one endless line fills no memory.
+    """
+    number, rest = 1, ""
+    while block := text.read(_BLOCK_CHARACTERS):
+        lines = (rest + block).split("\n")
+        rest = lines.pop()
+        if len(rest) > _BLOCK_CHARACTERS:
+            raise source.error(
+                f"the line is longer than {_BLOCK_CHARACTERS:,} characters.", number + len(lines)
+            )
+        if lines:
+            yield lines, number
+            number += len(lines)
+    if rest or number == 1:
+        yield [rest], number
