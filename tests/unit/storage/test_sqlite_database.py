@@ -22,6 +22,7 @@ from tradewright.storage.sqlite.bars import _READ_COVERAGE
 from tradewright.testing.store_material import ALL_TIME, KEY, bars_at, batch, minutes
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+CRASHING_IMPORT = Path(__file__).with_name("crashing_import.py")
 WRITING_FOREVER = Path(__file__).with_name("writing_forever.py")
 
 
@@ -309,6 +310,20 @@ async def test_killed_while_writing_the_coverage_never_vouches_for_what_is_not_t
         assert known.complete.length_ms >= covered_ms, "what was committed stays"
         covered_ms = known.complete.length_ms
     assert covered_ms > 0
+
+
+async def test_killed_in_the_midst_of_an_import_nothing_of_it_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "killed.sqlite3"
+    for chunk in (1, 3, 5):
+        importer = await asyncio.create_subprocess_exec(sys.executable, CRASHING_IMPORT, path, str(chunk))
+        assert await asyncio.wait_for(importer.wait(), 30) == -signal.SIGKILL
+        database = SQLiteDatabase(path)
+        await database.open()
+        store = SQLiteBarStore(database)
+        assert len(await store.read(KEY, *ALL_TIME)) == 0
+        assert await store.coverage(KEY, *ALL_TIME) == Coverage()
+        assert await store.series(KEY.instrument) == ()
+        await database.close()
 
 
 async def test_an_import_and_a_server_write_at_the_same_time(

@@ -67,7 +67,10 @@ class RowRules:
                 int(lines[row]),
             )
         first = without_repeats(bars, lines, table.source)
-        rows = SymbolRows(table.source, symbol, bars.take(first), lines[first], len(bars))
+        read = len(bars)
+        if not first.all():
+            bars, lines = bars.take(first), lines[first]
+        rows = SymbolRows(table.source, symbol, bars, lines, read)
         if not self.sparse:
             self._check_density(rows)
         return rows

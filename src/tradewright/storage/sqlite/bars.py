@@ -94,10 +94,9 @@ class SQLiteBarStore:
     async def import_bars(
         self, batches: Sequence[SeriesBars], *, replace: bool, progress: Callable[[int], None] | None = None
     ) -> ImportCounts:
-        for batch in batches:
-            check_storable(batch)
-
         def work(connection: sqlite3.Connection) -> ImportCounts:
+            for batch in batches:
+                check_storable(batch)  # here, in the thread, because it may take a while
             return total(
                 [count for batch in batches for count in _import(connection, batch, replace, progress)]
             )
