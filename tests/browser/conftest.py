@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
@@ -48,25 +48,25 @@ def _answers(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
-def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running server with its own empty data directory.
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server of its own process, and what a command beside it needs to share its data."""
 
-    A provider named `binance` is pointed at a port where nothing listens: what a page does when a venue
-    can't be reached is then the same with a network and without.
+    address: str
+    environment: dict[str, str]
+
+
+@contextmanager
+def serve(home: Path, providers_toml: str) -> Iterator[RunningServer]:
+    """Run `tradewright serve` on a free port over the data directory `home / "data"`.
+
+    Raises:
+        RuntimeError: it did not start.
+        AssertionError: it wrote a stack trace into its log.
     """
-    home = tmp_path_factory.mktemp("server")
     port = _free_port()
     settings = home / "tradewright.toml"
-    dead = f"http://127.0.0.1:{_free_port()}"
-    settings.write_text(
-        "[providers.binance.urls.api]\n"
-        f'public = "{dead}/api/v3"\nprivate = "{dead}/api/v3"\n'
-        "[providers.binance.options]\n"
-        'defaultType = "spot"\nfetchMarkets = {types = ["spot"]}\n'
-        "fetchCurrencies = false\nfetchMargins = false\n",
-        encoding="utf-8",
-    )
+    settings.write_text(providers_toml, encoding="utf-8")
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("TRADEWRIGHT_")
     } | {
@@ -89,7 +89,7 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not start:\n{log.read_text(encoding='utf-8')}")
             time.sleep(0.1)
-        yield address
+        yield RunningServer(address, environment)
         assert "Traceback" not in log.read_text(encoding="utf-8"), log.read_text(encoding="utf-8")
     finally:
         process.terminate()
@@ -98,6 +98,34 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_DEADLINE_S)
+
+
+@pytest.fixture(scope="session")
+def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A running server with its own empty data directory.
+
+    The provider `binance` is pointed at a port where nothing listens: what a page does when a venue can't
+    be reached is then the same with a network and without.
+    """
+    dead = f"http://127.0.0.1:{_free_port()}"
+    unreachable = f"""
+[providers.binance.urls.api]
+public = "{dead}/api/v3"
+private = "{dead}/api/v3"
+[providers.binance.options]
+defaultType = "spot"
+fetchMarkets = {{ types = ["spot"] }}
+fetchCurrencies = false
+fetchMargins = false
+"""
+    with serve(tmp_path_factory.mktemp("server"), unreachable) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def live_server(running_server: RunningServer) -> str:
+    """The address of that server."""
+    return running_server.address
 
 
 @dataclass(slots=True)

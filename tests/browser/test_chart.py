@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
+from playwright.async_api import WebSocket
 
-from tests.browser.conftest import Line, Visit, Visitor
+from tests.browser.conftest import Line, RunningServer, Visit, Visitor, serve
+from tests.venues.binance import CAPTURE_FILE, BinanceVenue
 
 pytestmark = pytest.mark.browser
 
 MINUTE_MS = 60_000
+
+
+class Sent:
+    """The messages that a page has sent over its sockets."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, object]] = []
+
+    def listen(self, opened: WebSocket) -> None:
+        """Note what goes out on a socket that has just been opened."""
+        opened.on("framesent", self._note)
+
+    def _note(self, payload: str | bytes) -> None:
+        self.messages.append(json.loads(payload))
 
 
 def chart_url(
@@ -127,7 +145,10 @@ async def test_scrolling_to_the_left_loads_history(live_server: str, visitor: Vi
 
 async def test_it_survives_a_cut_connection(live_server: str, line: Line, visitor: Visitor) -> None:
     refused = ("WebSocket connection", "net::ERR_")
-    async with visitor.visit(chart_url(line.address), expected=refused) as visit:
+    async with visitor.visit("about:blank", expected=refused) as visit:
+        sent = Sent()
+        visit.page.on("websocket", sent.listen)
+        await visit.page.goto(chart_url(line.address))
         await loaded(visit, "BTC/USDT", "1m")
         await visit.wait("main.dataset.connection === 'live'")
         line.cut()
@@ -140,6 +161,11 @@ async def test_it_survives_a_cut_connection(live_server: str, line: Line, visito
         await visit.wait("main.dataset.connection === 'live' && !main.hasAttribute('data-stale')")
         before = await visit.main("data-last-close")
         await visit.wait("main.dataset.lastClose !== argument", before)
+        resumed = [message for message in sent.messages if message.get("resume")]
+        assert {message["stream"] for message in resumed} == {"ohlcv", "order_book", "trades"}
+        ids = [message["id"] for message in sent.messages]
+        assert len(ids) >= 6
+        assert ids == sorted(ids, key=lambda number: int(str(number)))
         bars = await visit.bars()
         answered = await ohlcv(live_server, limit=300)
         final = {bar[0]: bar for bar in answered[:-1]}
@@ -160,6 +186,84 @@ async def test_a_venue_out_of_reach_is_said_with_a_way_to_retry(live_server: str
         await visit.picture("chart-unreachable")
         async with visit.page.expect_request(lambda request: "/market/ohlcv" in request.url):
             await visit.page.get_by_role("button", name="Retry").click()
+
+
+async def test_switching_leaves_no_subscription_behind(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit("about:blank") as visit:
+        sent = Sent()
+        visit.page.on("websocket", sent.listen)
+        await visit.page.goto(chart_url(live_server))
+        await loaded(visit, "BTC/USDT", "1m")
+        for timeframe in ("5m", "15m", "1h", "4h", "1d", "5m"):
+            await visit.page.locator(f'[data-timeframe="{timeframe}"]').click()
+        await loaded(visit, "BTC/USDT", "5m")
+        await visit.wait("main.dataset.connection === 'live'")
+        await visit.page.wait_for_timeout(500)
+        opened = [message for message in sent.messages if message["type"] == "subscribe"]
+        closed = [message for message in sent.messages if message["type"] == "unsubscribe"]
+        assert len(opened) - len(closed) == 3  # bars, order book and trades of the one chart that is shown
+        assert all("5m" not in str(message["topic"]).split(":") for message in closed[-3:])
+
+
+async def test_stored_bars_of_an_unreachable_venue_are_shown(
+    running_server: RunningServer, visitor: Visitor, tmp_path: Path
+) -> None:
+    start = 1_564_617_600_000  # 2019-08-01
+    missing = range(700, 760)
+    rows = [
+        f"{start + minute * MINUTE_MS},100,{105 + minute % 7},99,{100 + minute % 5},{1 + minute % 3}"
+        for minute in range(1_500)
+        if minute not in missing
+    ]
+    table = tmp_path / "ltc.csv"
+    table.write_text("\n".join(["time,open,high,low,close,volume", *rows]) + "\n", encoding="utf-8")
+    command = ["import", str(table), "--market", "crypto", "--provider", "binance", "--symbol", "LTC/USDT"]
+    imported = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tradewright", *command, env=running_server.environment
+    )
+    assert await asyncio.wait_for(imported.wait(), 60) == 0
+    url = chart_url(running_server.address, symbol="LTC/USDT", provider="binance")
+    async with visitor.visit(url, expected=("Failed to load",)) as visit:
+        await loaded(visit, "LTC/USDT", "1m", "binance")
+        await visit.page.locator(".banner").wait_for()
+        assert "stored" in await visit.page.locator(".banner").inner_text()
+        assert await visit.page.get_by_role("button", name="Retry").is_visible()
+        async with asyncio.timeout(60):
+            while int(await visit.main("data-first-time") or 0) > start:
+                await drag_right(visit, 2)
+        await visit.picture("chart-stored")
+        held = [bar[0] for bar in await visit.bars()]
+        assert held == [start + minute * MINUTE_MS for minute in range(1_500) if minute not in missing]
+        assert "gap" in await visit.page.locator(".statusbar").inner_text()
+
+
+@pytest.mark.golden
+async def test_recorded_trades_move_the_candle(recorded_data: Path, visitor: Visitor, tmp_path: Path) -> None:
+    async with BinanceVenue(recorded_data / CAPTURE_FILE, lead_in_s=120) as venue:
+        await _shows_the_venue(venue, visitor, tmp_path, "chart-recorded")
+
+
+async def test_the_trades_of_a_venue_move_the_candle(visitor: Visitor, tmp_path: Path) -> None:
+    async with BinanceVenue(7, lead_in_s=120) as venue:
+        await _shows_the_venue(venue, visitor, tmp_path, "chart-venue")
+
+
+async def _shows_the_venue(venue: BinanceVenue, visitor: Visitor, home: Path, name: str) -> None:
+    started = serve(home, venue.provider_toml())
+    server = await asyncio.to_thread(started.__enter__)
+    try:
+        # The first use of a venue on a busy machine may take longer than a read waits; the page recovers.
+        slow = ("status of 504",)
+        async with visitor.visit(chart_url(server.address, provider="binance"), expected=slow) as visit:
+            await visit.wait("main.dataset.connection === 'live' && main.dataset.lastClose", timeout_s=60)
+            assert await visit.page.locator(".legend .tag-simulated").count() == 0
+            for _ in range(3):
+                before = await visit.main("data-last-close")
+                await visit.wait("main.dataset.lastClose !== argument", before, timeout_s=60)
+            await visit.page.locator(".tape-row").first.wait_for()
+            await visit.picture(name)
+    finally:
+        await asyncio.to_thread(started.__exit__, None, None, None)
 
 
 async def test_indicators_are_added_hidden_and_remembered(live_server: str, visitor: Visitor) -> None:

@@ -74,7 +74,7 @@ class ChartPage {
     } catch (error) {
       const { code, message } = asApiError(error);
       this.#view.say("");
-      this.#view.showProblems([{ source: "server", code, detail: message }], false);
+      this.#view.showProblems([{ source: "server", code, detail: message }]);
     }
   }
 

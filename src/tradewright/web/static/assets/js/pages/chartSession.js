@@ -44,7 +44,7 @@ export class ChartSession {
         view.refresh();
       },
       onFeed: (feed) => view.status.setFeed(feed),
-      onProblems: (problems) => view.showProblems(problems, this.#bars?.series.last !== undefined),
+      onProblems: (problems) => view.showProblems(problems),
       onEdge: (edge) => view.showEdge(edge),
     });
   }

@@ -54,8 +54,10 @@ export class ChartView {
   #series = null;
   /** @type {Bar | null} */
   #cursor = null;
+  #legendSize;
   #atEdge = false;
-  #problems = 0;
+  /** @type {readonly Problem[]} */
+  #problems = [];
 
   /** @param {{onRetry: () => void}} handlers */
   constructor({ onRetry }) {
@@ -72,6 +74,8 @@ export class ChartView {
       onCursor: (bar) => this.#onCursor(bar),
       onScroll: (place) => this.#onScroll(place),
     });
+    this.#legendSize = new ResizeObserver(() => this.chart.setLegendHeight(this.#legend.node.offsetHeight));
+    this.#legendSize.observe(this.#legend.node);
     this.#latest.addEventListener("click", () => this.chart.scrollToLatest());
     // Lets a test or an outside check read the exact bars without a global: it sends the event and finds
     // a copy of them in its detail.
@@ -91,7 +95,7 @@ export class ChartView {
     this.book.clear("Waiting for the order book…");
     this.tape.clear("Waiting for trades…");
     this.status.setFeed(null);
-    this.showProblems([], false);
+    this.showProblems([]);
     this.showEdge("more");
     this.say("Loading bars…");
     const { market, provider, symbol, timeframe } = title.address;
@@ -138,7 +142,8 @@ export class ChartView {
       this.root.dataset.lastTime = String(last[0]);
       this.root.dataset.lastClose = String(last[4]);
     }
-    this.say(last ? "" : this.#problems > 0 ? NOTHING_STORED : "There are no bars of this symbol and timeframe.");
+    this.say(last ? "" : this.#problems.length > 0 ? NOTHING_STORED : "There are no bars of this symbol and timeframe.");
+    this.showProblems(this.#problems);
     this.#showBar();
     this.#showSummary(series);
   }
@@ -149,10 +154,11 @@ export class ChartView {
     this.#note.textContent = words;
   }
 
-  /** @param {readonly Problem[]} problems @param {boolean} hasBars */
-  showProblems(problems, hasBars) {
+  /** @param {readonly Problem[]} problems none when all is well */
+  showProblems(problems) {
+    this.#problems = problems;
+    const hasBars = this.#series?.last !== undefined;
     this.#banner.show(problems, hasBars ? "The bars shown are the stored ones." : "");
-    this.#problems = problems.length;
     if (problems.length > 0 && !hasBars) this.say(NOTHING_STORED);
   }
 
@@ -178,6 +184,7 @@ export class ChartView {
   }
 
   destroy() {
+    this.#legendSize.disconnect();
     this.chart.destroy();
     this.status.destroy();
     this.book.destroy();

@@ -29,7 +29,10 @@ import { chartStyles, readPalette } from "./theme.js";
 const CANDLE_PANE = "candle_pane";
 /** How far the newest bar stays from the price axis. */
 const OFFSET_RIGHT_PX = 72;
-const NARROW_PX = 640;
+/** What one overlay indicator's line of values takes, and the air between it and the candles. */
+const INDICATOR_LINE_PX = 18;
+const HEAD_MARGIN_PX = 26;
+const FOOT_PX = 24;
 /** Room for the line of an indicator's values over its curve. */
 const PANE_LEGEND_PX = 24;
 
@@ -45,6 +48,8 @@ export class PriceChart {
   /** @type {((bar: KLineData) => void) | null} */
   #push = null;
   #loadingOlder = false;
+  #legendPx = 20;
+  #overlays = 0;
   #stale = false;
   #zone = "UTC";
   #resize;
@@ -74,7 +79,10 @@ export class PriceChart {
     chart.createIndicator({ name: GAP_LAYER, paneId: CANDLE_PANE }, true);
     chart.subscribeAction("onCrosshairChange", (data) => this.#onCrosshair(/** @type {Crosshair | undefined} */ (data)));
     chart.subscribeAction("onVisibleRangeChange", () => this.#onRange());
-    this.#resize = new ResizeObserver(() => this.#fit());
+    this.#resize = new ResizeObserver(() => {
+      chart.resize();
+      this.#layHead();
+    });
     this.#resize.observe(container);
   }
 
@@ -142,6 +150,13 @@ export class PriceChart {
     this.#chart.setStyles(chartStyles(this.#palette, this.#stale));
   }
 
+  /** Keeps room for the legend that lies over the chart. @param {number} px its height */
+  setLegendHeight(px) {
+    if (px === this.#legendPx) return;
+    this.#legendPx = px;
+    this.#layHead();
+  }
+
   /** Makes the indicators on the chart those of the list. @param {readonly IndicatorChoice[]} wanted */
   setIndicators(wanted) {
     const present = this.#chart.getIndicators().filter((one) => one.name !== GAP_LAYER);
@@ -156,6 +171,8 @@ export class PriceChart {
       else if (info.overlay) this.#chart.createIndicator({ ...settings, paneId: CANDLE_PANE }, true);
       else this.#createPane(settings);
     }
+    this.#overlays = wanted.filter(({ name }) => indicatorInfo(name)?.overlay).length;
+    this.#layHead();
   }
 
   scrollToLatest() {
@@ -245,11 +262,15 @@ export class PriceChart {
     }
   }
 
-  /** Follows the size of the page; the candles stay below the legend that lies over them. */
-  #fit() {
-    const narrow = this.#container.clientWidth < NARROW_PX;
-    this.#chart.resize();
-    this.#chart.overrideYAxis({ paneId: CANDLE_PANE, gap: { top: narrow ? 104 : 56, bottom: 24 } });
+  /** Lays the indicators' values below the legend and the candles below both. */
+  #layHead() {
+    const head = this.#legendPx + this.#overlays * INDICATOR_LINE_PX + HEAD_MARGIN_PX;
+    const height = this.#chart.getSize(CANDLE_PANE, "main")?.height ?? 0;
+    if (height < 2 * head) return;
+    // The library stretches the price range by gap / height, so that a gap of n takes less than n.
+    const top = (head * (height + FOOT_PX)) / (height - head);
+    this.#chart.setStyles({ candle: { tooltip: { offsetTop: this.#legendPx + 6 } } });
+    this.#chart.overrideYAxis({ paneId: CANDLE_PANE, gap: { top, bottom: FOOT_PX } });
   }
 
   /** Hands the whole series over again, keeping what the eye rests on in its place. */

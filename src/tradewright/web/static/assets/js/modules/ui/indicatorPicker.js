@@ -31,6 +31,7 @@ export class IndicatorPicker {
     this.#popover = new Popover({
       label: "Indicators",
       face: [icon("indicator"), element("span", { class: "tool-word" }, "Indicators")],
+      wide: true,
       panel: () => this.#panel(),
       onClose: () => (this.#search = ""),
     });

@@ -4,7 +4,7 @@ import { element } from "./element.js";
 
 /**
  * @import {Child} from "./element.js"
- * @typedef {{label: string, face: Child[], panel: () => Child[], className?: string, onClose?: () => void}} PopoverSettings
+ * @typedef {{label: string, face: Child[], panel: () => Child[], wide?: boolean, className?: string, onClose?: () => void}} PopoverSettings
  */
 
 export class Popover {
@@ -30,7 +30,7 @@ export class Popover {
       },
       ...settings.face,
     );
-    this.#panel = element("div", { class: "popover", role: "dialog", "aria-label": settings.label, hidden: true });
+    this.#panel = element("div", { class: `popover ${settings.wide ? "is-wide" : ""}`, role: "dialog", "aria-label": settings.label, hidden: true });
     this.#root = element("div", { class: "popover-root" }, this.#button, this.#panel);
     this.#root.addEventListener("keydown", (event) => this.#onKey(event));
     const { signal } = this.#listening;
