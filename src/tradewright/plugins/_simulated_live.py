@@ -19,6 +19,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 
 _LONGEST_PAUSE_MS: Final = 1_000  # so that a step of the wall clock is noticed soon
+_PIECE_MS: Final = 8 * MINUTE_MS  # how much is caught up at once after the clock leapt ahead
 
 
 class Pauses:
@@ -52,9 +53,11 @@ async def watch_trades(market: SimulatedMarket, pauses: Pauses) -> AsyncGenerato
     seen_ms = pauses.clock.now_ms()
     while await pauses.until(market.next_trade_ms(seen_ms, seen_ms + _LONGEST_PAUSE_MS)):
         now_ms = pauses.clock.now_ms()
-        for part in market.trades_between(seen_ms, now_ms):
-            seen_ms = int(part.time[-1])
-            yield part.listed(market.listing)
+        for piece_ms in range(seen_ms, now_ms, _PIECE_MS):
+            for part in market.trades_between(piece_ms, min(piece_ms + _PIECE_MS, now_ms)):
+                yield part.listed(market.listing)
+            if now_ms - piece_ms > _PIECE_MS:
+                await pauses.clock.sleep(0)
         seen_ms = max(seen_ms, now_ms)
 
 
@@ -113,6 +116,7 @@ async def watch_ohlcv(
                 yield BarUpdate(bar, final=True)
             bar, seen_ms, open_ms = Bars.empty(), end_ms - 1, end_ms
             end_ms = timeframe.end(open_ms)
+            await pauses.clock.sleep(0)
         grown = await _grown(market, pauses, timeframe, bar, seen_ms, now_ms)
         seen_ms = max(seen_ms, now_ms)
         if grown is not bar:
@@ -124,13 +128,13 @@ async def _grown(
     market: SimulatedMarket, pauses: Pauses, timeframe: Timeframe, bar: Bars, after_ms: int, until_ms: int
 ) -> Bars:
     """The bar with the trades in ``(after_ms, until_ms]`` added; the same object where there are none."""
-    for position_ms in range(after_ms, until_ms, MINUTE_MS):  # a minute at a time, since a clock may leap
-        for part in market.trades_between(position_ms, min(position_ms + MINUTE_MS, until_ms)):
+    for piece_ms in range(after_ms, until_ms, _PIECE_MS):
+        for part in market.trades_between(piece_ms, min(piece_ms + _PIECE_MS, until_ms)):
             new = market.bar(part).rows()[0]
             bar = Bars.from_rows(
                 [_joined(bar.rows()[0], new) if len(bar) else (timeframe.floor(new[0]), *new[1:])]
             )
-        if until_ms - after_ms > MINUTE_MS:
+        if until_ms - piece_ms > _PIECE_MS:
             await pauses.clock.sleep(0)
     return bar
 
