@@ -134,14 +134,18 @@ class _Manners:
 
     governor: Governor
     clock: Clock
+    clients: dict[str, Any]
     logger = _library_log
 
     async def throttle(self, cost: float | None = None) -> None:
         await self.governor.acquire(1.0 if cost is None else float(cost))
 
     def client(self, url: str) -> Any:
+        known = url in (self.clients or {})
         client = super().client(url)  # type: ignore[misc]
-        client.throttle = self._throttle_message
+        if not known:
+            client.throttle = self._throttle_message
+            client.handle_message = _loud(client)
         return client
 
     async def _throttle_message(self, cost: float | None = None) -> None:
@@ -165,15 +169,27 @@ class _Manners:
         return answer
 
 
+def _loud(client: Any) -> Callable[[Any], None]:
+    """The client's handling of a message, but failing its streams where CCXT would stop reading for ever
+    without a word, which it does at the first message that its parsers do not expect."""
+    handle = client.handle_message
+
+    def handle_message(message: Any) -> None:
+        try:
+            handle(message)
+        except tuple(ERRORS) as error:
+            client.on_error(theirs.BadResponse(f"a message that can't be read: {type(error).__name__}"))
+
+    return handle_message
+
+
 def _no_answer(answer: object) -> bool:
     """CCXT makes an empty result of such bodies, which would look like a market without trades."""
     match answer:
-        case str():
-            return answer.strip() in ("", "null") or answer.lstrip().startswith(("<", "{", "["))
         case dict():
             return not answer
         case _:
-            return not isinstance(answer, (list, bytes))
+            return not isinstance(answer, list)
 
 
 def make_exchange(

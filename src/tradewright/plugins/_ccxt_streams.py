@@ -81,6 +81,7 @@ class StreamSet:
         self._name = name
         self._ready = ready
         self._users: Counter[str] = Counter()
+        self._ending: dict[str, asyncio.Task[None]] = {}
         self._subscriptions = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -88,6 +89,10 @@ class StreamSet:
     async def stream(self, feed: Feed[Item]) -> AsyncIterator[Item]:
         """The feed's items, until the caller closes it or it fails with one of our errors."""
         exchange, answer = await self._ready(feed.symbol)
+        # Who watches again at once must get a new subscription, not the one that is about to end:
+        # it may be given up just because it has fallen silent.
+        while (ending := self._ending.get(feed.key)) is not None:
+            await asyncio.wait((ending,))
         async with self._subscriptions:
             self._check_open()
             self._users[feed.key] += 1
@@ -110,9 +115,12 @@ class StreamSet:
             lost = _lost(pump)
             pump.cancel()
             self._users[feed.key] -= 1
-            if not self._closed:
+            if not self._users[feed.key] and not self._closed:
+                del self._users[feed.key]
                 unsubscribing = self._unsubscribe(exchange, answer, feed, lost=lost)
-                self._start(f"unwatch {feed.key}", unsubscribing)
+                ending = self._start(f"unwatch {feed.key}", unsubscribing)
+                self._ending[feed.key] = ending
+                ending.add_done_callback(lambda _: self._ending.pop(feed.key))
 
     async def close(self) -> None:
         """End all streams and everything that runs for them."""
@@ -140,11 +148,9 @@ class StreamSet:
 
     async def _unsubscribe(self, exchange: Any, answer: Answerer, feed: Feed[Any], *, lost: bool) -> None:
         async with self._subscriptions:
-            if self._users[feed.key] == 0:
-                del self._users[feed.key]
-                # Where the socket was lost there is nothing to end, and CCXT would dial just to do so.
-                if not lost and exchange.has.get(feed.unwatch_feature) is True and exchange.clients:
-                    await self._unwatch(exchange, answer, feed)
+            # Where the socket was lost there is nothing to end, and CCXT would dial just to do so.
+            if not lost and exchange.has.get(feed.unwatch_feature) is True and exchange.clients:
+                await self._unwatch(exchange, answer, feed)
             if not self._users:
                 await _drop_sockets(exchange, list(exchange.clients))
 

@@ -79,7 +79,7 @@ def test_every_exchange_is_listed_in_our_words() -> None:
     assert binance.timeframes == tuple(TIMEFRAMES)
     assert {Capability.OHLCV, Capability.WATCH_TRADES} <= set(binance.capabilities)
     assert [(field.name, field.secret) for field in binance.credential_fields] == [
-        ("api_key", False),
+        ("api_key", True),
         ("secret", True),
     ]
     assert binance.testnet

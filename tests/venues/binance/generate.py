@@ -117,6 +117,14 @@ class _Walk:
         for gap in (0, *(self._chance.randrange(_LEVELS) for _ in range(5))):
             self._set_bid(self._bid - gap, self._size())
             self._set_ask(self._bid + 1 + gap, self._size())
+        while len(self._bids) < _LEVELS:
+            self._set_bid(self._bid - self._chance.randrange(2 * _LEVELS), self._size())
+        while len(self._asks) < _LEVELS:
+            self._set_ask(self._bid + 1 + self._chance.randrange(2 * _LEVELS), self._size())
+        if len(self._bids) > 2 * _LEVELS:
+            self._set_bid(min(self._bids), 0)
+        if len(self._asks) > 2 * _LEVELS:
+            self._set_ask(max(self._asks), 0)
         after = (self._bid, self._bids[self._bid], self._asks[self._bid + 1])
         if after == before:
             return None

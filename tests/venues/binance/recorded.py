@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
 from tests.venues.binance.klines import Kline, kline_span
 from tests.venues.binance.market import SpotMarket, VenueTrade
 

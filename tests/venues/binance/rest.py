@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 from aiohttp import web
+
 from tests.venues.binance.klines import INTERVALS
 from tests.venues.binance.market import SpotMarket
 from tests.venues.binance.time import VenueTime

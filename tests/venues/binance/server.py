@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+
 from tests.venues.binance.capture import Capture, load_capture
 from tests.venues.binance.faults import Faults, Rule
 from tests.venues.binance.generate import generate_capture
@@ -21,7 +22,6 @@ from tests.venues.binance.replay import Replay
 from tests.venues.binance.rest import WEIGHT_LIMIT, RestApi
 from tests.venues.binance.time import VenueTime
 from tests.venues.binance.websocket import Hub
-
 from tradewright.runtime.clock import Clock, SystemClock
 
 QUOTES = ("USDT", "ETH", "BTC")

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 from aiohttp import WSMessage, WSMsgType, web
+
 from tests.venues.binance.faults import Faults
 from tests.venues.binance.time import VenueTime
 
