@@ -13,7 +13,7 @@ from tradewright.domain.bars import Bars
 from tradewright.domain.timeframes import Times
 from tradewright.services.bar_import.header import VALUE_NAMES, Columns, from_header, without_header
 from tradewright.services.bar_import.numbers import parse_values
-from tradewright.services.bar_import.source import Source, shown
+from tradewright.services.bar_import.source import Source, reason, shown
 from tradewright.services.bar_import.table import Chunk, SymbolColumn, Table, join
 from tradewright.services.bar_import.times import TimeColumn, looks_like_time
 
@@ -67,7 +67,7 @@ class _CSVReader:
             rows.extend(reader)
         except csv.Error as error:
             line = first_line + len(rows)
-            raise self._source.error(f"this can't be read as CSV ({error}).", line) from error
+            raise self._source.error(f"this can't be read as CSV ({reason(error)}).", line) from error
         if len(rows) != len(lines):
             opened = next(index for index, line in enumerate(lines) if line.count('"') % 2)
             raise self._source.error(

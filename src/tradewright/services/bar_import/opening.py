@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from tradewright.services.bar_import.csv_source import read_csv
 from tradewright.services.bar_import.parquet_source import read_parquet
-from tradewright.services.bar_import.source import Source, shown
+from tradewright.services.bar_import.source import Source, reason
 from tradewright.services.bar_import.table import Table
 
 if TYPE_CHECKING:
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 UNPACKED_BYTES_MAX: Final = 4 * 2**30
 """How much one packed file or member may hold."""
 MEMBERS_MAX: Final = 10_000
+_UNPACKING_ERRORS: Final = (
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,  # a method of compression that Python lacks
+    UnicodeDecodeError,  # the name of a member
+)
 _BUFFER_BYTES: Final = 256 * 1024
 
 Packed: TypeAlias = IO[bytes] | io.RawIOBase | io.BufferedIOBase
@@ -86,10 +94,10 @@ def _refusing(source: Source) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise source.error("there is no such file.") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, NotImplementedError) as error:
-        raise source.error(f"this can't be unpacked ({shown(error)}).") from error
+    except _UNPACKING_ERRORS as error:
+        raise source.error(f"this can't be unpacked ({reason(error)}).") from error
     except OSError as error:
-        raise source.error(f"this can't be read ({error.strerror or error}).") from error
+        raise source.error(f"this can't be read ({error.strerror or reason(error)}).") from error
 
 
 def _bounded(packed: Packed, source: Source) -> BinaryIO:

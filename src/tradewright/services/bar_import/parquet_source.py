@@ -10,7 +10,7 @@ import numpy as np
 from tradewright.domain.bars import Bars, Values
 from tradewright.domain.timeframes import Times
 from tradewright.services.bar_import.header import VALUE_NAMES, Columns, from_header
-from tradewright.services.bar_import.source import ROWS_MAX, Source
+from tradewright.services.bar_import.source import ROWS_MAX, Source, reason
 from tradewright.services.bar_import.table import Chunk, SymbolColumn, Table, join
 from tradewright.services.bar_import.times import TimeColumn
 
@@ -33,8 +33,8 @@ def read_parquet(stream: BinaryIO, source: Source, rows_before: int) -> Table:
         columns = from_header(names, source, line=None)
         reader = _ParquetReader(source, columns, names)
         rows = join(reader.chunks(file), source, rows_before)
-    except (pa.ArrowException, OSError) as error:
-        raise source.error(f"this is not a sound Parquet file ({error}).") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise source.error(f"this is not a sound Parquet file ({reason(error)}).") from error
     return Table(source, rows.bars, rows.lines, rows.symbol, reader.symbols.symbols, reader.only_dates)
 
 

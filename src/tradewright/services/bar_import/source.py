@@ -11,6 +11,7 @@ from tradewright.domain.errors import BarFileError
 ROWS_MAX: Final = 20_000_000
 """How many rows one command takes: more than 38 years of minutes."""
 _SHOWN_CHARACTERS: Final = 40
+_REASON_CHARACTERS: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,12 @@ class Source:
         """The error that says what is wrong, and where."""
         place = self.label if line is None else self.place(line)
         return BarFileError(f"{place}: {sentence}", {"file": self.label})
+
+
+def reason(error: Exception) -> str:
+    """What a library says of a failure, on one line and not endless."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= _REASON_CHARACTERS else words[: _REASON_CHARACTERS - 1] + "…"
 
 
 def shown(text: object) -> str:
