@@ -407,3 +407,38 @@ async def test_years_of_bars_take_little_time_and_memory() -> None:
     tracemalloc.stop()
     assert len(weeks) > 490
     assert peak_bytes < 40_000_000
+
+
+async def test_a_stream_of_bars_catches_up_when_the_wall_clock_leaps() -> None:
+    plugin, clock = plugin_at(NOW_MS)
+    async with collecting(plugin.watch_ohlcv("ETH/BTC", ONE_MINUTE), clock) as updates:
+        await eventually(clock, lambda: bool(updates))
+        clock.jump_wall(3 * HOUR_MS)
+        await eventually(clock, lambda: int(updates[-1].bars.time[0]) == ONE_MINUTE.floor(clock.now_ms()))
+    finals = Bars.concat([update.bars for update in updates if update.final])
+    end_ms = ONE_MINUTE.floor(clock.now_ms())
+    history = await plugin.fetch_ohlcv(
+        "ETH/BTC", ONE_MINUTE, start_ms=ONE_MINUTE.floor(NOW_MS), end_ms=end_ms, limit=len(finals)
+    )
+    assert len(finals) >= 180
+    assert finals.equals(history)
+
+
+async def test_long_computations_leave_the_loop_to_others() -> None:
+    plugin, _ = plugin_at(NOW_MS)
+    beats: list[float] = []
+
+    async def heart() -> None:
+        while True:
+            beats.append(time.perf_counter())
+            await asyncio.sleep(0.002)
+
+    task = asyncio.create_task(heart())
+    began = time.perf_counter()
+    await plugin.fetch_ohlcv("SOL/USDT", TIMEFRAMES["1w"], start_ms=0, end_ms=NOW_MS)
+    await plugin.fetch_ticker("SOL/USDT")
+    took_s = time.perf_counter() - began
+    task.cancel()
+    await asyncio.wait((task,))
+    assert len(beats) > 20
+    assert max(b - a for a, b in pairwise(beats)) < max(0.1, took_s / 4)
