@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import importlib
 import importlib.util
+import pkgutil
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -125,6 +126,9 @@ def _kinds(kind: type[TradewrightError]) -> set[type[TradewrightError]]:
 
 
 def test_every_error_code_is_documented_with_its_status() -> None:
+    for module in pkgutil.walk_packages([str(PACKAGE)], "tradewright."):
+        if module.name != "tradewright.__main__":
+            importlib.import_module(module.name)
     table = {cells[0].strip("`"): cells[1] for cells in rows(_read(REFERENCE / "errors.md"))}
     ours = {each for each in _kinds(TradewrightError) if each.__module__.startswith("tradewright.")}
     raised = {each.code: str(status_of(each.__new__(each))) for each in ours - {ConfigError}}
