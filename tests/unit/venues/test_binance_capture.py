@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
 from tests.venues.binance import CAPTURE_FILE, generate_capture, load_capture, write_capture
 from tests.venues.binance.capture import Capture, CapturedDepth, CapturedQuote, parse_capture
 from tests.venues.binance.generate import capture_lines
