@@ -175,7 +175,13 @@ class StreamingManager:
         match key.kind:
             case "ohlcv":
                 return OhlcvLogic(
-                    key.instrument, self._history, self._clock, self._settings, self._new_epoch, wakeup.set
+                    key.instrument,
+                    self._history,
+                    self._clock,
+                    self._settings,
+                    self._new_epoch,
+                    wakeup.set,
+                    self._rng,
                 )
             case "trades":
                 return TradesLogic(key.instrument.symbol, self._new_epoch, wakeup.set)

@@ -1,4 +1,4 @@
-"""A venue whose market, streams and faults a test drives, its plugin, and a client that checks what it gets."""
+"""A venue whose faults a test drives, its plugin, and a client that checks everything it gets."""
 
 from __future__ import annotations
 
@@ -84,10 +84,10 @@ class Venue:
     def end_minutes(self) -> None:
         """Where the last minute with a trade has passed, say so to the streams, if this venue does."""
         minutes = self.minutes()
-        if len(minutes) and self.flags and minutes.time[-1] != self._flagged:
-            if minutes.time[-1] + MINUTE_MS <= self.clock.now_ms():
-                self._flagged = int(minutes.time[-1])
-                self._tell("ohlcv", BarUpdate(minutes[-1:], True))
+        last = int(minutes.time[-1]) if len(minutes) else self._flagged
+        if self.flags and last != self._flagged and last + MINUTE_MS <= self.clock.now_ms():
+            self._flagged = last
+            self._tell("ohlcv", BarUpdate(minutes[-1:], True))
 
     _flagged = -1
 
@@ -369,6 +369,24 @@ class Viewer:
         if final:
             self.finals.append(row[0])
 
+    def snapshot_rows(self) -> tuple[BarRow, ...]:
+        """The bars of the newest snapshot."""
+        rows = self.snapshots[-1].bars
+        assert isinstance(rows, tuple)
+        return rows
+
+    def last_price(self) -> float | None:
+        """What the newest ticker says."""
+        ticker = self.updates[-1].ticker
+        assert isinstance(ticker, Ticker)
+        return ticker.last
+
+    def book(self) -> OrderBook:
+        """The newest order book."""
+        book = self.updates[-1].order_book
+        assert isinstance(book, OrderBook)
+        return book
+
     def series(self) -> list[BarRow]:
         """The bars that the client shows."""
         assert self.violations == []
@@ -420,7 +438,9 @@ class Rig:
         self.viewers.append(viewer)
         connection = self.connections.setdefault(id(viewer), "")
         if not connection:
-            connection = self.connections[id(viewer)] = self.service.connect(viewer, "test")
+            connection = self.connections[id(viewer)] = self.service.connect(
+                viewer, f"10.0.0.{len(self.connections)}"
+            )
         topic = await self.service.subscribe(connection, key, history=history)
         opening = asyncio.create_task(self.service.open(connection, topic))
         await self.until(opening.done)

@@ -164,8 +164,8 @@ async def test_without_a_native_stream_the_venue_is_polled() -> None:
         assert viewers["ohlcv"].series() == rig.venue.bars("1m")
         assert viewers["trades"].trades == rig.venue.trades
         last = rig.venue.trades[-1].price
-        assert viewers["ticker"].updates[-1].ticker.last == last
-        assert viewers["order_book"].updates[-1].order_book.bids[0][0] == last - 1
+        assert viewers["ticker"].last_price() == last
+        assert viewers["order_book"].book().bids[0][0] == last - 1
 
 
 @pytest.mark.parametrize("kind", ["ohlcv", "ticker", "order_book", "trades"])
@@ -279,7 +279,7 @@ async def test_crossed_books_are_never_published() -> None:
         assert len(viewer.updates) == before
         rig.venue.trade(105)
         await rig.clock.advance(1)
-        book = viewer.updates[-1].order_book
+        book = viewer.book()
         assert len(book.bids) == 25
         assert not book.crossed
 
@@ -326,7 +326,7 @@ async def test_an_unreachable_venue_is_down_and_recovers() -> None:
         rig.venue.streams_up = rig.venue.rest_up = True
         rig.venue.trade(100)
         await rig.until(lambda: viewer.states[-1] == "live", within_s=90)
-        assert viewer.updates[-1].ticker.last == 100
+        assert viewer.last_price() == 100
 
 
 async def test_a_plugin_without_the_streams_ask_capability_still_streams() -> None:

@@ -33,7 +33,9 @@ async def _random_life(seed: int, *, flags: bool, buffered_max: int) -> None:
                     rig.venue.rest_up = not rig.venue.rest_up
                 case 2:
                     rig.venue.streams_up = not rig.venue.streams_up
-                case 3:
+                case 3 if flags:
+                    # A venue that does not say when a minute is over can lose the end of one on a sound
+                    # connection, and nobody could know before asking again.
                     rig.venue.mute = not rig.venue.mute
                 case 4 | 5 | 6 if len(viewers) < 6:
                     name, viewer = rng.choice(TIMEFRAMES), Viewer()
@@ -54,7 +56,7 @@ async def _random_life(seed: int, *, flags: bool, buffered_max: int) -> None:
             got = viewer.series()
             assert [row[:5] for row in got] == [row[:5] for row in expected], (seed, name)
             assert [row[5] for row in got] == pytest.approx([row[5] for row in expected], rel=1e-12)
-            assert viewer.states[-1] == "live"
+            assert viewer.states[-1] == "live", (seed, name, got, expected)
 
 
 @settings(max_examples=40, deadline=None)
@@ -75,7 +77,7 @@ async def test_a_bar_that_closes_while_history_is_read_is_neither_lost_nor_twice
         rig.venue.trade(120)
         await rig.clock.advance(2)
         await opening
-        assert [row[0] for row in late.snapshots[0].bars] == [row[0] for row in rig.venue.bars("1m")]
+        assert [row[0] for row in late.snapshot_rows()] == [row[0] for row in rig.venue.bars("1m")]
         rig.venue.trade(121)
         await rig.clock.advance(1)
         assert late.series() == rig.venue.bars("1m")
@@ -91,4 +93,4 @@ async def test_a_final_bar_of_history_is_not_replaced_by_an_older_state_of_it() 
         viewer = Viewer()
         rig.clock.jump_wall(60_000)  # history knows the end of the minute, the feed does not yet
         await rig.view(stream(), viewer)
-        assert viewer.snapshots[0].bars[-1][2] == 130
+        assert viewer.snapshot_rows()[-1][2] == 130

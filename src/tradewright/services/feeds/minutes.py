@@ -70,7 +70,7 @@ class MinuteTracker:
         self._flagged = self._flagged or minute.closed is not None
         time = minute.row[0]
         if time < self.closed_through:
-            return list(self._corrections(minute.row)) if minute.closed is not False else []
+            return list(self._corrections(minute.row)) if minute.closed else []
         forming = self._forming
         if forming is not None and time < forming.row[0]:
             return []

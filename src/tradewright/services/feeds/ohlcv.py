@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
@@ -47,10 +48,12 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         settings: StreamSettings,
         new_epoch: Callable[[], str],
         wake: Callable[[], None],
+        rng: random.Random,
     ) -> None:
         super().__init__(instrument.symbol, new_epoch, wake)
         self._instrument = instrument
         self._history = history
+        self._rng = rng
         self._clock = clock
         self._settings = settings
         self._tracker: MinuteTracker | None = None
@@ -87,7 +90,7 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
 
     async def _seed(self, topic: Topic, deriver: Deriver) -> None:
         """Read the closed part of the open bar until that succeeds or the bar is no longer wanted."""
-        for delay_s in self._settings.repeat.delays():
+        for delay_s in self._settings.repeat.delays(self._rng):
             part = await read_closed_part(
                 self._history, self._instrument, deriver.timeframe, deriver.open_ms, deriver.begun_ms
             )
