@@ -72,7 +72,7 @@ class Services:
 
 
 def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
-    """The application, made but not yet opened; its ``Services`` are in ``app.extensions["tradewright"]``."""
+    """The application, made but not yet opened; ``services_of`` tells its services."""
     adapters = adapters or Adapters()
     app = Quart("tradewright.web", static_folder="static", static_url_path="/static")
     app.config.update(MAX_CONTENT_LENGTH=BODY_BYTES_MAX, BODY_TIMEOUT=BODY_DEADLINE_S)
@@ -89,6 +89,12 @@ def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
     _install_web(app, config, services, bars)
     _install_lifespan(app, services, database)
     return app
+
+
+def services_of(app: Quart) -> Services:
+    """The services of an application that ``create_app`` made."""
+    services: Services = app.extensions["tradewright"]
+    return services
 
 
 def _present(database: SQLiteDatabase | None) -> SQLiteDatabase:

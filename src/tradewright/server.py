@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import socket
-import sys
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import uvicorn
 import uvloop
-from quart import Quart
 
-from tradewright.app import Services, create_app
+from tradewright.app import create_app, services_of
 from tradewright.app_extensions import configure_logging
 from tradewright.app_extensions.data_dir import DataDirLock, Secrets, load_secrets, prepare_data_dir
 from tradewright.config import BaseConfig
@@ -31,9 +29,11 @@ class AddressInUse(Exception):
 class DrainingServer(uvicorn.Server):
     """Tells every client that the server is going before uvicorn closes their sockets."""
 
-    def __init__(self, config: uvicorn.Config, app: Quart, banner: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain: Callable[[float], Awaitable[None]], banner: str
+    ) -> None:
         super().__init__(config)
-        self._app = app
+        self._drain = drain
         self._banner = banner
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -42,10 +42,9 @@ class DrainingServer(uvicorn.Server):
             print(self._banner, flush=True)  # noqa: T201  the one line a person waits for
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        services: Services = self._app.extensions["tradewright"]
         for server in self.servers:  # no new connection while the old ones are sent away
             server.close()
-        await services.connections.drain(DRAIN_S)
+        await self._drain(DRAIN_S)
         await super().shutdown(sockets)
 
 
@@ -82,7 +81,8 @@ def serve(config: BaseConfig) -> int:
         listener = listen(config.host, config.port)
         secrets = load_secrets(config)
         app = create_app(config)
-        server = DrainingServer(_uvicorn_config(config, app), app, _banner(config, listener, secrets))
+        drain = services_of(app).connections.drain
+        server = DrainingServer(_uvicorn_config(config, app), drain, _banner(config, listener, secrets))
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(server.serve(sockets=[listener]))
@@ -93,7 +93,7 @@ def serve(config: BaseConfig) -> int:
     return 0 if server.started else 3
 
 
-def _uvicorn_config(config: BaseConfig, app: Quart) -> uvicorn.Config:
+def _uvicorn_config(config: BaseConfig, app: Callable[..., Any]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,
@@ -120,9 +120,3 @@ def _banner(config: BaseConfig, listener: socket.socket, secrets: Secrets) -> st
     if secrets.made_at is not None:
         line = f"Made new secrets in {secrets.made_at}; keep a copy of that file.\n{line}"
     return line
-
-
-def fail(sentence: str, code: int) -> int:
-    """Say on standard error, in one sentence, why nothing is served."""
-    sys.stderr.write(f"tradewright: {sentence}{os.linesep}")
-    return code

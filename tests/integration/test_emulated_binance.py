@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 from quart.typing import TestWebsocketConnectionProtocol as LiveSocket
 
@@ -139,7 +140,6 @@ async def test_an_unreachable_venue_serves_what_is_stored_and_says_why(
 
 @pytest.mark.golden
 async def test_recorded_candles_are_served_as_they_are(recorded_data: Path, tmp_path: Path) -> None:
-    pq = pytest.importorskip("pyarrow.parquet")
     capture, candles = recorded_data / CAPTURE_FILE, recorded_data / XRPETH_FILE
     rows = list(zip(*(column.to_pylist() for column in pq.read_table(candles).columns), strict=True))
     first, last = rows[0][0], rows[-1][0]

@@ -12,7 +12,7 @@ import msgspec
 from quart import Quart
 from quart.typing import TestClientProtocol
 
-from tradewright.app import Adapters, Services, create_app
+from tradewright.app import Adapters, Services, create_app, services_of
 from tradewright.config import TestingConfig
 
 
@@ -57,4 +57,4 @@ async def running_app(
     config.validate()
     app = create_app(config, adapters)
     async with app.test_app():
-        yield RunningApp(app, app.extensions["tradewright"], app.test_client())
+        yield RunningApp(app, services_of(app), app.test_client())

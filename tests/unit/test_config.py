@@ -23,22 +23,22 @@ GOOD_SECRETS = {
 
 def problems_of(environ: dict[str, str]) -> list[str]:
     try:
-        load_config({"HOME": "/home/someone", **environ}).validate()
+        load_config({"HOME": "/people/someone", **environ}).validate()
     except ConfigError as error:
         return error.problems
     return []
 
 
 def test_nothing_said_is_development_on_loopback() -> None:
-    config = load_config({"HOME": "/home/someone"})
+    config = load_config({"HOME": "/people/someone"})
     config.validate()
     assert type(config) is DevelopmentConfig
     assert (config.host, config.port) == ("127.0.0.1", 8000)
-    assert config.data_dir == Path("/home/someone/.local/share/tradewright")
+    assert config.data_dir == Path("/people/someone/.local/share/tradewright")
 
 
 def test_the_data_directory_follows_the_desktop_standard() -> None:
-    config = load_config({"HOME": "/home/someone", "XDG_DATA_HOME": "/data"})
+    config = load_config({"HOME": "/people/someone", "XDG_DATA_HOME": "/data"})
     assert config.data_dir == Path("/data/tradewright")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-import warnings
 from typing import Any, Final, Protocol
 
 import numpy as np

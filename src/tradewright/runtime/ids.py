@@ -1,8 +1,13 @@
-"""Opaque random ids."""
+"""Opaque random ids, and all the chance there is in the program."""
 
 from __future__ import annotations
 
+import random
 import secrets
+from typing import Final
+
+SYSTEM_RANDOM: Final = random.SystemRandom()
+"""For jitter; tests pass a generator with a seed instead."""
 
 
 def new_id(length_bytes: int = 12) -> str:

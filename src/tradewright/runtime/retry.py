@@ -6,6 +6,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tradewright.runtime.ids import SYSTEM_RANDOM
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -17,7 +19,7 @@ class Backoff:
 
     def delays(self, rng: random.Random | None = None) -> Iterator[float]:
         """Delays in seconds, without end."""
-        source = rng or random.SystemRandom()
+        source = rng or SYSTEM_RANDOM
         bound = self.first_s
         while True:
             yield source.uniform(self.first_s, max(self.first_s, bound))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from quart import request
@@ -28,7 +29,7 @@ def convert_query(kind: type[QueryT], given: dict[str, list[str]]) -> QueryT:
     known, required = _fields(kind)
     errors = {name: "unknown parameter" for name in given if name not in known}
     errors.update({name: "required" for name in required if name not in given})
-    values: dict[str, Any] = {}
+    values: dict[str, int | str] = {}
     for name, texts in given.items():
         if name in errors:
             continue
@@ -44,7 +45,7 @@ def convert_query(kind: type[QueryT], given: dict[str, list[str]]) -> QueryT:
     return result
 
 
-def _converted(kind: type[QueryT], values: dict[str, Any], errors: dict[str, str]) -> QueryT | None:
+def _converted(kind: type[QueryT], values: Mapping[str, int | str], errors: dict[str, str]) -> QueryT | None:
     try:
         return msgspec.convert(values, kind, strict=True)
     except msgspec.ValidationError as error:

@@ -49,6 +49,14 @@ _encoder: Final = msgspec.json.Encoder()
 def build(markets: MarketService, orchestrator: DataOrchestrator) -> Blueprint:
     """The routes, over these services."""
     blueprint = Blueprint("market", __name__, url_prefix="/api/v1/market")
+    _add_lists(blueprint, markets)
+    _add_bars(blueprint, orchestrator)
+    _add_states(blueprint, markets)
+    return blueprint
+
+
+def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
+    """What there is to look at."""
 
     @blueprint.get("/markets")
     @tag(["market"])
@@ -93,6 +101,10 @@ def build(markets: MarketService, orchestrator: DataOrchestrator) -> Blueprint:
         items = [InstrumentItem.of(instrument) for instrument in page]
         return _json(SymbolList(items=items, next_cursor=cursor, problems=problems))
 
+
+def _add_bars(blueprint: Blueprint, orchestrator: DataOrchestrator) -> None:
+    """History."""
+
     @blueprint.get("/ohlcv")
     @tag(["market"])
     @document_querystring(OhlcvQuery)
@@ -111,6 +123,10 @@ def build(markets: MarketService, orchestrator: DataOrchestrator) -> Blueprint:
             limit=query.limit,
         )
         return _json(_ohlcv_response(answer))
+
+
+def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
+    """What is now."""
 
     @blueprint.get("/ticker")
     @tag(["market"])
@@ -137,8 +153,6 @@ def build(markets: MarketService, orchestrator: DataOrchestrator) -> Blueprint:
         """The newest public trades, newest last."""
         query = parse_query(TradesQuery)
         return _json(TradeList(items=list(await markets.trades(_instrument_key(query), query.limit))))
-
-    return blueprint
 
 
 def _check_adjustment(query: OhlcvQuery) -> None:
