@@ -70,7 +70,7 @@ def rewritten(table: dict[str, list[float]], form: str, directory: Path) -> Path
         path = directory / f"{form}.zip"
         per_ms = 1_000 if form == "dump in µs" else 1
         lines = [
-            f"{time * per_ms},{o!r},{h!r},{low!r},{c!r},{v!r},{(time + 60_000) * per_ms - 1},1.5,9,0.5,0.7,0\n"
+            f"{time * per_ms},{o!r},{h!r},{low!r},{c!r},{v!r},{(time + 60_000) * per_ms - 1},1.5,9,0.5,1,0\n"
             for time, o, h, low, c, v in rows
         ]
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
