@@ -12,7 +12,9 @@ MONDAY_AFTERNOON_MS = 1_718_636_400_000  # 2024-06-17 15:00 UTC, in a session of
 DAY_MS = 86_400_000
 
 
-@pytest.mark.parametrize(("market", "symbol"), [("crypto", "BTC/USDT"), ("crypto", "ETH/BTC"), ("stocks", "TSLA")])
+@pytest.mark.parametrize(
+    ("market", "symbol"), [("crypto", "BTC/USDT"), ("crypto", "ETH/BTC"), ("stocks", "TSLA")]
+)
 async def test_keeps_the_promises(market: str, symbol: str) -> None:
     clock = DrivenClock(MONDAY_AFTERNOON_MS + 12_345)
 

@@ -70,7 +70,7 @@ async def _check_cancelling(subject: Subject, watch: Watch) -> None:
     started = asyncio.Event()
     what = f"Cancelling a task that waits for {watch.name}"
     async with Attempt(what, subject.deadline_s + AT_ONCE_S), asyncio.TaskGroup() as group:
-        reader = group.create_task(_read(watch.open(subject.symbol), started))
+        reader = group.create_task(_read(watch.open(subject.symbol), started), name=f"check/{watch.name}")
         await subject.while_time_passes(started.wait())
         reader.cancel()
         async with Attempt(what, AT_ONCE_S):
@@ -85,9 +85,11 @@ async def check_close_ends_stream(subject: Subject, watch_named: str) -> None:
         started = asyncio.Event()
         what = f"Ending {watch.name} by closing the plugin"
         async with Attempt(what, subject.deadline_s + AT_ONCE_S), asyncio.TaskGroup() as group:
-            group.create_task(_read_until_closed(watch.open(subject.symbol), started))
+            reading = _read_until_closed(watch.open(subject.symbol), started)
+            reader = group.create_task(reading, name=f"check/{watch.name}")
             await subject.while_time_passes(started.wait())
             await plugin.close()
+            await reader
 
 
 async def _read(stream: AsyncIterator[object], started: asyncio.Event) -> None:
