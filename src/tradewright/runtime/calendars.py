@@ -86,10 +86,7 @@ def load_session_calendar(name: str, now_ms: int) -> SessionCalendar:
     if name not in exchange_calendars.get_calendar_names(include_aliases=False):
         raise KeyError(name)
     end = str(np.datetime64(now_ms + _YEARS_AHEAD_MS, "ms").astype("datetime64[D]"))
-    with warnings.catch_warnings():
-        # exchange_calendars uses something that a later pandas will do differently; that is their affair.
-        warnings.filterwarnings("ignore", message=r"Series\.values returning")
-        schedule = exchange_calendars.get_calendar(name, start=_FIRST_SESSION, end=end).schedule
+    schedule = exchange_calendars.get_calendar(name, start=_FIRST_SESSION, end=end).schedule
     opens, closes = (
         schedule[column].dt.tz_localize(None).to_numpy("datetime64[ms]").astype(np.int64)
         for column in ("open", "close")
