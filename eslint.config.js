@@ -90,7 +90,7 @@ export default [
   },
   {
     files: ["tests/frontend/**/*.js", "eslint.config.js"],
-    languageOptions: { ecmaVersion: 2025, sourceType: "module", globals: { setTimeout: "readonly", clearTimeout: "readonly", URL: "readonly", globalThis: "readonly" } },
+    languageOptions: { ecmaVersion: 2025, sourceType: "module", globals: { document: "readonly", setTimeout: "readonly", clearTimeout: "readonly", URL: "readonly", globalThis: "readonly" } },
     rules: { "no-undef": "error", "no-unused-vars": "error", "prefer-const": "error", eqeqeq: "error" },
   },
 ];

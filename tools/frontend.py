@@ -124,7 +124,7 @@ def vendor() -> None:
 def check() -> None:
     """Lint, types and freshness of the generated types; all of them run even after one has failed."""
     node = find_node()
-    _install_development(node)
+    install_development(node)
     binaries = ROOT / "node_modules/.bin"
     failures: list[str] = []
     for command in (
@@ -146,6 +146,7 @@ def test() -> None:
     if not tests:
         raise FrontEndError("there are no tests in tests/frontend")
     node = find_node()
+    install_development(node)
     node.run([str(node.node), "--test", *tests])
 
 
@@ -203,7 +204,8 @@ def _install_wheel() -> Node:
     return node
 
 
-def _install_development(node: Node) -> None:
+def install_development(node: Node) -> None:
+    """Make `node_modules` hold what the lockfile says, the development packages included."""
     wanted = _stamp()
     if _is_fresh(MODULES_STAMP, wanted):
         return

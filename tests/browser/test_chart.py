@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
-from playwright.async_api import WebSocket
+from playwright.async_api import WebSocket, WebSocketRoute
 
 from tests.browser.conftest import Line, RunningServer, Visit, Visitor, serve
 from tests.venues.binance import CAPTURE_FILE, BinanceVenue
@@ -186,6 +186,93 @@ async def test_a_venue_out_of_reach_is_said_with_a_way_to_retry(live_server: str
         await visit.picture("chart-unreachable")
         async with visit.page.expect_request(lambda request: "/market/ohlcv" in request.url):
             await visit.page.get_by_role("button", name="Retry").click()
+
+
+class Between:
+    """Stands between the page and the real server's socket: loses one update, or closes with a code."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, object]] = []
+        self.lose = False
+        self.lost: list[dict[str, object]] = []
+        self.asked_again = asyncio.Event()
+        self._page: WebSocketRoute | None = None
+
+    def carry(self, page: WebSocketRoute) -> None:
+        """Join the page's socket, which has just been opened, to the server."""
+        self._page = page
+        server = page.connect_to_server()
+        page.on_message(lambda payload: self._from_page(server, payload))
+        server.on_message(lambda payload: self._from_server(page, payload))
+
+    async def restart(self) -> None:
+        """Say what a server says that goes away, and go."""
+        assert self._page is not None
+        self._page.send(json.dumps({"type": "draining", "in_ms": 100}))
+        await self._page.close(code=1012, reason="restart")
+
+    def _from_page(self, server: WebSocketRoute, payload: str | bytes) -> None:
+        self.sent.append(json.loads(payload))
+        if len(self.subscriptions()) > 1:
+            self.asked_again.set()
+        server.send(payload)
+
+    def _from_server(self, page: WebSocketRoute, payload: str | bytes) -> None:
+        message = json.loads(payload)
+        if self.lose and message["type"] == "update" and "bars" in message:
+            self.lose = False
+            self.lost.append(message)
+            return
+        page.send(payload)
+
+    def subscriptions(self) -> list[dict[str, object]]:
+        """How the page has asked for bars so far."""
+        return [message for message in self.sent if message.get("stream") == "ohlcv"]
+
+
+async def test_a_lost_update_brings_a_fresh_snapshot(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit("about:blank") as visit:
+        between = Between()
+        await visit.page.route_web_socket("**/api/v1/ws", between.carry)
+        await visit.page.goto(chart_url(live_server))
+        await visit.wait("main.dataset.connection === 'live' && Number(main.dataset.bars) > 100")
+        assert len(between.subscriptions()) == 1
+        between.lose = True
+        await asyncio.wait_for(between.asked_again.wait(), 30)
+        assert len(between.lost) == 1
+        assert "resume" not in between.subscriptions()[1]
+        before = await visit.main("data-last-close")
+        await visit.wait("main.dataset.lastClose !== argument", before)
+        assert await visit.main("data-connection") == "live"
+
+
+async def test_a_restarted_server_is_asked_for_what_was_missed(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit("about:blank") as visit:
+        between = Between()
+        await visit.page.route_web_socket("**/api/v1/ws", between.carry)
+        await visit.page.goto(chart_url(live_server))
+        await visit.wait("main.dataset.connection === 'live' && Number(main.dataset.bars) > 100")
+        await between.restart()
+        await visit.wait("main.dataset.connection === 'offline'", timeout_s=5)
+        await visit.wait("main.dataset.connection === 'live'", timeout_s=5)
+        resumed = between.subscriptions()[-1].get("resume")
+        assert isinstance(resumed, dict)
+        assert set(resumed) == {"epoch", "seq"}
+        before = await visit.main("data-last-close")
+        await visit.wait("main.dataset.lastClose !== argument", before)
+
+
+async def test_the_legend_follows_the_cursor(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit(chart_url(live_server, timeframe="1h")) as visit:
+        await loaded(visit, "BTC/USDT", "1h")
+        latest = await visit.page.locator(".legend-time dd").inner_text()
+        box = await visit.page.locator("#chart").bounding_box()
+        assert box is not None
+        await visit.page.mouse.move(box["x"] + 300, box["y"] + 300)
+        await visit.wait("document.querySelector('.legend-time dd').textContent !== argument", latest)
+        assert await visit.page.locator(".legend.is-cursor").count() == 1
+        await visit.page.mouse.move(10, 10)
+        await visit.wait("document.querySelector('.legend-time dd').textContent === argument", latest)
 
 
 async def test_switching_leaves_no_subscription_behind(live_server: str, visitor: Visitor) -> None:

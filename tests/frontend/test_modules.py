@@ -4,14 +4,16 @@ import re
 import subprocess
 from pathlib import Path
 
-from tools.frontend import find_node
+from tools.frontend import find_node, install_development
 
 HERE = Path(__file__).parent
 
 
 def test_the_modules_of_the_pages() -> None:
     files = sorted(str(path) for path in HERE.glob("*.test.js"))
-    command = [str(find_node().node), "--test", "--test-reporter=tap", *files]
+    node = find_node()
+    install_development(node)
+    command = [str(node.node), "--test", "--test-reporter=tap", *files]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     counts = {
         name: int(count) for name, count in re.findall(r"^# (tests|pass|fail) (\d+)$", finished.stdout, re.M)

@@ -53,6 +53,7 @@ export class PriceChart {
   #stale = false;
   #zone = "UTC";
   #resize;
+  #listening = new AbortController();
 
   /**
    * @param {HTMLElement} container
@@ -84,6 +85,7 @@ export class PriceChart {
       this.#layHead();
     });
     this.#resize.observe(container);
+    container.addEventListener("pointerleave", () => this.#handlers.onCursor(null), { signal: this.#listening.signal });
   }
 
   /** Shows another series from its newest bars on. @param {ChartSource} source */
@@ -195,6 +197,7 @@ export class PriceChart {
 
   destroy() {
     this.#resize.disconnect();
+    this.#listening.abort();
     this.#source = null;
     chartLibrary().dispose(this.#chart);
   }
@@ -295,13 +298,13 @@ export class PriceChart {
     this.#chart.overrideYAxis({ paneId, gap: { top: PANE_LEGEND_PX, bottom: 0 } });
   }
 
-  /** @param {Crosshair | undefined} crosshair */
+  /** The library tells where the crosshair is, not over which bar. @param {Crosshair | undefined} crosshair */
   #onCrosshair(crosshair) {
-    const time = crosshair?.kLineData?.timestamp;
-    const inside = crosshair?.x !== undefined && crosshair.dataIndex === crosshair.realDataIndex;
+    if (crosshair?.x === undefined) return;
+    const [point] = /** @type {{dataIndex?: number}[]} */ (this.#chart.convertFromPixel([{ x: crosshair.x }]));
+    const time = this.#chart.getDataList()[point?.dataIndex ?? -1]?.timestamp;
     const bars = this.#source?.series.bars;
-    const bar = time === undefined || !inside ? undefined : bars?.find((one) => one[0] === time);
-    this.#handlers.onCursor(bar ?? null);
+    this.#handlers.onCursor((time !== undefined && bars?.find((one) => one[0] === time)) || null);
   }
 
   #onRange() {

@@ -77,7 +77,8 @@ export function precisionOfAmounts(amounts) {
   if (largest >= 1_000) return 1;
   if (largest >= 100) return 2;
   if (largest >= 10) return 3;
-  return largest >= 0.1 ? 4 : 8;
+  if (largest >= 0.1) return 4;
+  return largest >= 0.001 ? 6 : 8;
 }
 
 /**
