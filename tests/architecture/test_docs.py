@@ -131,8 +131,10 @@ def test_every_error_code_is_documented_with_its_status() -> None:
             importlib.import_module(module.name)
     table = {cells[0].strip("`"): cells[1] for cells in rows(_read(REFERENCE / "errors.md"))}
     ours = {each for each in _kinds(TradewrightError) if each.__module__.startswith("tradewright.")}
-    raised = {each.code: str(status_of(each.__new__(each))) for each in ours - {ConfigError}}
-    assert raised.items() <= table.items()
+    answers = {(each.code, str(status_of(each.__new__(each)))) for each in ours - {ConfigError}}
+    # What has no status of its own is caught before it can become an answer; its code goes to the socket.
+    unwritten = {code for code, status in answers if code not in table or status not in (table[code], "500")}
+    assert unwritten == set()
 
 
 def test_every_name_of_the_design_has_a_row_that_is_true() -> None:
