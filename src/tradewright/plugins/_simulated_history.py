@@ -29,8 +29,9 @@ class SimulatedHistory:
     async def page(self, timeframe: Timeframe, start_ms: int, end_ms: int, limit: int, now_ms: int) -> Bars:
         """The earliest ``limit`` bars that open in ``[start_ms, end_ms)``, as of ``now_ms``."""
         first_ms = timeframe.floor(LISTED_MS)
-        position = timeframe.ceil(start_ms) if start_ms > first_ms else first_ms
-        end_ms = min(timeframe.ceil(end_ms), timeframe.end(timeframe.floor(now_ms)))
+        present_ms = timeframe.end(timeframe.floor(now_ms))
+        position = timeframe.ceil(max(first_ms, min(start_ms, present_ms)))
+        end_ms = timeframe.ceil(max(first_ms, min(end_ms, present_ms)))
         forming = self._market.forming_minute(now_ms)
         parts: list[Bars] = []
         missing = limit

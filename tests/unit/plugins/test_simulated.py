@@ -355,6 +355,9 @@ async def test_pages_have_bounds() -> None:
     week = await plugin.fetch_ohlcv("BTC/USDT", TIMEFRAMES["1w"], start_ms=0, end_ms=2**60, limit=1)
     assert week.time.tolist() == [TIMEFRAMES["1w"].floor(LISTED_MS)]
     assert not len(await plugin.fetch_ohlcv("BTC/USDT", ONE_MINUTE, start_ms=0, end_ms=2**60, limit=0))
+    for timeframe in TIMEFRAMES.values():
+        for start_ms, end_ms in ((2**70, 2**71), (-(2**71), -(2**70)), (2**70, -(2**70))):
+            assert not len(await plugin.fetch_ohlcv("ETH/BTC", timeframe, start_ms=start_ms, end_ms=end_ms))
     assert len(await plugin.fetch_trades("BTC/USDT", 10**9)) == 1_000
     assert len((await plugin.fetch_order_book("BTC/USDT", 10**9)).bids) == 200
 
