@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -109,14 +110,12 @@ class SQLiteDatabase:
         )
 
     def _connect_writer(self) -> sqlite3.Connection:
-        connection = _connect(self.path, "rwc")
-        try:
+        with ExitStack() as on_failure:
+            connection = on_failure.enter_context(closing(_connect(self.path, "rwc")))
             _use_wal(connection)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES:d}")
-        except BaseException:
-            connection.close()
-            raise
+            on_failure.pop_all()
         return connection
 
     def _connect_reader(self) -> sqlite3.Connection:

@@ -134,7 +134,9 @@ class Lane:
     async def close(self, patience_s: float) -> None:
         """Take no more calls, let those at work end or abandon them after ``patience_s``, and disconnect."""
         self._closed = True
-        ended = asyncio.ensure_future(asyncio.to_thread(self._executor.shutdown))
+        ended = asyncio.create_task(
+            asyncio.to_thread(self._executor.shutdown), name=f"sqlite/{self._name}/shutdown"
+        )
         await asyncio.wait({ended}, timeout=patience_s)
         for ticket in tuple(self._tickets):
             ticket.abandon()
