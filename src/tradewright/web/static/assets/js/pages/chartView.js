@@ -47,6 +47,7 @@ export class ChartView {
   #summary = element("span", { class: "wide" });
   #zoneWords = element("span");
   #zone = "UTC";
+  #zoneName = "UTC";
   #precision = 2;
   /** @type {ViewTitle | null} */
   #title = null;
@@ -90,6 +91,7 @@ export class ChartView {
   begin(title) {
     this.#title = title;
     this.#series = null;
+    this.#showZone();
     this.#cursor = null;
     this.chart.clear();
     this.book.clear("Waiting for the order book…");
@@ -172,7 +174,8 @@ export class ChartView {
   /** @param {string} zone an IANA name @param {string} words */
   setZone(zone, words) {
     this.#zone = zone;
-    this.#zoneWords.textContent = words;
+    this.#zoneName = words;
+    this.#showZone();
     this.chart.setZone(zone);
     this.tape.set({ zone });
     this.#showBar();
@@ -227,6 +230,11 @@ export class ChartView {
       dateOnly,
       underCursor: found >= 0,
     });
+  }
+
+  #showZone() {
+    const dated = this.#title !== null && isDateStamped(this.#title.timeframe);
+    this.#zoneWords.textContent = dated ? "UTC dates" : this.#zoneName;
   }
 
   /** @param {BarSeries} series */

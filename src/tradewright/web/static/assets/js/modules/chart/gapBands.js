@@ -15,7 +15,7 @@ export const GAP_LAYER = "TRADEWRIGHT_GAPS";
 
 /** A gap takes no room on an axis that counts bars, so its band straddles the seam, this wide. */
 const SEAM_MIN_PX = 4;
-const LABEL_MIN_PX = 54;
+const LABEL_MIN_PX = 64;
 /** Least first. @type {Gap["reason"][]} */
 const SEVERITY = ["no_trades", "outage", "not_fetched"];
 
@@ -117,8 +117,9 @@ function drawBands({ ctx, bounding }, bands, palette) {
     ctx.fillRect(left, 0, right - left, bounding.height);
     if (right - left < LABEL_MIN_PX) continue;
     ctx.fillStyle = palette.muted;
-    const words = `${GAP_WORDS[gap.reason] ?? gap.reason} · ${formatDuration(gap.end - gap.start)}`;
-    ctx.fillText(words, (left + right) / 2, bounding.height - 6, right - left);
+    const middle = (left + right) / 2;
+    ctx.fillText(GAP_WORDS[gap.reason] ?? gap.reason, middle, bounding.height - 20);
+    ctx.fillText(formatDuration(gap.end - gap.start), middle, bounding.height - 7);
   }
   ctx.restore();
 }

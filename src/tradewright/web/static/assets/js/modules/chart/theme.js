@@ -29,7 +29,7 @@ class Tokens {
 /**
  * @typedef {{
  *   up: string, down: string, flat: string, text: string, muted: string, line: string, grid: string,
- *   surface: string, raised: string, accent: string, areaTop: string, areaEnd: string, label: string,
+ *   surface: string, raised: string, accent: string, areaTop: string, areaEnd: string, label: string, markLabel: string,
  *   noTrades: string, outage: string, unknown: string, series: string[],
  * }} Palette
  */
@@ -54,6 +54,7 @@ export function readPalette(host) {
     areaTop: tokens.color("chart-area-top"),
     areaEnd: tokens.color("chart-area-end"),
     label: tokens.color("chart-label"),
+    markLabel: tokens.color("chart-mark-label"),
     noTrades: tokens.color("gap-no-trades"),
     outage: tokens.color("gap-outage"),
     unknown: tokens.color("gap-not-fetched"),
@@ -119,7 +120,7 @@ function candleStyles(palette, stale) {
       last: {
         ...mark,
         line: { style: "dashed", dashedValue: [3, 3], size: 1 },
-        text: { family: FAMILY, size: 11, weight: 600, color: palette.label, borderRadius: 2, paddingLeft: 5, paddingRight: 5 },
+        text: { family: FAMILY, size: 11, weight: 600, color: palette.markLabel, borderRadius: 2, paddingLeft: 5, paddingRight: 5 },
       },
     },
     // The page has its own legend, in the document, where it can be read and copied.

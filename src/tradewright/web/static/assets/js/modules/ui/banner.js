@@ -30,6 +30,7 @@ export class Banner {
     this.#shown = key;
     this.#root.hidden = details.length === 0;
     this.#root.dataset.codes = problems.map(({ code }) => code).join(" ");
+    this.#text.title = details.join(" ");
     replace(this.#text, element("strong", {}, details.join(" ")), " ", element("span", {}, details.length > 0 ? consequence : ""));
   }
 
