@@ -7,8 +7,8 @@ and in order, before the server serves, and closed in reverse after it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -41,6 +41,7 @@ from tradewright.web.ws.connections import WebSocketConnections
 
 _log = logging.getLogger(__name__)
 
+BARS_FILE: Final = "bars.sqlite3"
 BODY_BYTES_MAX: Final = 64 * 1024
 BODY_DEADLINE_S: Final = 10
 _PROBE: Final = InstrumentKey("crypto", "simulated", "BTC/USDT")
@@ -71,6 +72,18 @@ class Services:
     connections: WebSocketConnections
 
 
+@asynccontextmanager
+async def open_stores(config: BaseConfig) -> AsyncIterator[tuple[BarStore, InstrumentStore]]:
+    """The stores of bars and instruments as the configuration names them, for a command that works
+    beside the server."""
+    database = SQLiteDatabase(config.data_dir / BARS_FILE)
+    await database.open()
+    try:
+        yield SQLiteBarStore(database), SQLiteInstrumentStore(database)
+    finally:
+        await database.close()
+
+
 def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
     """The application, made but not yet opened; ``services_of`` tells its services."""
     adapters = adapters or Adapters()
@@ -80,7 +93,7 @@ def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
 
     database: SQLiteDatabase | None = None
     if adapters.bars is None or adapters.instruments is None:
-        database = SQLiteDatabase(config.data_dir / "bars.sqlite3")
+        database = SQLiteDatabase(config.data_dir / BARS_FILE)
     bars = adapters.bars or SQLiteBarStore(_present(database))
     instruments = adapters.instruments or SQLiteInstrumentStore(_present(database))
     services = _services(config, adapters, bars, instruments)

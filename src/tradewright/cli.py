@@ -94,22 +94,16 @@ async def _import(
     sparse: bool,
     replace: bool,
 ) -> ImportSummary:
+    from tradewright.app import open_stores
     from tradewright.app_extensions.data_dir import prepare_data_dir
     from tradewright.plugins import PluginLoader
     from tradewright.services.bar_import import import_files
-    from tradewright.storage.sqlite import (
-        SQLiteBarStore,
-        SQLiteDatabase,
-        SQLiteInstrumentStore,
-    )
 
     known = {info.provider: info for info in PluginLoader().providers(market)}
     if provider in known and known[provider].simulated:
         raise InvalidInput("The simulated exchange makes its own bars: choose another provider.")
     prepare_data_dir(config.data_dir)
-    database = SQLiteDatabase(config.data_dir / "bars.sqlite3")
-    await database.open()
-    try:
+    async with open_stores(config) as (bars, instruments):
         with ExitStack() as stack:
             return await import_files(
                 files,
@@ -119,12 +113,10 @@ async def _import(
                 timeframe=timeframe,
                 sparse=sparse,
                 replace=replace,
-                bars=SQLiteBarStore(database),
-                instruments=SQLiteInstrumentStore(database),
+                bars=bars,
+                instruments=instruments,
                 progress=_ProgressBars(stack),
             )
-    finally:
-        await database.close()
 
 
 class _ProgressBars:

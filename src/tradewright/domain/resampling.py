@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tradewright.domain.bars import Bars, Values
 from tradewright.domain.intervals import Interval, IntervalSet
@@ -20,17 +21,30 @@ def resample(bars: Bars, to: Timeframe) -> Bars:
     """
     if not len(bars):
         return bars
-    opens = to.floor_array(bars.time)
-    starts = np.flatnonzero(np.concatenate(([True], opens[1:] != opens[:-1])))
+    opens, starts = _first_of_each(bars.time, to)
     ends = np.concatenate((starts[1:], [len(bars)])) - 1
     return Bars(
-        opens[starts],
+        opens,
         bars.open[starts],
         np.maximum.reduceat(bars.high, starts),
         np.minimum.reduceat(bars.low, starts),
         bars.close[ends],
         np.add.reduceat(bars.volume, starts),
     )
+
+
+def _first_of_each(time: Times, to: Timeframe) -> tuple[Times, NDArray[np.intp]]:
+    """The openings of the coarser bars that have something in them, and where in ``time`` each begins."""
+    first, last = to.floor(int(time[0])), int(time[-1])
+    if to.count(first, last + 1) <= len(time):
+        # Where the bars are dense it is quicker to look up the openings than to round every time.
+        all_opens = to.opens(first, last + 1)
+        starts = np.searchsorted(time, all_opens)
+        filled = np.diff(starts, append=len(time)) > 0
+        return all_opens[filled], starts[filled]
+    opens = to.floor_array(time)
+    starts = np.flatnonzero(np.concatenate(([True], opens[1:] != opens[:-1])))
+    return opens[starts], starts
 
 
 def whole_bars(covered: IntervalSet, timeframe: Timeframe) -> IntervalSet:

@@ -13,7 +13,8 @@ from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.timeframes import DAY_MS
 
 _FIRST_SESSION: Final = "1990-01-01"
-_YEARS_AHEAD_MS: Final = 366 * DAY_MS
+_AHEAD_MS: Final = 366 * DAY_MS
+_RENEWED_AFTER_MS: Final = 90 * DAY_MS
 
 
 class TradingCalendar(Protocol):
@@ -61,20 +62,30 @@ class SessionCalendar:
 
 
 class Calendars:
-    """Finds a calendar by the name that an instrument carries; keeps each of them."""
+    """Finds a calendar by the name that an instrument carries; keeps each of them for some months."""
 
     def __init__(self) -> None:
-        self._known: dict[str, TradingCalendar] = {ALWAYS_OPEN: AlwaysOpenCalendar()}
+        self._always_open = AlwaysOpenCalendar()
+        self._known: dict[str, tuple[int, TradingCalendar]] = {}
         self._lock = asyncio.Lock()
 
     async def get(self, name: str, now_ms: int) -> TradingCalendar:
         """The calendar of that name: ``24/7`` or an ISO exchange code; ``KeyError`` where there is none."""
-        if name in self._known:
-            return self._known[name]
-        async with self._lock:
-            if name not in self._known:
-                self._known[name] = await asyncio.to_thread(load_session_calendar, name, now_ms)
-        return self._known[name]
+        if name == ALWAYS_OPEN:
+            return self._always_open
+        calendar = self._kept(name, now_ms)
+        if calendar is None:
+            async with self._lock:
+                calendar = self._kept(name, now_ms)
+                if calendar is None:
+                    calendar = await asyncio.to_thread(load_session_calendar, name, now_ms)
+                    self._known[name] = now_ms, calendar
+        return calendar
+
+    def _kept(self, name: str, now_ms: int) -> TradingCalendar | None:
+        """The calendar, unless it was loaded so long ago that its last sessions come near."""
+        loaded_ms, calendar = self._known.get(name, (0, None))
+        return calendar if now_ms - loaded_ms < _RENEWED_AFTER_MS else None
 
 
 def load_session_calendar(name: str, now_ms: int) -> SessionCalendar:
@@ -85,7 +96,7 @@ def load_session_calendar(name: str, now_ms: int) -> SessionCalendar:
     warnings.filterwarnings("ignore", category=DeprecationWarning, message="Series.values returning")
     if name not in exchange_calendars.get_calendar_names(include_aliases=False):
         raise KeyError(name)
-    end = str(np.datetime64(now_ms + _YEARS_AHEAD_MS, "ms").astype("datetime64[D]"))
+    end = str(np.datetime64(now_ms + _AHEAD_MS, "ms").astype("datetime64[D]"))
     schedule = exchange_calendars.get_calendar(name, start=_FIRST_SESSION, end=end).schedule
     opens, closes = (
         schedule[column].dt.tz_localize(None).to_numpy("datetime64[ms]").astype(np.int64)

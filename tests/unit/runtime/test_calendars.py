@@ -106,6 +106,16 @@ async def test_always_open() -> None:
     assert always.next_open_ms(NOW_MS) is None
 
 
+async def test_a_calendar_is_loaded_anew_before_its_sessions_run_out() -> None:
+    calendars = Calendars()
+    first = await calendars.get("XNYS", NOW_MS)
+    assert await calendars.get("XNYS", NOW_MS + 89 * DAY_MS) is first
+    later = await calendars.get("XNYS", NOW_MS + 91 * DAY_MS)
+    assert later is not first
+    ahead = NOW_MS + 91 * DAY_MS + 300 * DAY_MS
+    assert later.open_intervals(ahead, ahead + 7 * DAY_MS)
+
+
 async def test_calendars_are_loaded_once_and_unknown_ones_refused() -> None:
     calendars = Calendars()
     with pytest.raises(KeyError):
