@@ -92,6 +92,17 @@ test("a hole longer than a page is filled page by page", async () => {
   whole(live, -499, 12_001);
 });
 
+test("years between an import and today are a gap, not thousands of questions", async () => {
+  const { state, live } = server(range(-500, 1));
+  await settle();
+  const asked = state.asked.length;
+  state.handlers.onSnapshot(snapshot(range(3_000_000, 3_000_300)));
+  await settle();
+  assert.equal(state.asked.length, asked);
+  assert.deepEqual(live.series.gaps, [{ start: NOW + MINUTE, end: NOW + 3_000_000 * MINUTE, reason: "not_fetched" }]);
+  assert.equal(live.series.bars.length, 800);
+});
+
 test("a failed question is told, and asked again on retry", async () => {
   const unavailable = new ApiError("provider_unavailable", "The provider cannot be reached.", { status: 503 });
   const { state, live, seen } = server(range(-10, 1), unavailable);

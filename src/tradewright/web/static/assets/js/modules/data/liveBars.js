@@ -32,7 +32,7 @@ const OLDER_LIMIT = 1_000;
 /** Bars in a live snapshot: enough to bridge a short absence without a second question. */
 const SNAPSHOT_BARS = 300;
 const FILL_LIMIT = 5_000;
-const FILL_PAGES_MAX = 12;
+const FILL_PAGES_MAX = 6;
 const EMPTY_JUMPS_MAX = 4;
 const FAILURE_PAUSE_MS = 2_500;
 
@@ -164,7 +164,7 @@ export class LiveBars {
     const bars = message.bars ?? [];
     const last = this.series.last;
     const first = bars[0];
-    if (last && first && first[0] > last[0] + this.#timeframeMs) this.#hole = { start: last[0], end: first[0] };
+    if (last && first && first[0] > last[0] + this.#timeframeMs) this.#noteHole(last[0], first[0]);
     if (first) {
       this.series.setGaps(message.gaps ?? [], first[0], this.#sources.now());
       this.#setHistoryProblems(message.problems ?? []);
@@ -185,6 +185,18 @@ export class LiveBars {
     else this.#liveProblems = [{ source: "live", code: "feed_down", detail: feed.detail ?? "The provider's live feed is down." }];
     this.#tellProblems();
     this.#handlers.onFeed(feed);
+  }
+
+  /**
+   * A hole that a few pages can fill is filled; a longer one, as between an import of long ago and today,
+   * is said instead.
+   *
+   * @param {number} start
+   * @param {number} end
+   */
+  #noteHole(start, end) {
+    if ((end - start) / this.#timeframeMs <= FILL_LIMIT * FILL_PAGES_MAX) this.#hole = { start, end };
+    else this.series.setGaps([{ start: start + this.#timeframeMs, end, reason: "not_fetched" }], start, end);
   }
 
   /** Reads what happened while the connection was away for longer than a snapshot reaches. */
