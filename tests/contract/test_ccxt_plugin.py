@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import logging
+import random
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -532,6 +533,66 @@ async def test_a_stream_that_fell_silent_ends_at_once_and_a_new_one_lives(
     assert time.perf_counter() - begun < 0.1
     again = plugin.watch_trades(SYMBOL)
     assert await take(again, 3)
+    await finish(again)
+
+
+async def test_giving_up_one_silent_socket_leaves_the_others_alone(
+    venue: BinanceVenue, plugin: CCXTPlugin
+) -> None:
+    trades, book = plugin.watch_trades(SYMBOL), plugin.watch_order_book(SYMBOL)
+    await take(trades, 1)
+    await take(book, 1)
+    for socket in venue.hub.sockets:
+        socket.silent = "btcusdt@trade" in socket.streams
+    await finish(trades)
+    again = plugin.watch_trades(SYMBOL)
+    books, revived = await asyncio.gather(take(book, 60), take(again, 2))
+    assert len(books) == 60
+    assert revived
+    assert venue.hub.subscribe_requests["btcusdt@depth@100ms"] == 1
+    assert venue.hub.subscribe_requests["btcusdt@trade"] == 2
+    await finish(book)
+    await finish(again)
+
+
+async def test_a_storm_of_streams_leaves_nothing_behind(venue: BinanceVenue, plugin: CCXTPlugin) -> None:
+    await plugin.fetch_instruments()
+    chance = random.Random(7)
+    watches: list[Callable[[], AsyncIterator[Any]]] = [
+        lambda: plugin.watch_trades(SYMBOL),
+        lambda: plugin.watch_ticker(SYMBOL),
+        lambda: plugin.watch_order_book(SYMBOL),
+        lambda: plugin.watch_ohlcv(SYMBOL, MINUTE),
+    ]
+    cut = 0
+
+    async def come_and_go() -> None:
+        nonlocal cut
+        for _ in range(5):
+            stream = chance.choice(watches)()
+            try:
+                await take(stream, 10_000, deadline_s=chance.random())
+            except TimeoutError:
+                pass
+            except NetworkPluginError:
+                cut += 1
+            await finish(stream)
+            for name, sockets in venue.subscriptions.items():
+                assert sockets == 1, f"{name} has more than one upstream"
+
+    async def cut_often() -> None:
+        while True:
+            await asyncio.sleep(0.3)
+            await wait_until(lambda: bool(venue.subscriptions))
+            venue.faults.cut_sockets()
+
+    cutting = asyncio.create_task(cut_often())
+    await asyncio.gather(*(come_and_go() for _ in range(10)))
+    cutting.cancel()
+    await wait_until(lambda: not venue.subscriptions and not venue.upstream_sockets)
+    assert cut
+    again = plugin.watch_trades(SYMBOL)
+    assert await take(again, 1)
     await finish(again)
 
 

@@ -89,13 +89,7 @@ class StreamSet:
     async def stream(self, feed: Feed[Item]) -> AsyncIterator[Item]:
         """The feed's items, until the caller closes it or it fails with one of our errors."""
         exchange, answer = await self._ready(feed.symbol)
-        # Who watches again at once must get a new subscription, not the one that is about to end:
-        # it may be given up just because it has fallen silent.
-        while (ending := self._ending.get(feed.key)) is not None:
-            await asyncio.wait((ending,))
-        async with self._subscriptions:
-            self._check_open()
-            self._users[feed.key] += 1
+        await self._join(feed.key)
         box: _Box[Item] = _Box(feed.merge)
         pump = self._start(f"watch {feed.key}", _pump(exchange, answer, feed, box))
         pump.add_done_callback(lambda _: box.filled.set())
@@ -130,6 +124,21 @@ class StreamSet:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=UNWATCH_DEADLINE_S)
+
+    async def _join(self, key: str) -> None:
+        """Count one more user of the subscription.
+
+        Who watches again at once must get a new subscription, not the one that is about to end: it may be
+        given up just because it has fallen silent.
+        """
+        while True:
+            async with self._subscriptions:
+                self._check_open()
+                ending = self._ending.get(key)
+                if ending is None:
+                    self._users[key] += 1
+                    return
+            await asyncio.wait((ending,))
 
     def _check_open(self) -> None:
         if self._closed:
