@@ -160,10 +160,15 @@ class Outbox:
     # Emptying
 
     async def wait(self) -> None:
-        """Return when there is something to take."""
+        """Return when there is something to take. Who waits here has sent everything before, so there
+        is room again for topics that were lost."""
         while not self._entries:
-            self._changed.clear()
-            await self._changed.wait()
+            lost, self._lost = self._lost, {}
+            for topic in lost:
+                self._on_room(topic)
+            if not self._entries:
+                self._changed.clear()
+                await self._changed.wait()
 
     async def wait_for_room(self) -> None:
         """Return when the client does not lag."""
@@ -185,13 +190,8 @@ class Outbox:
         return taken
 
     def _note_room(self) -> None:
-        if self.lagging:
-            return
-        self._room.set()
-        if not self._entries and self._lost:
-            lost, self._lost = self._lost, {}
-            for topic in lost:
-                self._on_room(topic)
+        if not self.lagging:
+            self._room.set()
 
 
 def joined(waiting: Update, newer: Update) -> Update:

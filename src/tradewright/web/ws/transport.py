@@ -11,11 +11,12 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidState
 
 EXPEL_EXTENSION: Final = "tradewright.expel"
-EXPEL_GRACE_S: Final = 4.0
 
 
 class LiveSocketProtocol(WebSocketsSansIOProtocol):
     """Offers ``expel`` to the application, as an extension of the connection's scope."""
+
+    expel_grace_s = 4.0
 
     async def run_asgi(self) -> None:
         extensions = self.scope.setdefault("extensions", {})
@@ -37,4 +38,4 @@ class LiveSocketProtocol(WebSocketsSansIOProtocol):
         self.disconnected = True  # what is still to be sent is refused
         # Let what waits in ``send`` go on: there is nothing to wait for any more.
         self.writable.set()
-        self.close_timer = self.loop.call_later(EXPEL_GRACE_S, self.transport.abort)
+        self.close_timer = self.loop.call_later(self.expel_grace_s, self.transport.abort)

@@ -1,0 +1,375 @@
+"""The socket in the application: handshake, conversation, slow clients, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+from quart import Quart
+from quart.testing import connections as quart_testing
+from quart.testing.connections import WebsocketResponseError
+
+from tests.unit.services.streaming_rig import Rig, Viewer, stream
+from tradewright.config import DevelopmentConfig
+from tradewright.services.subscription_registry import SubscriptionLimits
+from tradewright.web.middleware.guards import install_guards
+from tradewright.web.ws import blueprint
+from tradewright.web.ws.connections import WebSocketConnections
+from tradewright.web.ws.outbox import OutboxLimits
+
+SUBSCRIBE = {"type": "subscribe", "market": "crypto", "provider": "scripted", "symbol": "BTC/USDT"}
+
+
+class Site:
+    """The socket's part of the application over a scripted venue."""
+
+    def __init__(
+        self, rig: Rig, *, public_url: str | None = None, limits: OutboxLimits | None = None
+    ) -> None:
+        self.rig = rig
+        self.connections = WebSocketConnections(rig.service, rig.registry, rig.clock, outbox_limits=limits)
+        self.app = Quart("test")
+        install_guards(self.app, DevelopmentConfig(public_url=public_url))
+        self.app.register_blueprint(blueprint.build(self.connections))
+
+    def connect(self, **headers: str) -> Any:
+        protocols = headers.pop("protocols", "tradewright.v1").split(",")
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        # Quart's client takes subprotocols and forgets them, so they go into the scope.
+        scope = {"subprotocols": protocols}
+        return self.app.test_client().websocket("/api/v1/ws", headers=named, scope_base=scope)
+
+
+@asynccontextmanager
+async def site(**options: Any) -> AsyncIterator[Site]:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        made = Site(rig, **options)
+        yield made
+        await made.connections.close()
+
+
+async def receive(socket: quart_testing.TestWebsocketConnection) -> dict[str, Any]:
+    async with asyncio.timeout(5):
+        message: dict[str, Any] = json.loads(await socket.receive())
+        return message
+
+
+async def ask(socket: quart_testing.TestWebsocketConnection, **message: object) -> None:
+    await socket.send(json.dumps(message))
+
+
+async def test_a_page_subscribes_sees_the_market_move_and_leaves() -> None:
+    async with site() as here:
+        rig = here.rig
+        async with here.connect() as socket:
+            await ask(socket, **SUBSCRIBE, id=1, stream="ohlcv", timeframe="1m", history=10)
+            ok, snapshot = await receive(socket), await receive(socket)
+            assert ok == {"type": "ok", "id": 1, "topic": stream().topic}
+            assert snapshot["type"] == "snapshot"
+            assert [tuple(row) for row in snapshot["bars"]] == rig.venue.bars("1m")
+            assert snapshot["forming"] is True
+            await rig.clock.advance(1)
+            rig.venue.trade(123)
+            await rig.clock.advance(0.2)
+            update = await receive(socket)
+            while update["type"] == "feed":
+                update = await receive(socket)
+            assert update["bars"][0][4] == 123
+            assert (update["epoch"], update["seq"]) == (snapshot["epoch"], snapshot["seq"] + 1)
+            assert update["final"] is False
+            await ask(socket, type="ping", id=2)
+            assert await receive(socket) == {"type": "pong", "id": 2}
+            await ask(socket, type="unsubscribe", id=3, topic=ok["topic"])
+            assert await receive(socket) == {"type": "ok", "id": 3, "topic": ok["topic"]}
+            await ask(socket, type="unsubscribe", id=4, topic=ok["topic"])
+            assert (await receive(socket))["code"] == "not_found"
+            assert not rig.registry.watched
+        await rig.clock.settle()
+        assert rig.registry.connections == len(here.connections) == 0
+
+
+@pytest.mark.parametrize("kind", ["trades", "ticker", "order_book"])
+async def test_the_other_streams(kind: str) -> None:
+    async with site() as here, here.connect() as socket:
+        await ask(socket, **SUBSCRIBE, id=1, stream=kind)
+        ok, snapshot = await receive(socket), await receive(socket)
+        assert ok["topic"] == snapshot["topic"]
+        assert snapshot[kind]
+
+
+async def test_errors_name_the_code_and_leave_the_socket_open() -> None:
+    async with site() as here, here.connect() as socket:
+        await ask(socket, **(SUBSCRIBE | {"symbol": "NONE/SUCH"}), id=1, stream="trades")
+        error = await receive(socket)
+        assert (error["type"], error["id"], error["code"]) == ("error", 1, "unknown_symbol")
+        await socket.send("nonsense")
+        assert (await receive(socket))["id"] is None
+        await socket.send(b"\xff")
+        assert (await receive(socket))["code"] == "malformed"
+        await ask(socket, type="ping", id=2)
+        assert (await receive(socket))["type"] == "pong"
+
+
+async def test_a_topic_asked_for_again_gets_a_fresh_snapshot() -> None:
+    async with site() as here, here.connect() as socket:
+        for number in (1, 2, 3):
+            await ask(socket, **SUBSCRIBE, id=number, stream="trades")
+            messages = [await receive(socket)]
+            while messages[-1]["type"] != "snapshot":
+                messages.append(await receive(socket))
+            kinds = [message["type"] for message in messages if message["type"] != "feed"]
+            assert kinds == ["ok", "snapshot"]
+        assert here.rig.registry.watched == {stream("trades").topic: 1}
+
+
+async def test_an_end_that_overtakes_its_subscription_comes_after_it() -> None:
+    async with site() as here, here.connect() as socket:
+        here.rig.history.before = lambda: 1.0
+        topic = stream().topic
+        await ask(socket, **SUBSCRIBE, id=1, stream="ohlcv", timeframe="1m")
+        await ask(socket, type="unsubscribe", id=2, topic=topic)
+        await here.rig.clock.advance(2)
+        answers = [await receive(socket) for _ in range(2)]
+        while answers[-1].get("id") != 2:
+            answers.append(await receive(socket))
+        assert [a["id"] for a in answers if a["type"] == "ok"] == [1, 2]
+        assert not here.rig.registry.watched
+
+
+ORIGINS = [
+    (None, None, True),
+    ("http://127.0.0.1:8000", None, True),
+    ("http://LOCALHOST:8000", None, False),
+    ("http://127.0.0.1:9000", None, False),
+    ("http://127.0.0.1", None, False),
+    ("http://127.0.0.1:8000.evil.example", None, False),
+    ("http://evil.example", None, False),
+    ("http://evil.example/http://127.0.0.1:8000", None, False),
+    ("null", None, False),
+    ("", None, False),
+    ("file://127.0.0.1:8000", None, False),
+    ("https://trade.example", None, False),
+    ("https://trade.example", "https://trade.example", True),
+    ("https://trade.example.evil.example", "https://trade.example", False),
+    ("http://trade.example", "https://trade.example", False),
+]
+
+
+@pytest.mark.parametrize(("origin", "public_url", "allowed"), ORIGINS)
+async def test_only_our_own_pages_open_a_socket(
+    origin: str | None, public_url: str | None, allowed: bool
+) -> None:
+    async with site(public_url=public_url) as here:
+        headers = {"Host": "127.0.0.1:8000"} | ({} if origin is None else {"Origin": origin})
+        if allowed:
+            async with here.connect(**headers) as socket:
+                await ask(socket, type="ping", id=1)
+                assert (await receive(socket))["type"] == "pong"
+        else:
+            with pytest.raises(WebsocketResponseError) as refusal:
+                async with here.connect(**headers) as socket:
+                    await socket.receive()
+            assert refusal.value.response.status_code == 403
+            assert not here.rig.registry.connections
+
+
+async def test_a_token_is_refused_without_a_close() -> None:
+    async with site() as here:
+        async with here.connect(protocols="tradewright.v1,bearer.abc") as socket:
+            error = await receive(socket)
+            assert (error["id"], error["code"]) == (None, "invalid_token")
+            await ask(socket, type="ping", id=1)
+            assert (await receive(socket))["type"] == "pong"
+
+
+async def test_an_address_has_a_limited_number_of_sockets() -> None:
+    async with site() as here:
+        here.rig.registry.limits = SubscriptionLimits(connections_per_address=1)
+        async with here.connect() as socket:
+            await ask(socket, type="ping", id=1)
+            await receive(socket)
+            with pytest.raises(WebsocketResponseError) as refusal:
+                async with here.connect() as other:
+                    await other.receive()
+            assert refusal.value.response.status_code == 429
+
+
+class Pipe:
+    """A client's end of a socket that takes what it is given only while it likes to."""
+
+    def __init__(self) -> None:
+        self.incoming: asyncio.Queue[str | bytes] = asyncio.Queue()
+        self.sent: list[str] = []
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.closed: tuple[int, str] | None = None
+        self.expelled = False
+
+    async def receive(self) -> str | bytes:
+        return await self.incoming.get()
+
+    async def send(self, text: str) -> None:
+        await self.reads.wait()
+        self.sent.append(text)
+
+    async def close(self, code: int, reason: str) -> None:
+        await self.reads.wait()
+        self.closed = (code, reason)
+
+    def expel(self, code: int, reason: str) -> None:
+        self.closed, self.expelled = (code, reason), True
+
+    def ask(self, **message: object) -> None:
+        self.incoming.put_nowait(json.dumps(message))
+
+    def messages(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in map(json.loads, self.sent) if message["type"] == kind]
+
+
+async def test_a_client_that_takes_nothing_is_closed_and_costs_the_others_nothing() -> None:
+    limits = OutboxLimits(lagging_messages=10)
+    async with site(limits=limits) as here:
+        rig, pipe = here.rig, Pipe()
+        fast = [await rig.view(stream(kind)) for kind in ("ohlcv", "ticker")]  # type: ignore[arg-type]
+        serving = asyncio.create_task(here.connections.serve(pipe, "slow"))
+        for number, kind in enumerate(("ticker", "ohlcv", "order_book")):
+            frame = {"timeframe": "1m"} if kind == "ohlcv" else {}
+            pipe.ask(**SUBSCRIBE, **frame, id=number, stream=kind)
+        await rig.until(lambda: len(pipe.messages("snapshot")) == 3)
+        pipe.reads.clear()
+        stopped_at = rig.clock.monotonic()
+        while not serving.done():
+            rig.venue.trade(100 + rig.clock.monotonic())
+            await rig.clock.advance(0.1)
+            assert rig.clock.monotonic() - stopped_at <= 10, "it must not be kept"
+        assert pipe.closed == (1013, "slow client")
+        assert pipe.expelled
+        assert all(viewer.resyncs == [] for viewer in fast)
+        assert rig.registry.connections == 2
+
+
+async def test_a_slow_client_lags_and_catches_up_with_honest_numbers() -> None:
+    async with site(limits=OutboxLimits(lagging_messages=5)) as here:
+        rig, pipe, viewer = here.rig, Pipe(), Viewer()
+        serving = asyncio.create_task(here.connections.serve(pipe, "slow"))
+        pipe.ask(**SUBSCRIBE, id=1, stream="ohlcv", timeframe="1m")
+        await rig.until(lambda: pipe.messages("snapshot"))
+        for _ in range(60):
+            pipe.reads.clear()
+            for _ in range(20):
+                rig.venue.trade(100 + rig.clock.monotonic() % 7)
+                await rig.clock.advance(0.2)
+            pipe.reads.set()
+            await rig.clock.advance(0.1)
+        await rig.clock.advance(70)
+        assert any("conflated" in text for text in pipe.sent)
+        for text in pipe.sent:
+            if json.loads(text)["type"] in ("snapshot", "update", "feed"):
+                viewer.take(text.encode())
+        assert viewer.series() == rig.venue.bars("1m")
+        assert set(viewer.finals) >= {row[0] for row in rig.venue.bars("1m")[1:]}
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        assert rig.registry.connections == 0
+
+
+async def test_trades_that_a_slow_client_can_not_take_begin_again() -> None:
+    limits = OutboxLimits(lagging_messages=5, messages_max=10)
+    async with site(limits=limits) as here:
+        rig, pipe, viewer = here.rig, Pipe(), Viewer()
+        serving = asyncio.create_task(here.connections.serve(pipe, "slow"))
+        pipe.ask(**SUBSCRIBE, id=1, stream="trades")
+        await rig.until(lambda: pipe.messages("snapshot"))
+        pipe.reads.clear()
+        for _ in range(40):
+            rig.venue.trade(100)
+            await rig.clock.advance(0.1)
+        pipe.reads.set()
+        await rig.clock.advance(1)
+        assert [message["reason"] for message in pipe.messages("resync")] == ["slow_client"]
+        for text in pipe.sent:
+            message = json.loads(text)
+            if message["type"] == "resync":
+                viewer.offer_resync("", "trades", "slow_client")
+            elif message["type"] in ("snapshot", "update", "feed"):
+                viewer.take(text.encode())
+        assert viewer.trades == rig.venue.trades
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def test_draining_tells_the_clients_and_closes_them_with_1012() -> None:
+    async with site() as here:
+        rig, pipe, stuck = here.rig, Pipe(), Pipe()
+        serving = [asyncio.create_task(here.connections.serve(p, "a")) for p in (pipe, stuck)]
+        await rig.clock.settle()
+        stuck.reads.clear()
+        draining = asyncio.create_task(here.connections.drain(2.0))
+        await rig.clock.advance(1)
+        assert pipe.messages("draining") == [{"type": "draining", "in_ms": 2000}]
+        assert pipe.closed is None
+        with pytest.raises(WebsocketResponseError) as refusal:
+            async with here.connect() as socket:
+                await socket.receive()
+        assert refusal.value.response.status_code == 503
+        await rig.clock.advance(1.5)
+        assert pipe.closed == (1012, "server restart")
+        await rig.clock.advance(4)
+        await draining
+        assert stuck.expelled
+        await asyncio.gather(*serving)
+        assert len(here.connections) == 0
+
+
+async def test_a_client_that_floods_without_reading_is_closed() -> None:
+    async with site() as here:
+        pipe = Pipe()
+        serving = asyncio.create_task(here.connections.serve(pipe, "flood"))
+        await here.rig.clock.settle()
+        pipe.reads.clear()
+        for number in range(5_000):
+            pipe.ask(type="ping", id=number)
+        await here.rig.clock.advance(0.5)
+        await here.rig.until(serving.done, within_s=8)
+        assert pipe.closed
+        assert pipe.closed[0] == 1013
+
+
+async def test_too_large_a_message_closes_with_1009() -> None:
+    async with site() as here:
+        pipe = Pipe()
+        serving = asyncio.create_task(here.connections.serve(pipe, "large"))
+        pipe.incoming.put_nowait("x" * 70_000)
+        await here.rig.until(serving.done)
+        assert pipe.closed == (1009, "message too large")
+
+
+async def test_two_hundred_views_and_no_more() -> None:
+    async with site() as here:
+        pipe = Pipe()
+        serving = asyncio.create_task(here.connections.serve(pipe, "many"))
+        for number in range(205):
+            pipe.ask(**(SUBSCRIBE | {"symbol": f"A{number}/B"}), id=number, stream="trades")
+            if number % 20 == 19:
+                await here.rig.clock.advance(1)
+        await here.rig.until(lambda: len(pipe.messages("ok")) + len(pipe.messages("error")) == 205)
+        assert len(pipe.messages("ok")) == 200
+        assert {message["code"] for message in pipe.messages("error")} == {"rate_limited"}
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        assert not here.rig.streaming.references
+
+
+def test_the_messages_of_the_protocol_are_plain_json() -> None:
+    from tradewright.web.protocol import CLIENT_MESSAGES, SERVER_MESSAGES
+
+    schemas, components = msgspec.json.schema_components([*CLIENT_MESSAGES, *SERVER_MESSAGES])
+    assert len(schemas) == len(CLIENT_MESSAGES) + len(SERVER_MESSAGES)
+    for message in (*CLIENT_MESSAGES, *SERVER_MESSAGES):
+        assert "type" in components[message.__name__]["required"]
