@@ -180,12 +180,11 @@ async def test_only_our_own_pages_open_a_socket(
 
 
 async def test_a_token_is_refused_without_a_close() -> None:
-    async with site() as here:
-        async with here.connect(protocols="tradewright.v1,bearer.abc") as socket:
-            error = await receive(socket)
-            assert (error["id"], error["code"]) == (None, "invalid_token")
-            await ask(socket, type="ping", id=1)
-            assert (await receive(socket))["type"] == "pong"
+    async with site() as here, here.connect(protocols="tradewright.v1,bearer.abc") as socket:
+        error = await receive(socket)
+        assert (error["id"], error["code"]) == (None, "invalid_token")
+        await ask(socket, type="ping", id=1)
+        assert (await receive(socket))["type"] == "pong"
 
 
 async def test_an_address_has_a_limited_number_of_sockets() -> None:
@@ -236,7 +235,7 @@ async def test_a_client_that_takes_nothing_is_closed_and_costs_the_others_nothin
     limits = OutboxLimits(lagging_messages=10)
     async with site(limits=limits) as here:
         rig, pipe = here.rig, Pipe()
-        fast = [await rig.view(stream(kind)) for kind in ("ohlcv", "ticker")]  # type: ignore[arg-type]
+        fast = [await rig.view(stream(kind)) for kind in ("ohlcv", "ticker")]
         serving = asyncio.create_task(here.connections.serve(pipe, "slow"))
         for number, kind in enumerate(("ticker", "ohlcv", "order_book")):
             frame = {"timeframe": "1m"} if kind == "ohlcv" else {}

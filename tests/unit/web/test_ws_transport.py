@@ -38,8 +38,7 @@ async def served() -> AsyncIterator[tuple[Site, int]]:
         server = uvicorn.Server(config)
         listener = socket.create_server(("127.0.0.1", 0))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started:
-            await asyncio.sleep(0.01)
+        await until(lambda: server.started)
         yield site, listener.getsockname()[1]
         server.should_exit = True
         await serving
@@ -48,7 +47,7 @@ async def served() -> AsyncIterator[tuple[Site, int]]:
 
 async def until(condition: Callable[[], object], deadline_s: float = 10) -> None:
     async with asyncio.timeout(deadline_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  many conditions, none of which tells
             await asyncio.sleep(0.01)
 
 
