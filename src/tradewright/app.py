@@ -36,6 +36,7 @@ from tradewright.web.middleware.error_handler import install_error_handler
 from tradewright.web.middleware.guards import install_guards
 from tradewright.web.middleware.headers import install_headers
 from tradewright.web.models import DependencyState
+from tradewright.web.openapi import StrictOpenAPIProvider
 from tradewright.web.ws import blueprint as ws
 from tradewright.web.ws.connections import WebSocketConnections
 
@@ -158,6 +159,7 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, bars: BarSt
         swagger_ui_path=None,
         info={"title": "tradewright", "version": __version__},
         conversion_preference="msgspec",
+        openapi_provider_class=StrictOpenAPIProvider,
     )
 
 

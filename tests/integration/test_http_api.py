@@ -241,5 +241,10 @@ async def test_the_openapi_document_names_the_routes(api: RunningApp) -> None:
         f"/api/v1/market/{name}"
         for name in ("markets", "providers", "symbols", "ohlcv", "ticker", "order_book", "trades")
     }
-    parameters = document["paths"]["/api/v1/market/ohlcv"]["get"]["parameters"]
-    assert {item["name"] for item in parameters} >= {"market", "provider", "symbol", "timeframe", "limit"}
+    ohlcv_route = document["paths"]["/api/v1/market/ohlcv"]["get"]
+    required = {item["name"]: item["required"] for item in ohlcv_route["parameters"]}
+    assert required == {
+        "market": True, "provider": True, "symbol": True, "timeframe": True,
+        "start": False, "end": False, "limit": False, "adjustment": False,
+    }  # fmt: skip
+    assert "application/problem+json" in ohlcv_route["responses"]["422"]["content"]

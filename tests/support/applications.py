@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from quart import Quart
 from quart.typing import TestClientProtocol
+from werkzeug.datastructures import Headers
 
 from tradewright.app import Adapters, Services, create_app, services_of
 from tradewright.config import TestingConfig
@@ -21,7 +22,7 @@ class Answer:
     """An answer, decoded."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Headers
     body: Any
     text: str
 
@@ -45,7 +46,7 @@ class RunningApp:
         )
         text = await response.get_data(as_text=True)
         body = msgspec.json.decode(text) if "json" in response.headers.get("Content-Type", "") else None
-        return Answer(response.status_code, dict(response.headers), body, text)
+        return Answer(response.status_code, response.headers, body, text)
 
 
 @asynccontextmanager
