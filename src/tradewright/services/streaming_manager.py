@@ -75,7 +75,7 @@ class StreamingManager:
         self._bus = bus
         self._clock = clock
         self._settings = settings
-        self._rng = rng or random.SystemRandom()
+        self._rng = rng
         self._topics: dict[StreamKey, Topic] = {}
         self._feeds: dict[FeedKey, _Running] = {}
         self._ending: dict[FeedKey, asyncio.Task[None]] = {}

@@ -99,6 +99,31 @@ async def test_lost_bus_messages_resynchronise_every_view() -> None:
         assert viewers[0].violations == []
 
 
+class LeakyBus(MemoryBus):
+    """Loses messages without a word, as a bus over a network can."""
+
+    leaks = False
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        if not self.leaks:
+            await super().publish(channel, message)
+
+
+async def test_messages_that_the_bus_lost_without_a_word_are_found_out_by_their_numbers() -> None:
+    bus = LeakyBus()
+    async with Rig(bus=bus) as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("trades"))
+        bus.leaks = True
+        rig.venue.trade(101)
+        await rig.clock.advance(1)
+        bus.leaks = False
+        rig.venue.trade(102)
+        await rig.clock.advance(1)
+        assert viewer.resyncs == ["epoch_changed"]
+        assert viewer.trades == rig.venue.trades
+
+
 async def test_a_crowd_that_comes_at_once_reads_history_once() -> None:
     async with Rig() as rig:
         rig.venue.trade(100)

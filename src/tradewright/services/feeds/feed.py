@@ -42,7 +42,7 @@ class Feed:
         clock: Clock,
         settings: StreamSettings,
         wakeup: Wakeup,
-        rng: random.Random,
+        rng: random.Random | None,
     ) -> None:
         self.instrument = instrument
         self.logic = logic

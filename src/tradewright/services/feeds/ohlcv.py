@@ -48,7 +48,7 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         settings: StreamSettings,
         new_epoch: Callable[[], str],
         wake: Callable[[], None],
-        rng: random.Random,
+        rng: random.Random | None,
     ) -> None:
         super().__init__(instrument.symbol, new_epoch, wake)
         self._instrument = instrument
