@@ -259,6 +259,7 @@ class VenueHistory:
         self._venue = venue
         self.calls: list[SeriesKey] = []
         self.missing_timeframes: set[str] = set()
+        self.hidden_from_ms: int | None = None
         self.before: Callable[[], float] = lambda: 0.0
         self.after: Callable[[], float] = lambda: 0.0
 
@@ -280,7 +281,10 @@ class VenueHistory:
         if key.timeframe in self.missing_timeframes and start_ms is not None and end_ms is not None:
             return Answer(Bars.empty(), False, (Gap(start_ms, end_ms, "not_fetched"),))
         timeframe = Timeframe.parse(key.timeframe)
-        bars = resample(self._venue.minutes(), timeframe).between(start_ms or 0, end_ms or now + 1)
+        minutes = self._venue.minutes()
+        if self.hidden_from_ms is not None:
+            minutes = minutes.between(0, self.hidden_from_ms)
+        bars = resample(minutes, timeframe).between(start_ms or 0, end_ms or now + 1)
         bars = bars[:limit] if start_ms is not None else bars[max(0, len(bars) - limit) :]
         forming = bool(len(bars)) and timeframe.end(int(bars.time[-1])) > now
         return Answer(bars, forming)

@@ -229,6 +229,7 @@ async def test_a_late_correction_reaches_the_open_higher_bar() -> None:
     async with Rig() as rig:
         rig.venue.trade(100)
         viewer = await rig.view(stream(timeframe="1h"))
+        minutes = await rig.view(stream())
         await rig.clock.advance(61)
         rig.venue.trade(100)
         await rig.until(lambda: viewer.updates)
@@ -237,6 +238,21 @@ async def test_a_late_correction_reaches_the_open_higher_bar() -> None:
         await rig.clock.advance(1)
         assert viewer.series()[-1][2] == 150.0
         assert viewer.series()[-1][5] == 5.0, "the corrected minute's volume counts once"
+        assert minutes.violations == [], "no update follows the final one of a bar"
+
+
+async def test_a_minute_that_history_does_not_have_yet_counts_in_the_open_higher_bar() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        await rig.view(stream())
+        await rig.clock.advance(61)
+        rig.venue.trade(101)
+        await rig.clock.advance(1)
+        rig.history.hidden_from_ms = START_MS  # the feed knows the minute, the history does not
+        viewer = await rig.view(stream(timeframe="1h"))
+        rig.venue.trade(102)
+        await rig.clock.advance(1)
+        assert_same_bars(viewer.series(), rig.venue.bars("1h"))
 
 
 async def test_forming_states_are_told_ten_times_a_second_and_the_last_is_never_lost() -> None:

@@ -155,6 +155,21 @@ async def test_one_reader_that_leaves_does_not_take_the_answer_from_the_others()
         assert first.snapshots == []
 
 
+async def test_of_two_snapshots_under_way_only_the_later_is_sent() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = Viewer()
+        connection = rig.service.connect(viewer, "test")
+        topic = await rig.service.subscribe(connection, stream())
+        rig.history.before = lambda: 2.0
+        first = asyncio.create_task(rig.service.open(connection, topic))
+        await rig.clock.advance(1)
+        second = asyncio.create_task(rig.service.open(connection, topic))
+        await rig.clock.advance(5)
+        await asyncio.gather(first, second)
+        assert len(viewer.snapshots) == 1
+
+
 async def test_a_history_of_few_bars_and_the_same_topic_again() -> None:
     async with Rig() as rig:
         for _ in range(10):

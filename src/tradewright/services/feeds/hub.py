@@ -333,7 +333,12 @@ class TopicHub:
                 await self._receive(data)
 
     async def _receive(self, data: bytes) -> None:
-        message = _decoder.decode(data)
+        try:
+            message = _decoder.decode(data)
+        except msgspec.DecodeError as error:
+            _log.warning("a message on %s could not be read: %s", self.topic, error)
+            await self._adopt(resync=True)
+            return
         self._heard_at_s = self._clock.monotonic()
         if isinstance(message, FeedStatus):
             self._status = message

@@ -87,14 +87,14 @@ class Topic:
         await self._publish(trades=trades)
 
     async def offer(self, state: BarState | Ticker | OrderBook) -> None:
-        """Publish a state, now or, where one was published just before, a little later; then the last
-        one offered counts. A final bar is published at once."""
-        if isinstance(state, BarState) and state.final:
-            await self._flush_other_bar(state)
-            await self._publish_state(state)
+        """Publish a final bar at once; any other state waits for ``flush``, and of those that wait the
+        last one counts."""
+        if not (isinstance(state, BarState) and state.final):
+            self._waiting = state
             return
-        self._waiting = state
-        await self.flush()
+        if isinstance(self._waiting, BarState) and self._waiting.row[0] <= state.row[0]:
+            self._waiting = None  # overtaken by the final state of its bar
+        await self._publish_state(state)
 
     @property
     def due_at_s(self) -> float | None:
@@ -108,11 +108,6 @@ class Topic:
             state, self._waiting = self._waiting, None
             self._told_at_s = self.clock.monotonic()
             await self._publish_state(state)
-
-    async def _flush_other_bar(self, final: BarState) -> None:
-        """A state of the same bar is overtaken by its final one; nothing earlier can be waiting."""
-        if isinstance(self._waiting, BarState) and self._waiting.row[0] <= final.row[0]:
-            self._waiting = None
 
     async def _publish_state(self, state: BarState | Ticker | OrderBook) -> None:
         match state:

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 SEND_DEADLINE_S: Final = 5.0
 CLOSE_DEADLINE_S: Final = 2.0
-OPENING_AT_ONCE: Final = 4
+OPENING_AT_ONCE: Final = 8
 TASKS_MAX: Final = 400
 _encoder: Final = msgspec.json.Encoder()
 
