@@ -145,8 +145,10 @@ class Venue:
                     raise item
                 yield item
         finally:
-            self.open_now -= 1
             del self._queues[queue]
+            for _ in range(10):  # a subscription does not end at once
+                await asyncio.sleep(0)
+            self.open_now -= 1
 
     def _tell(self, kind: str, item: Any) -> None:
         if self.mute:

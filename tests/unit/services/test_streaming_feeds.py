@@ -318,6 +318,21 @@ async def test_trades_come_once_and_in_order_through_cuts_and_repetition() -> No
         assert viewer.resyncs == []
 
 
+async def test_what_was_traded_during_a_cut_is_told_before_anything_newer() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("trades"))
+        for _ in range(20):
+            rig.venue.cut()
+            await rig.clock.advance(0.2)
+            rig.venue.trade(101)
+            await rig.clock.advance(3)
+            rig.venue.trade(102)
+            await rig.clock.advance(0.2)
+            assert viewer.trades == rig.venue.trades
+            await rig.clock.advance(31)
+
+
 async def test_a_closed_market_says_when_it_opens() -> None:
     opens = np.array([START_MS + 3_600_000], dtype=np.int64)
     closes = np.array([START_MS + 7_200_000], dtype=np.int64)

@@ -28,7 +28,7 @@ class QuickProtocol(LiveSocketProtocol):
 
 
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[Site, int]]:
+async def served() -> AsyncIterator[tuple[Site, int, uvicorn.Server]]:
     async with Rig() as rig:
         rig.venue.trade(100)
         site = Site(rig)
@@ -39,7 +39,7 @@ async def served() -> AsyncIterator[tuple[Site, int]]:
         listener = socket.create_server(("127.0.0.1", 0))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await until(lambda: server.started)
-        yield site, listener.getsockname()[1]
+        yield site, listener.getsockname()[1], server
         server.should_exit = True
         await serving
         await site.connections.close()
@@ -58,7 +58,7 @@ def masked(payload: bytes) -> bytes:
 
 
 async def test_the_subprotocol_is_chosen_and_bytes_flow() -> None:
-    async with served() as (site, port):
+    async with served() as (site, port, _):
         uri = f"ws://127.0.0.1:{port}/api/v1/ws"
         async with websockets.connect(uri, subprotocols=["tradewright.v1", "bearer.x"]) as client:  # type: ignore[list-item]
             assert client.subprotocol == "tradewright.v1"
@@ -69,7 +69,7 @@ async def test_the_subprotocol_is_chosen_and_bytes_flow() -> None:
 
 
 async def test_a_client_that_reads_nothing_is_cut_off_and_frees_everything() -> None:
-    async with served() as (site, port):
+    async with served() as (site, port, server):
         rig = site.rig
         deaf = socket.socket()
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -98,4 +98,5 @@ async def test_a_client_that_reads_nothing_is_cut_off_and_frees_everything() -> 
         assert stopped_at is not None
         assert rig.clock.monotonic() - stopped_at <= 10
         assert rig.registry.connections == 0
+        await until(lambda: not server.server_state.connections)
         deaf.close()
