@@ -18,7 +18,7 @@ from quart_schema import QuartSchema
 from tradewright import __version__
 from tradewright.app_extensions import init_app_extensions
 from tradewright.config import BaseConfig
-from tradewright.domain.errors import StorageUnavailable
+from tradewright.domain.errors import ConfigError, StorageUnavailable
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.ports import BarStore, InstrumentStore, MessageBus
 from tradewright.plugins import PluginLoader
@@ -116,11 +116,30 @@ def _present(database: SQLiteDatabase | None) -> SQLiteDatabase:
     return database
 
 
+def check_provider_options(config: BaseConfig, loader: PluginLoader) -> None:
+    """``ConfigError`` where a table ``[providers.<id>]`` names no provider or holds what can't be used."""
+    problems: list[str] = []
+    for provider, options in config.providers.items():
+        kinds = {
+            loader.plugin_class(market, provider)
+            for market in loader.markets()
+            for info in loader.providers(market)
+            if info.provider == provider
+        }
+        if not kinds:
+            problems.append(f"[providers.{provider}] names no provider: correct its id or remove the table.")
+        for kind in kinds:
+            problems += kind.option_problems(provider, options)
+    if problems:
+        raise ConfigError(problems)
+
+
 def _services(
     config: BaseConfig, adapters: Adapters, bars: BarStore, instruments: InstrumentStore
 ) -> Services:
     clock = adapters.clock
     loader = adapters.loader or PluginLoader()
+    check_provider_options(config, loader)
     bus = adapters.bus or MemoryBus()
     markets = MarketService(loader, instruments, clock, provider_options=config.providers)
     orchestrator = DataOrchestrator(markets, bars, clock)

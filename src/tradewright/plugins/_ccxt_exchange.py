@@ -104,7 +104,7 @@ async def answer_of(exchange: Any, call: Callable[[Any], Awaitable[_T]], *, dead
         if task is not None and task.cancelling():
             raise
         # CCXT cancels the futures of a socket that it closes; nobody asked us to stop.
-        raise NetworkPluginError(f"{exchange.name} could not be reached: the socket was closed.") from None
+        raise NetworkPluginError(f"{exchange.name} could not be reached.") from None
 
 
 def our_error(exchange: Any, error: Exception) -> TradewrightError:
@@ -112,7 +112,10 @@ def our_error(exchange: Any, error: Exception) -> TradewrightError:
     kind = next(ERRORS[base] for base in type(error).__mro__ if base in ERRORS)
     if isinstance(error, theirs.ExchangeError) and isinstance(error.__cause__, aiohttp.ClientError):
         kind = NetworkPluginError  # a body that broke off is no refusal
-    message = f"{exchange.name} {_WORDS[kind]}: {_harmless(exchange, error)}"
+    if issubclass(kind, NetworkPluginError | RateLimitPluginError):
+        message = f"{exchange.name} {_WORDS[kind]}."  # CCXT's text is an address, which tells nobody more
+    else:
+        message = f"{exchange.name} {_WORDS[kind]}: {_harmless(exchange, error)}"
     retry_after_s = exchange.governor.retry_after_s
     if issubclass(kind, PluginError) and retry_after_s is not None:
         return kind(message, retry_after_s)

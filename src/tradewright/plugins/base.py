@@ -64,7 +64,7 @@ class PluginSetup:
     provider: str
     credentials: Credentials | None = None
     testnet: bool = False
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict, repr=False)
     clock: Clock = field(default_factory=SystemClock)
 
 
@@ -82,6 +82,8 @@ class MarketPlugin(ABC):
 
     settling_ms: ClassVar[int] = 5_000
     """How long after a bar's end the venue may still change it."""
+    option_names: ClassVar[tuple[str, ...]] = ()
+    """What the operator may say in the table of one of its providers."""
 
     def __init__(self, setup: PluginSetup) -> None:
         self.setup = setup
@@ -104,6 +106,17 @@ class MarketPlugin(ABC):
     @abstractmethod
     def list_configurable_providers(cls, market: str) -> Sequence[ProviderInfo]:
         """Its providers in that market; none where it does not support the market. No I/O to a venue."""
+
+    @classmethod
+    def option_problems(cls, provider: str, options: Mapping[str, object]) -> Sequence[str]:
+        """A sentence for each thing that is wrong in the operator's table of one of its providers; asked
+        before anything starts."""
+        known = ", ".join(cls.option_names) or "nothing"
+        return [
+            f"[providers.{provider}] can't hold {name}: it takes {known}."
+            for name in options
+            if name not in cls.option_names
+        ]
 
     # What this instance can do
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
@@ -68,6 +68,7 @@ class CCXTPlugin(MarketPlugin):
     """One exchange through CCXT. ``rows_dropped`` counts the bars and trades that could not be right."""
 
     http_timeout_s: ClassVar[float] = 10.0
+    option_names = ("urls", "options")
 
     def __init__(self, setup: PluginSetup) -> None:
         super().__init__(setup)
@@ -93,6 +94,17 @@ class CCXTPlugin(MarketPlugin):
         return f"CCXTPlugin({self.provider!r})"
 
     # What is known from the manifest
+
+    @classmethod
+    def option_problems(cls, provider: str, options: Mapping[str, object]) -> Sequence[str]:
+        return [
+            *super().option_problems(provider, options),
+            *(
+                f"[providers.{provider}.{name}] must be a table."
+                for name in cls.option_names
+                if not isinstance(options.get(name, {}), Mapping)
+            ),
+        ]
 
     @classmethod
     def get_plugin_key(cls) -> str:

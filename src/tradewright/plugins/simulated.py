@@ -7,10 +7,10 @@ ticker, order book and streams all follow from them (the modules ``_simulated_*`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.capabilities import Capability, ProviderInfo
@@ -60,17 +60,25 @@ class SimulatedPlugin(MarketPlugin):
     """The simulated exchange. The option ``seed`` (an integer) chooses another course of all markets."""
 
     settling_ms = 0
+    option_names = ("seed",)
 
     def __init__(self, setup: PluginSetup) -> None:
         super().__init__(setup)
-        seed = setup.options.get("seed", _DEFAULT_SEED)
-        if not isinstance(seed, int) or isinstance(seed, bool):
-            raise ConfigError([f"The option seed of the provider {setup.provider} must be an integer."])
-        self._seed = seed
+        problems = self.option_problems(setup.provider, setup.options)
+        if problems:
+            raise ConfigError(list(problems))
+        self._seed = cast(int, setup.options.get("seed", _DEFAULT_SEED))
         self._pauses = live.Pauses(setup.clock)
         self._calendar_lock = asyncio.Lock()
         self._calendar_hours: dict[str, tuple[int, Hours]] = {}
         self._desks: dict[str, _Desk] = {}
+
+    @classmethod
+    def option_problems(cls, provider: str, options: Mapping[str, object]) -> Sequence[str]:
+        seed = options.get("seed", _DEFAULT_SEED)
+        wrong = not isinstance(seed, int) or isinstance(seed, bool)
+        problem = f"[providers.{provider}] seed must be a whole number."
+        return [*super().option_problems(provider, options), *([problem] if wrong else [])]
 
     @classmethod
     def get_plugin_key(cls) -> str:

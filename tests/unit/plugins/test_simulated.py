@@ -239,14 +239,22 @@ def _check_growth(updates: list[BarUpdate]) -> None:
 
 async def test_a_minute_without_trades_yields_nothing() -> None:
     plugin, clock = plugin_at(MONDAY_MS + 30_000)
+    first_ms, end_ms = MONDAY_MS + MINUTE_MS, MONDAY_MS + 3_600_000
     async with collecting(plugin.watch_ohlcv("LTC/BTC", ONE_MINUTE), clock) as updates:
-        await clock.advance(3_600)
-    streamed = {int(update.bars.time[0]) for update in updates if update.final}
-    traded = {trade.time // MINUTE_MS * MINUTE_MS for trade in await plugin.fetch_trades("LTC/BTC", 1_000)}
-    assert streamed == {minute for minute in traded if minute >= min(streamed)} - {
-        ONE_MINUTE.floor(clock.now_ms())
-    }
-    assert len(streamed) < 55
+        await eventually(clock, lambda: clock.now_ms() > end_ms + MINUTE_MS, step_s=20)
+        traded = {
+            ONE_MINUTE.floor(trade.time)
+            for trade in await plugin.fetch_trades("LTC/BTC", 1_000)
+            if first_ms <= trade.time < end_ms
+        }
+
+        def streamed() -> set[int]:
+            closed = (int(update.bars.time[0]) for update in updates if update.final)
+            return {time for time in closed if first_ms <= time < end_ms}
+
+        await eventually(clock, lambda: len(streamed()) >= len(traded))
+    assert streamed() == traded
+    assert 0 < len(traded) < 55
 
 
 async def test_the_candle_moves_about_every_second() -> None:
