@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -68,16 +69,22 @@ class Bars:
             *(np.concatenate(values) for values in zip(*(part.values() for part in filled), strict=True)),
         )
 
+    @classmethod
+    def first_of(cls, parts: Sequence[Bars]) -> Bars:
+        """The union of the parts by time; of bars with one time, the earliest part's counts."""
+        filled = [part for part in parts if len(part)]
+        if all(a.time[-1] < b.time[0] for a, b in pairwise(filled)):
+            return cls.concat(filled)
+        time = np.concatenate([part.time for part in filled])
+        _, first = np.unique(time, return_index=True)
+        values = zip(*(part.values() for part in filled), strict=True)
+        return cls(time[first], *(np.concatenate(columns)[first] for columns in values))
+
     def merged_with(self, newer: Bars) -> Bars:
         """The union of both by time, where ``newer`` wins."""
-        if not len(newer):
-            return self
-        if not len(self) or self.time[-1] < newer.time[0]:
+        if not len(self) or not len(newer) or self.time[-1] < newer.time[0]:
             return Bars.concat((self, newer))
-        joined_time = np.concatenate((newer.time, self.time))
-        _, first = np.unique(joined_time, return_index=True)  # the first of equals is the newer's
-        values = zip(newer.values(), self.values(), strict=True)
-        return Bars(joined_time[first], *(np.concatenate(pair)[first] for pair in values))
+        return Bars.first_of((newer, self))
 
     def columns(self) -> tuple[Times, Values, Values, Values, Values, Values]:
         """The six columns in the order of a row."""

@@ -86,6 +86,28 @@ class IntervalSet:
         """The part inside ``[start, end)``."""
         return self.intersect(IntervalSet.single(start, end))
 
+    def touching(self, other: IntervalSet) -> IntervalSet:
+        """Those of the intervals, whole, that share some time with the other set."""
+        result: list[Interval] = []
+        theirs = other.items
+        index = 0
+        for item in self.items:
+            while index < len(theirs) and theirs[index].end <= item.start:
+                index += 1
+            if index < len(theirs) and theirs[index].start < item.end:
+                result.append(item)
+        return IntervalSet(tuple(result))
+
+    def bridged(self, shorter_than_ms: int) -> IntervalSet:
+        """The set with every gap between two intervals filled that is shorter than this."""
+        result: list[Interval] = []
+        for item in self.items:
+            if result and item.start - result[-1].end < shorter_than_ms:
+                result[-1] = Interval(result[-1].start, item.end)
+            else:
+                result.append(item)
+        return IntervalSet(tuple(result))
+
     def contains(self, start: int, end: int) -> bool:
         """Whether all of ``[start, end)`` lies inside."""
         return any(item.start <= start and end <= item.end for item in self.items)

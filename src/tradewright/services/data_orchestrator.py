@@ -10,17 +10,21 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tradewright.domain.bars import Bars
-from tradewright.domain.errors import InvalidInput
-from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
+from tradewright.domain.errors import InvalidInput, LimitExceeded
+from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore
 from tradewright.domain.streams import Gap, GapReason, Problem
 from tradewright.domain.timeframes import ONE_DAY, ONE_MINUTE, Timeframe
-from tradewright.plugins.base import MarketPlugin
-from tradewright.runtime.calendars import TradingCalendar
 from tradewright.runtime.clock import Clock
 from tradewright.services.data_sources.aggregate import AggregateSource
-from tradewright.services.data_sources.base import BarRequest, SourceAnswer, SourceChain, SourcePart
+from tradewright.services.data_sources.base import (
+    BarRequest,
+    ReadBudget,
+    SourceAnswer,
+    SourceChain,
+    SourcePart,
+)
 from tradewright.services.data_sources.db import DbSource
 from tradewright.services.data_sources.plugin import PluginSource
 from tradewright.services.market_service import MarketService
@@ -30,6 +34,9 @@ READ_DEADLINE_S: Final = 5.0
 """How long one read waits for the venue, in all."""
 LOOK_BACK_FACTOR: Final = 20
 WINDOW_BARS_MAX: Final = 50_000
+MINUTE_CALLS_MAX: Final = 5
+"""How many calls for minutes one read of a higher timeframe may cost, before coarser bars are taken."""
+FLIGHTS_MAX: Final = 512
 SESSION_DAY_FACTOR: Final = 1.5
 """How many days to look back for one session: weekends and holidays lie between."""
 
@@ -58,24 +65,33 @@ class _Question(NamedTuple):
     limit: int
 
 
-class DataOrchestrator:
-    """Asks cache, aggregates and plugin in this order; each only for what those before it lack.
+@dataclass(slots=True)
+class _Flight:
+    """A question that is being answered, and how many wait for it."""
 
-    Equal questions in flight are one. A provider that fails costs the part that only it has.
+    task: asyncio.Task[BarsAnswer]
+    waiting: int = 0
+
+
+class DataOrchestrator:
+    """Asks the store, then what can be made from stored minutes, then the plugin; each only for what
+    those before it lack.
+
+    Equal questions in flight are one. A provider that fails costs the part that only it has. A
+    question that nobody waits for any more is dropped.
     """
 
     def __init__(self, markets: MarketService, store: BarStore, clock: Clock) -> None:
         self._markets = markets
         self._store = store
-        self._clock = clock
         plugin = self.venue = PluginSource(markets, store, clock)
         self._minutes = SourceChain(DbSource(store), plugin)
         self._higher = SourceChain(AggregateSource(store), DbSource(store), plugin)
-        self._running: dict[_Question, asyncio.Task[BarsAnswer]] = {}
+        self._flights: dict[_Question, _Flight] = {}
 
     async def close(self) -> None:
         """End what is still being read."""
-        running = tuple(self._running.values())
+        running = tuple(flight.task for flight in self._flights.values())
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -88,32 +104,65 @@ class DataOrchestrator:
         timeframes of trading time.
 
         Raises ``UnknownMarket``, ``UnknownProvider``, ``UnknownSymbol``, ``UnknownTimeframe``,
-        ``InvalidInput``; what a venue fails to give is in ``problems`` and ``gaps``.
+        ``InvalidInput``, and ``LimitExceeded`` where too much is being read already; what a venue
+        fails to give is in ``problems`` and ``gaps``.
         """
         Timeframe.parse(key.timeframe)
         if not 1 <= limit <= LIMIT_MAX:
             raise InvalidInput("The limit is out of range.", {"limit": f"from 1 to {LIMIT_MAX}"})
         if start_ms is not None and end_ms is not None and start_ms > end_ms:
             raise InvalidInput("The start lies after the end.", {"start": "not after end"})
-        question = _Question(key, start_ms, end_ms, limit)
-        task = self._running.get(question)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(
-                self._answer(question), name=f"data_orchestrator/{key.symbol} {key.timeframe}"
-            )
-            self._running[question] = task
-            task.add_done_callback(lambda _: self._running.pop(question, None))
-        # Shielded: one reader that leaves must not take the answer from the others.
-        return await asyncio.shield(task)
+        flight = self._join(_Question(key, start_ms, end_ms, limit))
+        flight.waiting += 1
+        try:
+            # Shielded: one reader that leaves must not take the answer from the others.
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting:
+                flight.task.cancel()
+
+    def _join(self, question: _Question) -> _Flight:
+        flight = self._flights.get(question)
+        if flight is not None and not flight.task.cancelling():
+            return flight
+        if len(self._flights) >= FLIGHTS_MAX:
+            raise LimitExceeded("Too many charts are being read at once.", retry_after_s=1.0)
+        task = asyncio.get_running_loop().create_task(
+            self._answer(question), name=f"data_orchestrator/{question.key.symbol} {question.key.timeframe}"
+        )
+        flight = self._flights[question] = _Flight(task)
+        task.add_done_callback(lambda done: self._landed(question, done))
+        return flight
+
+    def _landed(self, question: _Question, task: asyncio.Task[BarsAnswer]) -> None:
+        flight = self._flights.get(question)
+        if flight is not None and flight.task is task:
+            del self._flights[question]
+        if not task.cancelled():
+            task.exception()  # looked at here, since everybody who waited may have left
 
     async def _answer(self, question: _Question) -> BarsAnswer:
         key = question.key
         instrument = await self._markets.instrument(key.instrument)
         calendar = await self._markets.calendar(instrument)
+        deadline_s = asyncio.get_running_loop().time() + READ_DEADLINE_S
         async with self._markets.plugin(key.market, key.provider) as plugin:
-            request = await self._request(key.instrument, instrument, calendar, plugin)
-        reader = _Reader(self, replace(request, timeframe=Timeframe.parse(key.timeframe)), question.limit)
-        end = request.now_ms + 1 if question.end_ms is None else question.end_ms
+            now_ms = await self.venue.venue_time_ms(plugin, deadline_s)
+            request = BarRequest(
+                key.instrument,
+                calendar,
+                Timeframe.parse(key.timeframe),
+                NO_INTERVALS,
+                now_ms,
+                final_ms=now_ms - plugin.settling_ms,
+                budget=ReadBudget(deadline_s, MINUTE_CALLS_MAX),
+            )
+            known = self.venue.known_listing(key.instrument)
+            if known is not None:
+                request = replace(request, listed_ms=await self.with_stored(key, known))
+        reader = _Reader(self, request, question.limit)
+        end = now_ms + 1 if question.end_ms is None else question.end_ms
         if question.start_ms is None:
             await reader.read_backwards(end)
         else:
@@ -123,17 +172,6 @@ class DataOrchestrator:
             answer = replace(answer, stored=await self.stored_extent(key))
         return answer
 
-    async def _request(
-        self,
-        key: InstrumentKey,
-        instrument: Instrument,
-        calendar: TradingCalendar,
-        plugin: MarketPlugin,
-    ) -> BarRequest:
-        now = await plugin.venue_time_ms()
-        deadline_s = asyncio.get_running_loop().time() + READ_DEADLINE_S
-        return BarRequest(key, calendar, ONE_MINUTE, NO_INTERVALS, now, now - plugin.settling_ms, deadline_s)
-
     async def stored_extent(self, key: SeriesKey) -> tuple[int, int] | None:
         """The openings of the first and last stored bar that can serve the series."""
         own = await self._store.extent(key)
@@ -142,6 +180,11 @@ class DataOrchestrator:
         if not known:
             return None
         return min(extent[0] for extent in known), max(extent[1] for extent in known)
+
+    async def with_stored(self, key: SeriesKey, listed_ms: int) -> int:
+        """When the instrument's history begins: at its listing, or earlier where an import knows more."""
+        stored = await self.stored_extent(key)
+        return listed_ms if stored is None else min(listed_ms, stored[0])
 
     async def collect(self, request: BarRequest) -> SourceAnswer:
         """What all sources together have of the request."""
@@ -160,7 +203,10 @@ class _Reader:
         self._timeframe = request.timeframe
         self._limit = limit
         self._sessions = request.calendar.open_intervals(0, 1) != IntervalSet.single(0, 1)
-        self._collected = SourceAnswer.nothing()
+        self._asked_for_beginning = False
+        self._found: list[SourceAnswer] = []
+        self._bars_found = 0
+        self._bars = Bars.empty()
         self._range = (0, 0)
 
     async def read_forwards(self, start: int, end: int) -> None:
@@ -169,12 +215,12 @@ class _Reader:
         first = cursor = timeframe.ceil(start)
         last = min(timeframe.ceil(end), timeframe.end(timeframe.floor(self._request.now_ms)))
         width = self._limit
-        while cursor < last and len(self._collected.bars) < self._limit:
+        while cursor < last and self._bars_found < self._limit:
             window_end = min(last, timeframe.shift(cursor, width))
             if not await self._read_window(cursor, window_end):
                 window_end = await self._after_nothing(window_end, last)
             cursor, width = window_end, min(width * 2, max(self._limit, WINDOW_BARS_MAX))
-        bars = self._collected.bars.between(first, cursor)[: self._limit]
+        bars = self._all_bars().between(first, cursor)[: self._limit]
         stop = timeframe.end(int(bars.time[-1])) if len(bars) == self._limit else max(first, cursor)
         self._finish(bars, first, stop)
 
@@ -184,26 +230,57 @@ class _Reader:
         last = cursor = min(timeframe.ceil(end), timeframe.end(timeframe.floor(self._request.now_ms)))
         furthest = max(0, self._back_from(last, self._limit * LOOK_BACK_FACTOR))
         width = self._limit
-        while cursor > furthest and len(self._collected.bars) < self._limit:
+        while cursor > furthest and self._bars_found < self._limit:
             window_start = max(furthest, self._back_from(cursor, width))
-            if not await self._read_window(window_start, cursor):
-                beginning = await self._beginning()
-                if beginning is not None and beginning >= window_start:
-                    cursor = min(last, beginning)  # before it was listed there was nothing to miss
-                    break
+            found = await self._read_window(window_start, cursor)
             cursor, width = window_start, width * 2
-        bars = self._collected.bars.between(cursor, last)
+            if not found:
+                beginning = await self._beginning()
+                if beginning is not None and timeframe.floor(beginning) >= window_start:
+                    break  # before it was listed there is nothing to look for
+        bars = self._all_bars().between(cursor, last)
         bars = bars[max(0, len(bars) - self._limit) :]
         start = int(bars.time[0]) if len(bars) == self._limit else cursor
         self._finish(bars, start, last)
 
+    async def _read_window(self, start: int, end: int) -> bool:
+        """Add what the sources have of the window; whether that is a bar at least.
+
+        Where its beginning could not be answered, the listing may lie inside it: that is found out
+        once, and what was missing only because of it is read again.
+        """
+        wanted = IntervalSet.single(start, end)
+        found = await self._orchestrator.collect(self._request.narrowed(wanted))
+        missing = wanted.subtract(found.answered)
+        if missing and missing.items[0].start == start and not self._asked_for_beginning:
+            beginning = await self._beginning()
+            if beginning is not None and start < beginning < end:
+                again = await self._orchestrator.collect(self._request.narrowed(missing))
+                found = SourceAnswer.join([found, again])
+        self._found.append(found)
+        self._bars_found += len(found.bars)
+        return len(found.bars) > 0
+
+    def _all_bars(self) -> Bars:
+        return Bars.first_of([answer.bars for answer in self._found])
+
+    async def _after_nothing(self, cursor: int, last: int) -> int:
+        """Where to go on after a window without a bar: long before a listing there is nothing to find."""
+        begins = await self._beginning()
+        if begins is None:
+            stored = await self._orchestrator.stored_extent(self._request.key)
+            begins = stored[0] if stored is not None else cursor
+        return min(last, max(cursor, self._timeframe.floor(begins)))
+
     async def _beginning(self) -> int | None:
-        """The opening of the first bar there can be; None where nobody knows."""
-        listed = await self._orchestrator.venue.listed_since(self._request)
-        if listed is None:
-            return None
-        stored = await self._orchestrator.stored_extent(self._request.key)
-        return self._timeframe.floor(min(listed, stored[0] if stored is not None else listed))
+        """When the instrument's history begins; None where nobody knows. Asked for once in a read."""
+        if self._request.listed_ms is None and not self._asked_for_beginning:
+            self._asked_for_beginning = True
+            listed = await self._orchestrator.venue.listed_since(self._request)
+            if listed is not None:
+                begins = await self._orchestrator.with_stored(self._request.key, listed)
+                self._request = replace(self._request, listed_ms=begins)
+        return self._request.listed_ms
 
     def _back_from(self, end: int, bars: int) -> int:
         """The opening before which ``bars`` timeframes of trading time lie up to ``end``."""
@@ -223,43 +300,22 @@ class _Reader:
             span_ms = span_ms * 2 + 4 * ONE_DAY.length_ms
         return 0
 
-    async def _read_window(self, start: int, end: int) -> bool:
-        """Add what the sources have of the window; whether that is a bar at least."""
-        wanted = self._request.narrowed(IntervalSet.single(start, end))
-        found = await self._orchestrator.collect(wanted)
-        self._collected = self._collected.joined(found)
-        return len(found.bars) > 0
-
-    async def _after_nothing(self, cursor: int, last: int) -> int:
-        """Where to go on after a window without a bar: long before a listing there is nothing to find."""
-        stored = await self._orchestrator.stored_extent(self._request.key)
-        if stored is not None and stored[0] < cursor <= stored[1]:
-            return cursor
-        first_stored = stored[0] if stored is not None and stored[0] >= cursor else last
-        listed = await self._orchestrator.venue.listed_since(self._request)
-        if listed is None:
-            return min(last, first_stored) if stored is not None else cursor
-        return min(last, max(cursor, self._timeframe.floor(min(first_stored, listed))))
-
     def _finish(self, bars: Bars, start: int, end: int) -> None:
-        self._collected = replace(self._collected, bars=bars)
-        self._range = (start, end)
+        self._bars, self._range = bars, (start, end)
 
     def answer(self, key: SeriesKey) -> BarsAnswer:
         """What was found, with its gaps and sources."""
-        found, (start, end) = self._collected, self._range
-        bars = found.bars
+        found = SourceAnswer.join(self._found or [SourceAnswer.nothing()])
+        bars, (start, end) = self._bars, self._range
         forming = bool(len(bars)) and self._timeframe.end(int(bars.time[-1])) > self._request.now_ms
-        return BarsAnswer(
-            key, bars, forming, _merged_parts(found.parts, start, end), self._gaps(start, end), found.problems
-        )
+        parts = _merged_parts(found.parts, start, end)
+        return BarsAnswer(key, bars, forming, parts, self._gaps(found, start, end), found.problems)
 
-    def _gaps(self, start: int, end: int) -> tuple[Gap, ...]:
-        """The stretches without a bar, and why. The forming bar, bars that have only just ended, and
-        closed sessions are none."""
-        found = self._collected
+    def _gaps(self, found: SourceAnswer, start: int, end: int) -> tuple[Gap, ...]:
+        """The stretches without a bar, and why. The forming bar, bars that have only just ended, closed
+        sessions and the time before the listing are none."""
         end = min(end, self._timeframe.floor(max(0, self._request.final_ms)))
-        missing = self._expected(start, end).subtract(_occupied(found.bars, self._timeframe))
+        missing = self._expected(start, end).subtract(_occupied(self._bars, self._timeframe))
         quiet = missing.intersect(found.complete)
         down = missing.intersect(found.outage).subtract(quiet)
         unknown = missing.subtract(quiet).subtract(down)
@@ -268,16 +324,12 @@ class _Reader:
             ("outage", down),
             ("not_fetched", unknown),
         )
-        return tuple(
-            sorted(
-                (Gap(gap_start, gap_end, reason) for reason, gaps in labelled for gap_start, gap_end in gaps),
-                key=lambda gap: gap.start,
-            )
-        )
+        gaps = (Gap(gap_start, gap_end, reason) for reason, part in labelled for gap_start, gap_end in part)
+        return tuple(sorted(gaps, key=lambda gap: gap.start))
 
     def _expected(self, start: int, end: int) -> IntervalSet:
-        """The bars of ``[start, end)`` in which the market is open for some time."""
-        sessions = self._request.calendar.open_intervals(start, end)
+        """The bars of ``[start, end)`` in which the instrument could be traded for some time."""
+        sessions = self._request.open_intervals(start, end)
         timeframe = self._timeframe
         return IntervalSet.of((timeframe.floor(s), timeframe.ceil(e)) for s, e in sessions).clip(start, end)
 
@@ -294,18 +346,16 @@ def _occupied(bars: Bars, timeframe: Timeframe) -> IntervalSet:
 
 
 def _merged_parts(parts: Sequence[SourcePart], start: int, end: int) -> tuple[SourcePart, ...]:
-    """The parts inside the range, by time, neighbours of one source joined; of two sources that
-    answered one stretch, the earlier in the chain is named."""
-    taken = NO_INTERVALS
-    result: list[SourcePart] = []
-    for part in parts:
-        stretch = IntervalSet.single(part.start, part.end).clip(start, end)
-        result += [SourcePart(part.source, s, e) for s, e in stretch.subtract(taken)]
-        taken = taken.union(stretch)
+    """The parts inside the range, by time and without overlap, neighbours of one source joined."""
     merged: list[SourcePart] = []
-    for part in sorted(result, key=lambda item: item.start):
-        if merged and merged[-1].source == part.source and merged[-1].end == part.start:
-            merged[-1] = replace(merged[-1], end=part.end)
+    cursor = start
+    for part in sorted(parts, key=lambda item: (item.start, item.end)):
+        first, last = max(part.start, cursor), min(part.end, end)
+        if first >= last:
+            continue
+        cursor = last
+        if merged and merged[-1].source == part.source and merged[-1].end == first:
+            merged[-1] = replace(merged[-1], end=last)
         else:
-            merged.append(part)
+            merged.append(SourcePart(part.source, first, last))
     return tuple(merged)

@@ -3,86 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.houses import DAYS, INSTRUMENT, MINUTES, NOW, House, assert_same, house, series
 from tests.support.ledger import (
     START_MS,
     SYMBOL,
     LedgerPlugin,
     as_of,
-    ledger_plugin,
     random_minutes,
     unreachable,
 )
-from tests.support.loaders import loader_of
 from tradewright.domain.bars import Bars
-from tradewright.domain.errors import InvalidInput, PluginError, UnknownSymbol, UnknownTimeframe
-from tradewright.domain.instruments import InstrumentKey, SeriesKey
+from tradewright.domain.errors import (
+    InvalidInput,
+    PluginError,
+    UnknownSymbol,
+    UnknownTimeframe,
+)
+from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.ports import SeriesBars
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, ONE_MINUTE, TIMEFRAMES, Timeframe
-from tradewright.services.data_orchestrator import LOOK_BACK_FACTOR, BarsAnswer, DataOrchestrator
-from tradewright.services.market_service import FAILURE_MEMORY_S, MarketService
-from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
-from tradewright.testing.clock import DrivenClock
-
-INSTRUMENT = InstrumentKey("crypto", "ledger", SYMBOL)
-
-
-def series(timeframe: str) -> SeriesKey:
-    return INSTRUMENT.series(TIMEFRAMES[timeframe])
-
-
-@dataclass
-class House:
-    """A market service and an orchestrator over one known venue."""
-
-    plugin: type[LedgerPlugin]
-    clock: DrivenClock
-    bars: MemoryBarStore = field(default_factory=MemoryBarStore)
-
-    def __post_init__(self) -> None:
-        self.instruments = MemoryInstrumentStore(self.bars)
-        self.restart()
-
-    def restart(self) -> None:
-        """What is kept is kept; everything else begins anew."""
-        self.markets = MarketService(
-            loader_of(self.plugin), self.instruments, self.clock, provider_options={}
-        )
-        self.orchestrator = DataOrchestrator(self.markets, self.bars, self.clock)
-
-    async def ask(
-        self, timeframe: str, start_ms: int | None = None, end_ms: int | None = None, limit: int = 500
-    ) -> BarsAnswer:
-        return await self.orchestrator.get_bars(
-            series(timeframe), start_ms=start_ms, end_ms=end_ms, limit=limit
-        )
-
-
-def house(
-    minutes: Bars, now_ms: int, *, page_limit: int = 500, native: tuple[str, ...] = ("1m", "1h", "1d")
-) -> House:
-    return House(ledger_plugin(minutes, page_limit=page_limit, native=native), DrivenClock(now_ms))
-
-
-def assert_same(found: Bars, expected: Bars) -> None:
-    """Times and prices to the bit, volume within what summing in another order may cost."""
-    assert found.time.tolist() == expected.time.tolist()
-    for name in ("open", "high", "low", "close"):
-        assert np.array_equal(getattr(found, name), getattr(expected, name)), name
-    assert np.allclose(found.volume, expected.volume, rtol=1e-12, atol=0)
-
-
-DAYS = 4
-MINUTES = random_minutes(7, DAYS * 1440)
-NOW = START_MS + 3 * DAY_MS + 5 * HOUR_MS + 17 * MINUTE_MS + 23_000
+from tradewright.services.data_orchestrator import LOOK_BACK_FACTOR, BarsAnswer
 
 
 async def test_the_newest_bars_end_with_the_forming_one() -> None:
@@ -161,36 +109,6 @@ async def test_the_coarsest_timeframe_that_divides_is_taken_where_the_venue_lack
     assert_same(answer.bars, resample(as_of(MINUTES, NOW), TIMEFRAMES["4h"])[-18:])
 
 
-async def test_a_dead_venue_costs_the_missing_part_and_says_why() -> None:
-    place = house(MINUTES, NOW)
-    await place.ask("1m", START_MS, START_MS + HOUR_MS)
-    extent = await place.bars.extent(series("1m"))
-    assert extent is not None
-    stored_until, end = extent[1] + MINUTE_MS, START_MS + DAY_MS
-    place.plugin.failure = unreachable()
-    answer = await place.ask("1m", START_MS, end, 5_000)
-    assert_same(answer.bars, MINUTES.between(START_MS, stored_until))
-    assert [problem.code for problem in answer.problems] == ["provider_unavailable"]
-    assert (answer.gaps[-1].start, answer.gaps[-1].end, answer.gaps[-1].reason) == (
-        stored_until,
-        end,
-        "not_fetched",
-    )
-
-
-async def test_a_venue_that_was_dead_is_asked_again_after_a_moment() -> None:
-    place = house(MINUTES, NOW)
-    await place.ask("1m", limit=10)
-    place.plugin.failure = unreachable()
-    assert (await place.ask("1h", limit=40)).problems
-    place.plugin.failure = None
-    assert (await place.ask("1h", limit=40)).problems, "a dead venue is left alone for a moment"
-    await place.clock.advance(FAILURE_MEMORY_S)
-    again = await place.ask("1h", limit=40)
-    assert again.problems == ()
-    assert_same(again.bars, resample(as_of(MINUTES, place.clock.now_ms()), TIMEFRAMES["1h"])[-40:])
-
-
 async def test_stored_bars_far_away_are_pointed_at_when_there_are_none_here() -> None:
     place = house(MINUTES, NOW + 400 * DAY_MS)
     await place.ask("1m", START_MS, START_MS + HOUR_MS)
@@ -230,38 +148,24 @@ async def test_imported_bars_from_before_the_listing_are_found() -> None:
     assert int(answer.bars.time[0]) == int(older.time[0])
 
 
+@pytest.mark.parametrize("timeframe", ["1m", "5m", "1h", "4h", "1d", "1w"])
+async def test_the_first_bar_is_the_same_however_it_is_asked_for(timeframe: str) -> None:
+    listed = START_MS + 7 * HOUR_MS + 23 * MINUTE_MS
+    minutes = MINUTES.between(listed, START_MS + DAYS * DAY_MS)
+    truth = resample(as_of(minutes, NOW), TIMEFRAMES[timeframe])
+    for page_limit in (60, 5_000):
+        newest = await house(minutes, NOW, page_limit=page_limit).ask(timeframe, limit=5_000)
+        oldest = await house(minutes, NOW, page_limit=page_limit).ask(timeframe, 0, limit=10)
+        assert_same(newest.bars, truth)
+        assert_same(oldest.bars, truth[:10])
+        for answer in (newest, oldest):
+            assert {gap.reason for gap in answer.gaps} <= {"no_trades"}
+            assert answer.problems == ()
+
+
 async def test_equal_start_and_end_give_none() -> None:
     answer = await house(MINUTES, NOW).ask("1m", START_MS, START_MS)
     assert (len(answer.bars), answer.gaps, answer.forming) == (0, (), False)
-
-
-async def test_equal_questions_in_flight_are_one() -> None:
-    place = house(MINUTES, NOW)
-    await place.ask("1m", limit=1)  # the listing is read
-    asked = len(place.plugin.requests)
-    answers = await asyncio.gather(*(place.ask("1m", START_MS, START_MS + HOUR_MS) for _ in range(20)))
-    assert len(place.plugin.requests) == asked + 1
-    assert all(answer is answers[0] for answer in answers)
-
-
-async def test_overlapping_questions_fetch_no_minute_twice() -> None:
-    place = house(MINUTES, NOW, page_limit=100)
-    await place.ask("1m", limit=1)
-    place.plugin.served.clear()
-    await asyncio.gather(
-        *(place.ask("1m", START_MS + i * HOUR_MS, START_MS + (i + 3) * HOUR_MS, 1_000) for i in range(6))
-    )
-    served = [time for times in place.plugin.served for time in times]
-    assert len(served) == len(set(served))
-
-
-async def test_one_reader_that_leaves_takes_nothing_from_the_others() -> None:
-    place = house(MINUTES, NOW)
-    leaving = asyncio.create_task(place.ask("1m", limit=20))
-    staying = asyncio.create_task(place.ask("1m", limit=20))
-    await asyncio.sleep(0)
-    leaving.cancel()
-    assert len((await staying).bars) == 20
 
 
 @pytest.mark.parametrize("limit", [0, -1, 5_001, 10**9])
@@ -291,20 +195,6 @@ async def test_a_venue_that_answers_impossible_bars_is_not_believed() -> None:
     assert len(answer.bars) == 0
     assert [problem.code for problem in answer.problems] == ["provider_malformed_answer"]
     assert await place.bars.extent(series("1m")) is None
-
-
-async def test_an_error_that_says_when_to_come_back_is_kept_to() -> None:
-    place = house(MINUTES, NOW)
-    await place.ask("1m", limit=1)
-    place.plugin.failure = PluginError("slow down", retry_after_s=30.0)
-    assert (await place.ask("1m", START_MS, START_MS + HOUR_MS)).problems
-    place.plugin.failure = None
-    asked = len(place.plugin.requests)
-    await place.clock.advance(29.0)
-    assert (await place.ask("1m", START_MS, START_MS + HOUR_MS)).problems
-    assert len(place.plugin.requests) == asked
-    await place.clock.advance(1.0)
-    assert (await place.ask("1m", START_MS, START_MS + HOUR_MS)).problems == ()
 
 
 Step = tuple[str, int, int, int]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeAlias
 
@@ -17,13 +19,35 @@ from tradewright.runtime.calendars import TradingCalendar
 SourceName: TypeAlias = Literal["cache", "aggregate", "db", "plugin"]
 
 
+@dataclass(slots=True)
+class ReadBudget:
+    """What one read may take of the venue, shared by all of its parts: until ``deadline_s``, a time of the
+    event loop, it is waited for, and ``minute_calls`` more may be spent on minutes where the venue has
+    coarser bars."""
+
+    deadline_s: float
+    minute_calls: int
+
+    @property
+    def spent(self) -> bool:
+        """Whether the venue's time is over."""
+        return asyncio.get_running_loop().time() >= self.deadline_s
+
+    def take_minute_calls(self, calls: int) -> bool:
+        """Take so many calls for minutes, if they are there."""
+        if calls > self.minute_calls:
+            return False
+        self.minute_calls -= calls
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class BarRequest:
     """Whole bars of one series over ``wanted``, whose intervals begin and end at openings of ``timeframe``.
 
     ``now_ms`` is venue time, one moment for the whole of an answer. Bars that end at or before
-    ``final_ms`` can't change any more; the bar that contains ``now_ms`` is forming. Until
-    ``deadline_s``, a time of the event loop, the venue may be waited for.
+    ``final_ms`` can't change any more; the bar that contains ``now_ms`` is forming. Before
+    ``listed_ms``, where it is known, there was nothing to trade.
     """
 
     instrument: InstrumentKey
@@ -32,7 +56,8 @@ class BarRequest:
     wanted: IntervalSet
     now_ms: int
     final_ms: int
-    deadline_s: float
+    budget: ReadBudget
+    listed_ms: int | None = None
 
     @property
     def key(self) -> SeriesKey:
@@ -53,14 +78,23 @@ class BarRequest:
         return replace(self, timeframe=timeframe, wanted=wanted)
 
     def closed(self) -> IntervalSet:
-        """The parts of the hull in which the market is closed and no bar is expected."""
+        """The parts of the hull in which no bar is expected: closed sessions, and what was before the
+        listing."""
         start, end = self.hull
-        return IntervalSet.single(start, end).subtract(self.calendar.open_intervals(start, end))
+        return IntervalSet.single(start, end).subtract(self.open_intervals(start, end))
+
+    def open_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
+        """When in ``[start_ms, end_ms)`` the instrument could be traded."""
+        first = start_ms if self.listed_ms is None else max(start_ms, self.listed_ms)
+        return self.calendar.open_intervals(first, end_ms) if first < end_ms else NO_INTERVALS
 
     def whole(self, covered: IntervalSet) -> IntervalSet:
-        """The wanted bars all of whose open time is ``covered``."""
-        known = covered.union(self.closed()) if covered else NO_INTERVALS
-        return whole_bars(known, self.timeframe).intersect(self.wanted)
+        """The wanted bars all of whose open time is ``covered``. Closed time completes bars that are
+        covered otherwise; alone it answers nothing."""
+        if not covered:
+            return NO_INTERVALS
+        known = whole_bars(covered.union(self.closed()), self.timeframe)
+        return known.intersect(self.wanted).touching(covered)
 
     def until_final(self) -> IntervalSet:
         """The wanted bars that can't change any more."""
@@ -94,16 +128,24 @@ class SourceAnswer:
         """No answer, and perhaps why."""
         return SourceAnswer(Bars.empty(), problems=problems)
 
-    def joined(self, other: SourceAnswer) -> SourceAnswer:
-        """Both answers, of which the other one's bars fill what this one lacks."""
+    @staticmethod
+    def join(answers: Sequence[SourceAnswer]) -> SourceAnswer:
+        """All answers as one; where several have a bar, the earliest answer's counts."""
+        if len(answers) == 1:
+            return answers[0]
+        complete = _union(answer.complete for answer in answers)
         return SourceAnswer(
-            other.bars.merged_with(self.bars),
-            self.answered.union(other.answered),
-            self.complete.union(other.complete),
-            self.outage.union(other.outage).subtract(self.complete.union(other.complete)),
-            self.parts + other.parts,
-            self.problems + tuple(problem for problem in other.problems if problem not in self.problems),
+            Bars.first_of([answer.bars for answer in answers]),
+            _union(answer.answered for answer in answers),
+            complete,
+            _union(answer.outage for answer in answers).subtract(complete),
+            tuple(part for answer in answers for part in answer.parts),
+            tuple(dict.fromkeys(problem for answer in answers for problem in answer.problems)),
         )
+
+
+def _union(sets: Iterable[IntervalSet]) -> IntervalSet:
+    return IntervalSet.of(interval for intervals in sets for interval in intervals)
 
 
 class DataSource(ABC):
@@ -129,10 +171,12 @@ class SourceChain:
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
         """The joined answer of all."""
-        answer = SourceAnswer.nothing()
+        answers: list[SourceAnswer] = []
+        missing = request.wanted
         for source in self._sources:
-            missing = request.wanted.subtract(answer.answered)
             if not missing:
                 break
-            answer = answer.joined(await source.fetch(request.narrowed(missing)))
-        return answer
+            answer = await source.fetch(request.narrowed(missing))
+            answers.append(answer)
+            missing = missing.subtract(answer.answered)
+        return SourceAnswer.join(answers)
