@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from tradewright.domain.capabilities import ProviderInfo
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import (
     NetworkPluginError,
     PluginError,
+    StorageUnavailable,
     TimeoutPluginError,
     UnknownProvider,
     UnknownSymbol,
@@ -40,6 +41,9 @@ IDLE_S: Final = 600.0
 SWEEP_S: Final = 60.0
 
 
+ListingProblem: TypeAlias = PluginError | StorageUnavailable
+
+
 class InstanceKey(NamedTuple):
     """What makes two users of a plugin share an instance."""
 
@@ -61,7 +65,7 @@ class Listing:
     """The instruments of one provider in one market; ``problem`` says why they may be out of date."""
 
     instruments: tuple[Instrument, ...]
-    problem: PluginError | None = None
+    problem: ListingProblem | None = None
 
 
 @dataclass(slots=True)
@@ -70,7 +74,7 @@ class _ListingState:
 
     read_at_s: float | None = None
     failed_at_s: float | None = None
-    problem: PluginError | None = None
+    problem: ListingProblem | None = None
     running: asyncio.Task[None] | None = None
 
 
@@ -222,7 +226,7 @@ class MarketService:
         """The sessions in which the instrument trades."""
         return await self._calendars.get(instrument.calendar, self._clock.now_ms())
 
-    async def _refresh_listing(self, market: str, provider: str) -> PluginError | None:
+    async def _refresh_listing(self, market: str, provider: str) -> ListingProblem | None:
         """Read the venue's instruments where that is due; why it failed, or None."""
         state = self._listings.setdefault(provider, _ListingState())
         now_s = self._clock.monotonic()
@@ -243,8 +247,11 @@ class MarketService:
 
     async def _read_listing(self, market: str, provider: str, state: _ListingState) -> None:
         try:
-            async with asyncio.timeout(LISTING_DEADLINE_S), self.plugin(market, provider) as plugin:
-                found = await plugin.fetch_instruments()
+            try:
+                async with asyncio.timeout(LISTING_DEADLINE_S), self.plugin(market, provider) as plugin:
+                    found = await plugin.fetch_instruments()
+            except TimeoutError:
+                raise TimeoutPluginError(f"{provider} did not answer in time.") from None
             by_market: dict[str, list[Instrument]] = {}
             for instrument in found:
                 by_market.setdefault(instrument.market, []).append(instrument)
@@ -253,14 +260,12 @@ class MarketService:
             if state.problem is not None:
                 _log.info("%s lists its symbols again", provider)
             state.read_at_s, state.problem = self._clock.monotonic(), None
-        except TimeoutError:
-            self._note_failure(provider, state, TimeoutPluginError(f"{provider} did not answer in time."))
-        except PluginError as error:
+        except (PluginError, StorageUnavailable) as error:
             self._note_failure(provider, state, error)
         finally:
             state.running = None
 
-    def _note_failure(self, provider: str, state: _ListingState, problem: PluginError) -> None:
+    def _note_failure(self, provider: str, state: _ListingState, problem: ListingProblem) -> None:
         if state.problem is None:
             _log.warning("%s can't list its symbols: %s", provider, problem.message)
         state.failed_at_s, state.problem = self._clock.monotonic(), problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.support.loaders import loader_of
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import (
     NetworkPluginError,
+    StorageUnavailable,
     UnknownMarket,
     UnknownProvider,
     UnknownSymbol,
@@ -135,6 +137,25 @@ async def test_a_venue_that_never_answered_is_an_error_and_then_recovers(
     plugin.failure = None
     await clock.advance(FAILURE_MEMORY_S)
     assert (await markets.instrument(KEY)).base == "BTC"
+
+
+async def test_a_store_that_cannot_keep_a_listing_is_told_and_not_taken_for_an_empty_one(
+    plugin: type[LedgerPlugin], clock: DrivenClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class FullStore(MemoryInstrumentStore):
+        async def save_listing(self, provider: str, market: str, instruments: Sequence[Instrument]) -> None:
+            raise StorageUnavailable("The disk is full.")
+
+    full = FullStore(MemoryBarStore())
+    markets = MarketService(loader_of(plugin), full, clock, provider_options={})
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable):
+            await markets.instrument(KEY)
+        with pytest.raises(StorageUnavailable):
+            await markets.listing("crypto", "ledger")
+        await clock.advance(FAILURE_MEMORY_S)
+    assert len(caplog.records) == 1
+    assert caplog.records[0].exc_info is None
 
 
 async def test_a_stored_instrument_needs_no_venue(

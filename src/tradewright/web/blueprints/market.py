@@ -10,7 +10,7 @@ import msgspec
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_response, tag
 
-from tradewright.domain.errors import InvalidInput, PluginFeatureNotSupportedError
+from tradewright.domain.errors import InvalidInput, PluginFeatureNotSupportedError, StorageUnavailable
 from tradewright.domain.instruments import (
     Instrument,
     InstrumentKey,
@@ -97,7 +97,8 @@ def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
         )
         page, cursor = _page_of_symbols(listing.instruments, query)
         problem = listing.problem
-        problems = (Problem("plugin", problem.code, problem.message),) if problem else ()
+        source = "db" if isinstance(problem, StorageUnavailable) else "plugin"
+        problems = (Problem(source, problem.code, problem.message),) if problem else ()
         items = [InstrumentItem.of(instrument) for instrument in page]
         return _json(SymbolList(items=items, next_cursor=cursor, problems=problems))
 
