@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -28,8 +29,16 @@ _LOOPBACK_NAMES: Final = ("localhost", "localhost.localdomain", "ip6-localhost")
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
-    """Where data is kept unless ``TRADEWRIGHT_DATA_DIR`` says otherwise: the user's own data directory."""
-    base = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or Path.home()) / ".local" / "share")
+    """Where data is kept unless ``TRADEWRIGHT_DATA_DIR`` says otherwise: the user's own data directory.
+
+    ``ValueError`` where the user has none.
+    """
+    base = environ.get("XDG_DATA_HOME")
+    if not base:
+        try:
+            base = str(Path(environ.get("HOME") or Path.home()) / ".local" / "share")
+        except RuntimeError:
+            raise ValueError("is not set, and this user has no home directory: give a directory.") from None
     return Path(base) / "tradewright"
 
 
@@ -87,11 +96,6 @@ class BaseConfig:
         require(bool(self.host.strip()), "HOST", "is empty: give an address to listen on, such as 127.0.0.1.")
         require(0 <= self.port <= 65535, "PORT", "must be between 1 and 65535 (or 0 for any free port).")
         require(
-            not self.data_dir.exists() or self.data_dir.is_dir(),
-            "DATA_DIR",
-            f"names a file ({self.data_dir}): give a directory.",
-        )
-        require(
             self.registration in ("open", "invite", "closed"),
             "REGISTRATION",
             "must be open, invite or closed.",
@@ -101,6 +105,7 @@ class BaseConfig:
         require(
             1 <= self.ws_max_per_address <= 100_000, "WS_MAX_PER_ADDRESS", "must be between 1 and 100000."
         )
+        problems += self._data_dir_problems()
         problems += self._address_problems()
         problems += self._unserved_problems()
         for name in ("JWT_SECRET", "ENCRYPTION_KEY"):
@@ -112,14 +117,23 @@ class BaseConfig:
                 )
         return problems
 
+    def _data_dir_problems(self) -> list[str]:
+        try:
+            mode = self.data_dir.stat().st_mode
+        except FileNotFoundError:
+            return []  # it is made at the first start
+        except OSError as error:
+            return [f"{PREFIX}DATA_DIR {self.data_dir} can't be used ({error.strerror}): choose another."]
+        if stat.S_ISDIR(mode):
+            return []
+        return [f"{PREFIX}DATA_DIR names a file ({self.data_dir}): give a directory."]
+
     def _address_problems(self) -> list[str]:
         problems = []
-        if self.public_url is not None:
-            url = urlsplit(self.public_url)
-            if url.scheme not in ("http", "https") or not url.hostname or url.path.strip("/") or url.query:
-                problems.append(
-                    f"{PREFIX}PUBLIC_URL must be an origin such as https://trade.example.com, without a path."
-                )
+        if self.public_url is not None and not _is_origin(self.public_url):
+            problems.append(
+                f"{PREFIX}PUBLIC_URL must be an origin such as https://trade.example.com, without a path."
+            )
         for proxy in self.trusted_proxies:
             try:
                 ipaddress.ip_network(proxy)
@@ -198,6 +212,16 @@ class ProductionConfig(BaseConfig):
         return problems
 
 
+def _is_origin(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # unbalanced brackets, a port that is none
+        return False
+    rest = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not rest
+
+
 def _is_guessable(secret: str) -> bool:
     lowered = secret.lower()
     return len(set(secret)) < 10 or any(known in lowered for known in _KNOWN_SECRETS)
@@ -236,10 +260,10 @@ def load_config(environ: Mapping[str, str] | None = None) -> BaseConfig:
             values[name] = environ[variable]
 
     env = environ.get(PREFIX + "ENV") or env_in_file
-    if env is not None and env not in _ENVIRONMENTS:
+    if env is not None and not (isinstance(env, str) and env in _ENVIRONMENTS):
         problems.append(f"{PREFIX}ENV must be development, production or testing.")
         env = None
-    parsed: dict[str, Any] = {"data_dir": default_data_dir(environ)}
+    parsed: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
             continue
@@ -247,7 +271,13 @@ def load_config(environ: Mapping[str, str] | None = None) -> BaseConfig:
             parsed[name] = _PARSERS.get(name, _text)(value)
         except ValueError as error:
             problems.append(f"{PREFIX}{name.upper()} {error}")
-    return _ENVIRONMENTS[str(env or "development")](
+    if "data_dir" not in parsed:
+        try:
+            parsed["data_dir"] = default_data_dir(environ)
+        except ValueError as error:
+            parsed["data_dir"] = Path("/")
+            problems.append(f"{PREFIX}DATA_DIR {error}")
+    return _ENVIRONMENTS[env or "development"](
         **parsed, providers=dict(providers), env_was_said=env is not None, unreadable=tuple(problems)
     )
 
@@ -266,6 +296,8 @@ def _read_file(path: str | None) -> tuple[dict[str, Any], list[str]]:
 def _text(value: object) -> str | None:
     if not isinstance(value, str):
         raise ValueError("must be text.")  # noqa: TRY004  one kind of error for every wrong setting
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ValueError("must be text in UTF-8.")
     return value.strip() or None
 
 
@@ -292,7 +324,10 @@ def _path(value: object) -> Path:
     text = _text(value)
     if text is None:
         raise ValueError("is empty: give a directory, or leave it out.")
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"names a home directory that there is not ({text}): give a directory.") from None
 
 
 def _listed(value: object) -> tuple[str, ...]:

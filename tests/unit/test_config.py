@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,10 @@ def test_testing_takes_any_free_port() -> None:
         ("PORT", "-1", "between 1 and 65535"),
         ("HOST", "  ", "is empty"),
         ("DATA_DIR", "/etc/hostname", "names a file"),
+        ("DATA_DIR", "/etc/hostname/below", "can't be used (Not a directory)"),
+        ("DATA_DIR", "~nosuchuser/x", "a home directory that there is not"),
+        ("DATA_DIR", "/tmp/" + "x" * 300, "can't be used (File name too long)"),
+        ("DATA_DIR", "/tmp/\udcff", "must be text in UTF-8"),
         ("ENV", "prod", "development, production or testing"),
         ("REGISTRATION", "everyone", "open, invite or closed"),
         ("REQUIRE_LOGIN", "perhaps", "true or false"),
@@ -71,6 +78,11 @@ def test_testing_takes_any_free_port() -> None:
         ("WS_MAX_PER_ADDRESS", "0", "between 1 and"),
         ("PUBLIC_URL", "trade.example.com", "an origin such as"),
         ("PUBLIC_URL", "https://example.com/trade", "without a path"),
+        ("PUBLIC_URL", "http://[::1", "an origin such as"),
+        ("PUBLIC_URL", "https://a:99999", "an origin such as"),
+        ("PUBLIC_URL", "https://a:b", "an origin such as"),
+        ("PUBLIC_URL", "https://someone@example.com", "an origin such as"),
+        ("PUBLIC_URL", "https://example.com/#here", "an origin such as"),
         ("TRUSTED_PROXIES", "10.0.0.1,proxy", "no address or network"),
         ("JWT_SECRET", "short", "shorter than 32"),
         ("ENCRYPTION_KEY", "short", "shorter than 32"),
@@ -153,6 +165,10 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ('[providers."../x"]\na = 1', "must be a table under a provider's id"),
         ("port = true", "whole number"),
         ("host = 7", "HOST"),
+        ('env = ["x"]', "development, production or testing"),
+        ("env = 1", "development, production or testing"),
+        ('data_dir = "a\\u0000b"', "must be text in UTF-8"),
+        ("data_dir = []", "must be text"),
     ],
 )
 def test_a_wrong_file_is_explained(tmp_path: Path, text: str, advice: str) -> None:
@@ -161,6 +177,37 @@ def test_a_wrong_file_is_explained(tmp_path: Path, text: str, advice: str) -> No
     problems = problems_of({"TRADEWRIGHT_CONFIG": str(file)})
     assert len(problems) == 1
     assert advice in problems[0]
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without the rights of root, who may read everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_a_data_directory_behind_a_closed_door_is_explained(tmp_path: Path) -> None:
+    door = tmp_path / "closed"
+    door.mkdir(mode=0o000)
+    with as_nobody():
+        problems = problems_of({"TRADEWRIGHT_DATA_DIR": str(door / "data"), "TRADEWRIGHT_PORT": "x"})
+    assert len(problems) == 2
+    assert "Permission denied" in problems[1]
+
+
+def test_a_user_without_a_home_must_say_where_the_data_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    with pytest.raises(ConfigError) as refused:
+        load_config({}).validate()
+    assert len(refused.value.problems) == 1
+    assert "TRADEWRIGHT_DATA_DIR is not set" in refused.value.problems[0]
+    load_config({"TRADEWRIGHT_DATA_DIR": "/data"}).validate()
 
 
 def test_secrets_never_show_in_a_representation() -> None:
