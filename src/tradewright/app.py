@@ -18,7 +18,7 @@ from quart_schema import QuartSchema
 from tradewright import __version__
 from tradewright.app_extensions import init_app_extensions
 from tradewright.config import BaseConfig
-from tradewright.domain.errors import ConfigError, StorageUnavailable
+from tradewright.domain.errors import ConfigError, StorageUnavailable, TradewrightError
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.ports import BarStore, InstrumentStore, MessageBus
 from tradewright.plugins import PluginLoader
@@ -71,6 +71,18 @@ class Services:
     subscriptions: SubscriptionService
     registry: SubscriptionRegistry
     connections: WebSocketConnections
+    database: SQLiteDatabase | None = None
+    """What ``create_app`` made for the stores that it was not given."""
+
+    async def open_database(self) -> None:
+        """Open it, which may be done again; ConfigError and StorageUnavailable say why it can't be."""
+        if self.database is None:
+            return
+        try:
+            await self.database.open()
+        except TradewrightError:
+            await self.database.close()
+            raise
 
 
 @asynccontextmanager
@@ -78,8 +90,8 @@ async def open_stores(config: BaseConfig) -> AsyncIterator[tuple[BarStore, Instr
     """The stores of bars and instruments as the configuration names them, for a command that works
     beside the server."""
     database = SQLiteDatabase(config.data_dir / BARS_FILE)
-    await database.open()
     try:
+        await database.open()
         yield SQLiteBarStore(database), SQLiteInstrumentStore(database)
     finally:
         await database.close()
@@ -98,10 +110,11 @@ def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
     bars = adapters.bars or SQLiteBarStore(_present(database))
     instruments = adapters.instruments or SQLiteInstrumentStore(_present(database))
     services = _services(config, adapters, bars, instruments)
+    services.database = database
     app.extensions["tradewright"] = services
 
     _install_web(app, config, services, bars)
-    _install_lifespan(app, services, database)
+    _install_lifespan(app, services)
     return app
 
 
@@ -196,14 +209,14 @@ def _plugin_states(loader: PluginLoader) -> list[DependencyState]:
     return [DependencyState(name="plugins", ok=True, detail="; ".join(broken))]
 
 
-def _install_lifespan(app: Quart, services: Services, database: SQLiteDatabase | None) -> None:
+def _install_lifespan(app: Quart, services: Services) -> None:
     stack = AsyncExitStack()
 
     @app.before_serving
     async def open_everything() -> None:
-        if database is not None:
-            await database.open()
-            stack.push_async_callback(database.close)
+        await services.open_database()
+        if services.database is not None:
+            stack.push_async_callback(services.database.close)
         services.markets.start()
         stack.push_async_callback(services.markets.close)
         stack.push_async_callback(services.orchestrator.close)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import uvicorn
 import uvloop
+from quart import Quart
 
-from tradewright.app import create_app, services_of
+from tradewright.app import Services, create_app, services_of
 from tradewright.app_extensions import configure_logging
 from tradewright.app_extensions.data_dir import DataDirLock, Secrets, load_secrets, prepare_data_dir
 from tradewright.config import BaseConfig
@@ -29,14 +29,15 @@ class AddressInUse(Exception):
 class DrainingServer(uvicorn.Server):
     """Tells every client that the server is going before uvicorn closes their sockets."""
 
-    def __init__(
-        self, config: uvicorn.Config, drain: Callable[[float], Awaitable[None]], banner: str
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services, banner: str) -> None:
         super().__init__(config)
-        self._drain = drain
+        self._services = services
         self._banner = banner
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the database, then the application, then serve; raises what ``open_database`` does."""
+        # First and by itself: from the application's lifespan the error would come as a stack trace.
+        await self._services.open_database()
         await super().startup(sockets)
         if self.started and not self.should_exit:
             print(self._banner, flush=True)  # noqa: T201  the one line a person waits for
@@ -44,7 +45,7 @@ class DrainingServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:  # no new connection while the old ones are sent away
             server.close()
-        await self._drain(DRAIN_S)
+        await self._services.connections.drain(DRAIN_S)
         await super().shutdown(sockets)
 
 
@@ -56,15 +57,14 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(2048)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: text that can't be a host's name
         listener.close()
-        if error.errno == errno.EADDRINUSE:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise AddressInUse(
                 f"Port {port} on {host} is taken by another program: choose another TRADEWRIGHT_PORT."
             ) from None
-        raise AddressInUse(
-            f"Can't listen on {host} port {port} ({error.strerror or error}): correct TRADEWRIGHT_HOST."
-        ) from None
+        why = getattr(error, "strerror", None) or "no name of a host"
+        raise AddressInUse(f"Can't listen on {host} port {port} ({why}): correct TRADEWRIGHT_HOST.") from None
     listener.setblocking(False)
     return listener
 
@@ -72,7 +72,8 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(config: BaseConfig) -> int:
     """Serve until a signal comes; the process's exit code.
 
-    Raises ``ConfigError``, ``DataDirInUse`` and ``AddressInUse`` before anything is served.
+    Raises ``ConfigError``, ``DataDirInUse``, ``AddressInUse`` and ``StorageUnavailable`` before anything
+    is served.
     """
     config.validate()
     configure_logging(config)
@@ -81,8 +82,8 @@ def serve(config: BaseConfig) -> int:
         listener = listen(config.host, config.port)
         secrets = load_secrets(config)
         app = create_app(config)
-        drain = services_of(app).connections.drain
-        server = DrainingServer(_uvicorn_config(config, app), drain, _banner(config, listener, secrets))
+        banner = _banner(config, listener, secrets)
+        server = DrainingServer(_uvicorn_config(config, app), services_of(app), banner)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(server.serve(sockets=[listener]))
@@ -93,7 +94,7 @@ def serve(config: BaseConfig) -> int:
     return 0 if server.started else 3
 
 
-def _uvicorn_config(config: BaseConfig, app: Callable[..., Any]) -> uvicorn.Config:
+def _uvicorn_config(config: BaseConfig, app: Quart) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,

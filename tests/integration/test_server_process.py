@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,6 +79,42 @@ def test_damaged_secrets_are_not_replaced(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "secrets.toml" in refused.stderr
     assert (tmp_path / "secrets.toml").read_text() == "jwt_secret = 'short'\n"
+
+
+def newer_database(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "code", "sentence"),
+    [
+        ("bars.sqlite3", lambda path: path.write_text("garbage\n"), 1, "is not a database, or is damaged"),
+        ("bars.sqlite3", newer_database, 2, "was written by a newer version"),
+        ("bars.sqlite3", Path.mkdir, 1, "can't be opened"),
+        ("server.lock", Path.mkdir, 2, "can't be used (Is a directory)"),
+        ("secrets.toml", Path.mkdir, 2, "can't be read as TOML"),
+    ],
+    ids=["damaged", "newer", "directory", "lock", "secrets"],
+)
+def test_a_spoiled_data_directory_is_refused_in_one_sentence(
+    tmp_path: Path, name: str, spoil: Callable[[Path], object], code: int, sentence: str
+) -> None:
+    spoil(tmp_path / name)
+    refused = run_command(tmp_path, "serve", "--port", "0", TRADEWRIGHT_LOG_LEVEL="ERROR")
+    assert refused.returncode == code, refused.stderr
+    assert refused.stderr.startswith("tradewright: ")
+    assert f"{tmp_path / name}" in refused.stderr
+    assert sentence in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1, refused.stderr
+    assert "serves on" not in refused.stdout
+
+
+def test_a_host_that_cannot_be_one_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    refused = run_command(tmp_path, "serve", "--host", "a" * 70, TRADEWRIGHT_ENV="development")
+    assert refused.returncode == 1
+    assert "correct TRADEWRIGHT_HOST" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
 
 
 def bar_file(path: Path, first_ms: int, closes: list[float]) -> Path:

@@ -41,13 +41,19 @@ def prepare_data_dir(path: Path) -> None:
 
 
 def load_secrets(config: BaseConfig) -> Secrets:
-    """The secrets from the settings, else from ``secrets.toml`` in the data directory, made when missing."""
+    """The secrets from the settings, else from ``secrets.toml`` in the data directory, made when missing.
+
+    ``ConfigError`` where that file can't be made or holds something else.
+    """
     if config.jwt_secret and config.encryption_key:
         return Secrets(config.jwt_secret, config.encryption_key)
     path = config.data_dir / "secrets.toml"
-    made = not path.exists()
+    made = not os.path.lexists(path)
     if made:
-        _write_secrets(path)
+        try:
+            _write_secrets(path)
+        except OSError as error:
+            raise ConfigError([_unusable(path, error)]) from error
     jwt_secret, encryption_key = _read_secrets(path)
     return Secrets(
         config.jwt_secret or jwt_secret, config.encryption_key or encryption_key, path if made else None
@@ -62,11 +68,11 @@ def _write_secrets(path: Path) -> None:
     )
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
     try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         os.link(draft, path)  # unlike a rename, this never replaces what another process just made
     except FileExistsError:
         pass
@@ -88,6 +94,10 @@ def _read_secrets(path: Path) -> tuple[str, str]:
     return str(jwt_secret), str(encryption_key)
 
 
+def _unusable(path: Path, error: OSError) -> str:
+    return f"{path} can't be used ({error.strerror}): remove what is in its way, or choose another directory."
+
+
 class DataDirLock:
     """Held by the one server that runs on a data directory; the kernel frees it however the server ends.
 
@@ -99,20 +109,32 @@ class DataDirLock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> DataDirLock:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """``DataDirInUse`` where another server holds it, ``ConfigError`` where there is no such file."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError([_unusable(self._path, error)]) from error
+        try:
+            self._take(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return self
+
+    def _take(self, descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()}\n".encode("ascii"))
         except BlockingIOError:
             owner = os.read(descriptor, 200).decode("ascii", "replace").strip()
-            os.close(descriptor)
             raise DataDirInUse(
                 f"Another tradewright server ({owner or 'just starting'}) uses the data directory "
                 f"{self._path.parent}: stop it, or set TRADEWRIGHT_DATA_DIR to another one."
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()}\n".encode("ascii"))
-        self._descriptor = descriptor
-        return self
+        except OSError as error:
+            raise ConfigError([_unusable(self._path, error)]) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -48,7 +48,8 @@ class SQLiteDatabase:
     async def open(self, timeout_s: float = 60.0) -> None:
         """Make the file where there is none and bring its schema up to date.
 
-        ``ConfigError`` where the file is newer than this program, or another program's.
+        May be called again. ``ConfigError`` where the file is newer than this program, or another
+        program's; ``StorageUnavailable`` names the file, for whoever starts the program.
         """
 
         def bring_up(connection: sqlite3.Connection, ticket: Ticket) -> None:
@@ -56,7 +57,10 @@ class SQLiteDatabase:
                 lambda: migrate(connection, self._steps, lambda connection: _begin(connection, ticket))
             )
 
-        await self._writer.run(bring_up, timeout_s)
+        try:
+            await self._writer.run(bring_up, timeout_s)
+        except StorageUnavailable as error:
+            raise StorageUnavailable(f"{self.path}: {error.message}") from error
 
     async def close(self) -> None:
         """End the threads and connections; a call that is at work may finish first."""

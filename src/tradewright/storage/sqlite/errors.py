@@ -10,10 +10,12 @@ from tradewright.domain.errors import StorageUnavailable
 _SENTENCES: Final = {
     sqlite3.SQLITE_BUSY: "The database is locked by another program; try again.",
     sqlite3.SQLITE_LOCKED: "The database is locked by another program; try again.",
+    sqlite3.SQLITE_PROTOCOL: "The database is locked by another program; try again.",
     sqlite3.SQLITE_INTERRUPT: "The database did not answer in time.",
     sqlite3.SQLITE_FULL: "The disk that holds the database is full.",
     sqlite3.SQLITE_CORRUPT: "The database file is damaged; restore it from a backup.",
     sqlite3.SQLITE_NOTADB: "The database file is not a database, or is damaged; restore it from a backup.",
+    sqlite3.SQLITE_PERM: "The database file may not be read.",
     sqlite3.SQLITE_READONLY: "The database file may not be written to.",
     sqlite3.SQLITE_CANTOPEN: "The database file can't be opened.",
     sqlite3.SQLITE_IOERR: "The disk that holds the database reports an error.",
