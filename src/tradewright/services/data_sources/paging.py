@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 EMPTY_PAGES_MAX: Final = 3
 LEAD_BARS_MAX: Final = 120
-PATIENCE_S: Final = 3.0
+PATIENCE_S: Final = 4.0
 """A call that was given this long and gave nothing is the venue's failure, not the reader's haste."""
 
 
@@ -49,8 +49,16 @@ class _Surroundings(NamedTuple):
 class Pager:
     """Reads one stretch of one series from a venue into ``fetched``, page by page."""
 
-    def __init__(self, plugin: MarketPlugin, store: BarStore, request: BarRequest, fetched: Fetched) -> None:
+    def __init__(
+        self,
+        plugin: MarketPlugin,
+        calls: asyncio.Semaphore,
+        store: BarStore,
+        request: BarRequest,
+        fetched: Fetched,
+    ) -> None:
         self._plugin = plugin
+        self._calls = calls
         self._store = store
         self._request = request
         self._fetched = fetched
@@ -110,6 +118,8 @@ class Pager:
         loop = asyncio.get_running_loop()
         if request.budget.spent:
             raise OutOfTime
+        async with asyncio.timeout_at(request.budget.deadline_s):
+            await self._calls.acquire()
         began_s = loop.time()
         try:
             async with asyncio.timeout_at(request.budget.deadline_s):
@@ -120,6 +130,8 @@ class Pager:
             if loop.time() - began_s < PATIENCE_S:
                 raise OutOfTime from None
             raise TimeoutPluginError(f"{self._plugin.provider} did not answer in time.") from None
+        finally:
+            self._calls.release()
         page = page.between(start, end)
         if impossible_rows(page).any() or (request.timeframe.floor_array(page.time) != page.time).any():
             raise MalformedAnswerPluginError(f"{self._plugin.provider} answered bars that can't be.")

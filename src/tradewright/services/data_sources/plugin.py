@@ -24,6 +24,8 @@ from tradewright.services.data_sources.turns import Turns
 from tradewright.services.imported_data import ImportedDataPlugin
 from tradewright.services.market_service import FAILURE_MEMORY_S, MarketService, unreachable
 
+CALLS_AT_ONCE: Final = 3
+"""How many pages one provider is asked for at a time; who waits for a turn does not wait for the venue."""
 _LISTINGS_MAX: Final = 4_096
 
 
@@ -45,6 +47,7 @@ class PluginSource(DataSource):
         self._clock = clock
         self._stored = DbSource(store)
         self._turns = Turns()
+        self._calls: dict[str, asyncio.Semaphore] = {}
         self._listed_since: OrderedDict[InstrumentKey, int] = OrderedDict()
         self._failures: dict[str, tuple[float, Problem]] = {}
 
@@ -174,7 +177,8 @@ class PluginSource(DataSource):
     async def _fetch_from_plugin_with_paging(
         self, plugin: MarketPlugin, request: BarRequest, start: int, end: int, fetched: Fetched
     ) -> None:
-        await Pager(plugin, self._store, request, fetched).read(start, end)
+        calls = self._calls.setdefault(plugin.provider, asyncio.Semaphore(CALLS_AT_ONCE))
+        await Pager(plugin, calls, self._store, request, fetched).read(start, end)
 
     async def venue_time_ms(self, plugin: MarketPlugin, deadline_s: float) -> int:
         """The venue's clock, or ours where the venue can't be asked for it."""
