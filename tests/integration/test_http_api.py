@@ -53,8 +53,11 @@ async def test_symbols_are_searched_and_paged(api: RunningApp) -> None:
     names = [item["symbol"] for item in everything["items"]]
     assert "BTC/USDT" in names
     assert everything["next_cursor"] is None
-    found = (await api.get("/api/v1/market/symbols", search="btcusdt", **query)).body["items"]
-    assert next(item["symbol"] for item in found) == "BTC/USDT"
+    for spelling in ("btcusdt", "btc/usdt", "btc-usdt", "BTC_USDT", "btc usdt", "tc-usdt"):
+        found = (await api.get("/api/v1/market/symbols", search=spelling, **query)).body["items"]
+        assert [item["symbol"] for item in found][:1] == ["BTC/USDT"], spelling
+    for nothing in ("btc-usdtx", "--x"):
+        assert (await api.get("/api/v1/market/symbols", search=nothing, **query)).body["items"] == []
     assert set(found[0]) >= {
         "symbol", "base", "quote", "type", "active", "price_tick", "amount_step", "min_amount",
         "min_cost", "order_types", "calendar",

@@ -44,6 +44,7 @@ from tradewright.web.models import (
 )
 
 _encoder: Final = msgspec.json.Encoder()
+_SEPARATORS: Final = str.maketrans("", "", "/-_:. ")
 
 
 def build(markets: MarketService, orchestrator: DataOrchestrator) -> Blueprint:
@@ -213,14 +214,15 @@ def _rank(instrument: Instrument, needle: str) -> int | None:
     """How well the instrument fits a search: lower is better, None is not at all."""
     symbol = instrument.symbol.upper()
     inactive = 0 if instrument.active else 10
-    plain = symbol.replace("/", "").replace("-", "")
-    if not needle or symbol == needle or plain == needle:
+    # Each venue separates in its own way, so letters are compared with letters: BTC-USDT is BTC/USDT.
+    plain, wanted = symbol.translate(_SEPARATORS), needle.translate(_SEPARATORS)
+    if not needle or symbol == needle or (wanted and plain == wanted):
         return inactive
     if instrument.base.upper() == needle:
         return 1 + inactive
-    if symbol.startswith(needle) or plain.startswith(needle):
+    if symbol.startswith(needle) or (wanted and plain.startswith(wanted)):
         return 2 + inactive
-    if needle in symbol or needle in plain or needle in (instrument.name or "").upper():
+    if needle in symbol or (wanted and wanted in plain) or needle in (instrument.name or "").upper():
         return 3 + inactive
     return None
 
