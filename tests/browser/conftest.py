@@ -215,8 +215,15 @@ class Visit:
         return await self.page.get_attribute("#main", name)
 
     async def wait(self, condition: str, argument: object = None, timeout_s: float = 30) -> None:
-        """Wait until a JavaScript condition over `main`, the main element, holds."""
-        script = f"(argument) => {{ const main = document.querySelector('#main'); return {condition}; }}"
+        """Wait until a JavaScript condition over `main`, the main element, holds.
+
+        A page that is still being loaded has no main element yet, so nothing holds there.
+        """
+        script = (
+            "(argument) => {"
+            f" const main = document.querySelector('#main'); return main !== null && ({condition}); "
+            "}"
+        )
         await self.page.wait_for_function(script, arg=argument, timeout=timeout_s * 1000)
 
     async def bars(self) -> list[list[float]]:

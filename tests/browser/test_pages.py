@@ -68,15 +68,26 @@ async def test_the_dashboard_shows_what_is_there(live_server: str, visitor: Visi
         before = await row.get_attribute("data-last")
         symbol = await row.get_attribute("data-symbol")
         await visit.wait(
-            "document.querySelector(`#watch tr[data-symbol='${argument[0]}']`).dataset.last !== argument[1]",
+            "![undefined, argument[1]].includes("
+            "document.querySelector(`#watch tr[data-symbol='${argument[0]}']`)?.dataset.last)",
             [symbol, before],
         )
         assert await visit.page.locator("#watch-title .tag-simulated").is_visible()
-        assert await visit.page.locator("#health-note").inner_text() == "Ready"
+        await visit.wait("document.querySelector('#health-note')?.innerText === 'Ready'")
         await visit.page.get_by_label("Search providers").fill("kraken")
         await visit.page.get_by_role("link", name="Kraken", exact=True).wait_for()
         await row.get_by_role("link").click()
         await visit.wait("main.dataset.symbol === argument", symbol)
+
+
+async def test_a_wait_outlasts_the_loading_of_a_page(visitor: Visitor) -> None:
+    async with visitor.visit("about:blank") as visit:
+        await visit.page.evaluate(
+            """() => setTimeout(() => {
+              document.body.innerHTML = "<main id='main' data-symbol='late'></main>";
+            }, 200)"""
+        )
+        await visit.wait("main.dataset.symbol === argument", "late")
 
 
 async def test_no_page_asks_another_host(live_server: str, visitor: Visitor) -> None:
