@@ -56,7 +56,7 @@ async def test_symbols_are_searched_and_paged(api: RunningApp) -> None:
     for spelling in ("btcusdt", "btc/usdt", "btc-usdt", "BTC_USDT", "btc usdt", "tc-usdt"):
         found = (await api.get("/api/v1/market/symbols", search=spelling, **query)).body["items"]
         assert [item["symbol"] for item in found][:1] == ["BTC/USDT"], spelling
-    for nothing in ("btc-usdtx", "--x"):
+    for nothing in ("btc-usdtx", "--q"):
         assert (await api.get("/api/v1/market/symbols", search=nothing, **query)).body["items"] == []
     assert set(found[0]) >= {
         "symbol", "base", "quote", "type", "active", "price_tick", "amount_step", "min_amount",
