@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tests.unit.services.import_desk import (
@@ -48,6 +49,11 @@ def bar(index: int = 3, **changed: object) -> str:
     """Return the line of one bar (line ``index + 2``) with some of its cells changed."""
     cells = dict(zip(HEADER.split(","), csv_of([index], header=None).strip().split(","), strict=True))
     return ",".join(str(cell) for cell in {**cells, **changed}.values())
+
+
+def seconds(values: list[int]) -> pa.Array:
+    """Return a column of timestamps in seconds."""
+    return pa.array(values, pa.timestamp("s"))
 
 
 LINES: dict[str, tuple[str, str]] = {
@@ -175,6 +181,31 @@ FILES: dict[str, tuple[str, str | bytes, str]] = {
     "no gzip": ("a.csv.gz", b"time,open", "this can't be unpacked"),
     "cut gzip": ("a.csv.gz", gzip.compress(csv_of(range(1000)).encode())[:-20], "this can't be unpacked"),
     "cut zip": ("a.zip", zip_of(a__csv=dump_of(range(1000)))[:-40], "this can't be unpacked"),
+    "before 1970": (
+        "a.csv",
+        f"{HEADER}\n1962-01-02T00:00,2,3,1,2,0\n",
+        "line 2: this bar is of a time before the year 1970, which can't be served",
+    ),
+    "a minute before 1970": (
+        "a.csv",
+        f"{HEADER}\n1970-01-01T00:00+00:01,2,3,1,2,0\n1970-01-01T00:00,2,3,1,2,0\n",
+        "line 2: this bar is of a time before the year 1970",
+    ),
+    "after 9999": (
+        "a.csv",
+        f"{HEADER}\n2020-01-01T00:00Z,2,3,1,2,0\n9999-12-31T23:59-00:01,2,3,1,2,0\n",
+        "line 3: this bar is of a time after the year 9999",
+    ),
+    "Parquet after 9999": (
+        "a.parquet",
+        parquet_of({**columns_of([1, 2]), "time": seconds([1_600_000_020, 300_000_000_000])}),
+        "row 2: this bar is of a time after the year 9999",
+    ),
+    "Parquet before 1970": (
+        "a.parquet",
+        parquet_of({**columns_of([1, 2]), "time": seconds([-60, 60])}),
+        "row 1: this bar is of a time before the year 1970",
+    ),
     "no Parquet": ("a.parquet", b"PAR1 nothing PAR1", "this is not a sound Parquet file"),
     "cut Parquet": ("a.parquet", parquet_of(columns_of(range(100)))[:-9], "this is not a sound Parquet file"),
     "Parquet without a column": (

@@ -12,6 +12,7 @@ from tradewright.domain.bars import Bars, impossible_rows
 from tradewright.domain.timeframes import DAY_MS, TIMEFRAMES, Timeframe, Times
 from tradewright.services.bar_import.source import Source
 from tradewright.services.bar_import.table import Table
+from tradewright.services.bar_import.times import refuse_beyond
 
 _ENOUGH_TO_TELL: Final = 20
 """How many bars it takes to be sure that all of them open on the hour by intent, not by chance."""
@@ -76,6 +77,7 @@ class RowRules:
         return rows
 
     def _check_each(self, source: Source, bars: Bars, lines: Times) -> None:
+        refuse_beyond(bars.time, source, lines)
         misaligned = self.timeframe.floor_array(bars.time) != bars.time
         impossible = impossible_rows(bars)
         forming = bars.time >= self.timeframe.floor(self.now_ms)

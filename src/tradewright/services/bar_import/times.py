@@ -27,6 +27,19 @@ _ISO: Final = re.compile(
 _LOWEST_S: Final = 10**8
 _UNITS: Final = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_END_MS: Final = 253_402_300_800_000
+"""Where the year 9999 ends."""
+
+
+def refuse_beyond(times: Times, source: Source, lines: Times) -> None:
+    """``BarFileError`` where a time lies outside the years 1970 to 9999, for which bars can be asked."""
+    beyond = (times < 0) | (times >= _END_MS)
+    if beyond.any():
+        row = int(beyond.argmax())
+        when = "before the year 1970" if times[row] < 0 else "after the year 9999"
+        raise source.error(
+            f"this bar is of a time {when}, which can't be served; leave it out.", int(lines[row])
+        )
 
 
 def looks_like_time(text: str) -> bool:
