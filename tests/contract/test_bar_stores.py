@@ -92,7 +92,7 @@ class _KeepsWhatIsGone(MemoryBarStore):
 class _HalfImports(MemoryBarStore):
     """A store with one fault: batches before a refused one are stored."""
 
-    async def import_bars(self, batches, *, replace, progress=None):  # type: ignore[no-untyped-def]
+    async def import_bars(self, batches, *, replace, instruments=(), progress=None):  # type: ignore[no-untyped-def]
         counts = [await super(_HalfImports, self).import_bars([each], replace=replace) for each in batches]
         return counts[0] if counts else await super().import_bars([], replace=replace, progress=progress)
 

@@ -82,10 +82,18 @@ class BarStore(Protocol):
         ...
 
     async def import_bars(
-        self, batches: Sequence[SeriesBars], *, replace: bool, progress: Callable[[int], None] | None = None
+        self,
+        batches: Sequence[SeriesBars],
+        *,
+        replace: bool,
+        instruments: Sequence[Instrument] = (),
+        progress: Callable[[int], None] | None = None,
     ) -> ImportCounts:
         """Write all batches or nothing. Where a stored bar differs from one of theirs, or lies inside
         what they cover without being among them, ``StoredBarDiffers`` is raised unless ``replace``.
+        ``instruments`` say what the batches are bars of; in the same transaction they are registered
+        in the ``InstrumentStore`` beside this one, each under its batch's provider, and those that
+        are there already are not touched. ``ValueError`` where one is of no batch.
         ``progress`` is told how many more bars are written, from any thread."""
         ...
 
@@ -99,15 +107,11 @@ class BarStore(Protocol):
 
 
 class InstrumentStore(Protocol):
-    """The instruments that were ever listed by a venue or registered by an import."""
+    """The instruments that were ever listed by a venue or registered by ``BarStore.import_bars``."""
 
     async def save_listing(self, provider: str, market: str, instruments: Sequence[Instrument]) -> None:
         """Keep what the venue lists now; what it lists no more stays, as inactive, where bars are stored
         or an import registered it."""
-        ...
-
-    async def register(self, provider: str, instruments: Sequence[Instrument]) -> None:
-        """Add instruments that an import brought, without touching those that are there."""
         ...
 
     async def registered_providers(self, market: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tradewright.domain.bars import impossible_rows
-from tradewright.domain.instruments import Instrument
+from tradewright.domain.instruments import Instrument, InstrumentKey
 from tradewright.domain.ports import SeriesBars
 from tradewright.domain.timeframes import Timeframe
 
@@ -30,6 +30,18 @@ def check_storable(data: SeriesBars) -> None:
     bad = impossible_rows(bars)
     if bad.any():
         raise ValueError(f"The bar of {data.key} at {bars.time[bad.argmax()]} is impossible.")
+
+
+def registrations(
+    batches: Sequence[SeriesBars], instruments: Sequence[Instrument]
+) -> dict[InstrumentKey, Instrument]:
+    """What an import registers; ``ValueError`` where one of the instruments is of no batch."""
+    described = {(each.market, each.symbol): each for each in instruments}
+    keys = [batch.key.instrument for batch in batches]
+    found = {key: described[names] for key in keys if (names := (key.market, key.symbol)) in described}
+    if len({(key.market, key.symbol) for key in found}) != len(described):
+        raise ValueError("An instrument was given with an import that holds no batch of it.")
+    return found
 
 
 def by_symbol(market: str, instruments: Sequence[Instrument]) -> dict[str, Instrument]:

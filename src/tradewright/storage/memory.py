@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -12,7 +12,7 @@ from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.ports import Coverage, ImportCounts, SeriesBars
 from tradewright.domain.timeframes import TIMEFRAMES
-from tradewright.storage.acceptance import by_symbol, check_storable
+from tradewright.storage.acceptance import by_symbol, check_storable, registrations
 from tradewright.storage.merging import NOWHERE, Spans, difference, extended, total
 
 
@@ -26,6 +26,19 @@ class _Series:
         return _Series(kept.merged_with(data.bars), extended(self.coverage, data.covered, outage))
 
 
+class _Listing:
+    """The instruments, as both stores see them."""
+
+    def __init__(self) -> None:
+        self.known: dict[InstrumentKey, Instrument] = {}
+        self.registered: set[InstrumentKey] = set()
+
+    def register(self, instruments: Mapping[InstrumentKey, Instrument]) -> None:
+        for key, instrument in instruments.items():
+            self.known.setdefault(key, instrument)
+            self.registered.add(key)
+
+
 _NOTHING = _Series(Bars.empty(), Coverage())
 
 
@@ -34,6 +47,7 @@ class MemoryBarStore:
 
     def __init__(self) -> None:
         self._series: dict[SeriesKey, _Series] = {}
+        self.listing = _Listing()
 
     async def read(self, key: SeriesKey, start_ms: int, end_ms: int) -> Bars:
         return self._series.get(key, _NOTHING).bars.between(start_ms, end_ms)
@@ -50,8 +64,14 @@ class MemoryBarStore:
         self._keep(data.key, self._series.get(data.key, _NOTHING).with_more(data, outage))
 
     async def import_bars(
-        self, batches: Sequence[SeriesBars], *, replace: bool, progress: Callable[[int], None] | None = None
+        self,
+        batches: Sequence[SeriesBars],
+        *,
+        replace: bool,
+        instruments: Sequence[Instrument] = (),
+        progress: Callable[[int], None] | None = None,
     ) -> ImportCounts:
+        registered = registrations(batches, instruments)
         for batch in batches:
             check_storable(batch)
         made: dict[SeriesKey, _Series] = {}
@@ -65,6 +85,7 @@ class MemoryBarStore:
                 progress(len(batch.bars))
         for key, series in made.items():
             self._keep(key, series)
+        self.listing.register(registered)
         return total(counts)
 
     async def series(self, instrument: InstrumentKey) -> tuple[SeriesKey, ...]:
@@ -86,12 +107,13 @@ class MemoryBarStore:
 
 
 class MemoryInstrumentStore:
-    """An ``InstrumentStore`` in memory, beside the bar store that says which instruments hold bars."""
+    """An ``InstrumentStore`` in memory, beside the bar store that says which instruments hold bars and
+    which an import registered."""
 
     def __init__(self, bars: MemoryBarStore) -> None:
         self._bars = bars
-        self._instruments: dict[InstrumentKey, Instrument] = {}
-        self._registered: set[InstrumentKey] = set()
+        self._instruments = bars.listing.known
+        self._registered = bars.listing.registered
 
     async def save_listing(self, provider: str, market: str, instruments: Sequence[Instrument]) -> None:
         listed = by_symbol(market, instruments)
@@ -104,12 +126,6 @@ class MemoryInstrumentStore:
                 del self._instruments[key]
         for symbol, instrument in listed.items():
             self._instruments[InstrumentKey(market, provider, symbol)] = instrument
-
-    async def register(self, provider: str, instruments: Sequence[Instrument]) -> None:
-        for instrument in instruments:
-            key = InstrumentKey(instrument.market, provider, instrument.symbol)
-            self._instruments.setdefault(key, instrument)
-            self._registered.add(key)
 
     async def registered_providers(self, market: str) -> tuple[str, ...]:
         return tuple(sorted({key.provider for key in self._registered if key.market == market}))

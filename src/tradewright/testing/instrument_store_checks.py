@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from tradewright.domain.instruments import Instrument, InstrumentKey
+from tradewright.domain.ports import ImportCounts, StoredBarDiffers
 from tradewright.domain.timeframes import TIMEFRAMES
 from tradewright.testing.store_material import Check, OpenStores, Stores, batch
 
@@ -24,6 +25,16 @@ def instrument(symbol: str, *, market: str = "crypto", active: bool = True, **mo
         order_types=("market", "limit"),
         name=more.get("name"),
     )
+
+
+async def register(stores: Stores, *instruments: Instrument) -> None:
+    """Import no bars of these instruments at the venue, so that they are registered alone."""
+    nothing = [
+        batch([], key=InstrumentKey(each.market, "venue", each.symbol).series(TIMEFRAMES["1m"]))
+        for each in instruments
+    ]
+    counts = await stores.bars.import_bars(nothing, replace=False, instruments=instruments)
+    assert counts == ImportCounts(0, 0, 0)
 
 
 async def check_listing(stores: Stores) -> None:
@@ -57,7 +68,7 @@ async def check_delisting(stores: Stores) -> None:
     store = stores.instruments
     held, imported, covered, gone = (instrument(f"{name}/USDT") for name in ("HELD", "IMP", "COV", "GONE"))
     await store.save_listing("venue", "crypto", [held, imported, covered, gone])
-    await store.register("venue", [instrument("IMP/USDT", price_tick="9")])
+    await register(stores, instrument("IMP/USDT", price_tick="9"))
     held_key = InstrumentKey("crypto", "venue", "HELD/USDT").series(TIMEFRAMES["1m"])
     await stores.bars.write(batch([0], (0, 1), key=held_key))
     covered_key = InstrumentKey("crypto", "venue", "COV/USDT").series(TIMEFRAMES["1m"])
@@ -75,10 +86,11 @@ async def check_registering(stores: Stores) -> None:
     """An import's instrument is listed without its venue, and gives way to what the venue says."""
     store = stores.instruments
     local = instrument("BTC/USD", name="local")
-    await store.register("venue", [local, instrument("SPY", market="stocks")])
+    await register(stores, local, instrument("SPY", market="stocks"))
+    assert await store.registered_providers("crypto") == ("venue",)
     assert await store.instruments("crypto", "venue") == (local,)
     assert [each.symbol for each in await store.instruments("stocks", "venue")] == ["SPY"]
-    await store.register("venue", [instrument("BTC/USD", name="again")])
+    await register(stores, instrument("BTC/USD", name="again"))
     assert await store.instruments("crypto", "venue") == (local,), "registering twice changes nothing"
     listed = instrument("BTC/USD", name="from the venue", price_tick="1")
     await store.save_listing("venue", "crypto", [listed])
@@ -89,12 +101,38 @@ async def check_registering(stores: Stores) -> None:
     assert (inactive.active, inactive.name) == (False, "from the venue")
 
 
+async def check_registering_with_bars(stores: Stores) -> None:
+    """An instrument is registered together with its bars, or neither is there."""
+    key = InstrumentKey("crypto", "venue", "BTC/USDT").series(TIMEFRAMES["1m"])
+    await stores.bars.write(batch([1], (1, 2), key=key))
+    other = InstrumentKey("crypto", "tapes", "ETH/USDT").series(TIMEFRAMES["1m"])
+    both = [batch([3], (3, 4), key=other), batch([1], (1, 2), key=key, version=1)]
+    described = [instrument("ETH/USDT"), instrument("BTC/USDT")]
+    try:
+        await stores.bars.import_bars(both, replace=False, instruments=described)
+    except StoredBarDiffers:
+        pass
+    else:
+        raise AssertionError("an import was taken that contradicts what is stored")
+    assert await stores.instruments.registered_providers("crypto") == (), "registered by a refused import"
+    assert await stores.instruments.instruments("crypto", "tapes") == ()
+    await stores.bars.import_bars(both, replace=True, instruments=described)
+    assert await stores.instruments.registered_providers("crypto") == ("tapes", "venue")
+    assert await stores.instruments.instruments("crypto", "tapes") == (instrument("ETH/USDT"),)
+    assert await stores.instruments.instruments("crypto", "venue") == (instrument("BTC/USDT"),)
+    try:
+        await stores.bars.import_bars(both, replace=True, instruments=[instrument("XRP/USDT")])
+    except ValueError:
+        return
+    raise AssertionError("an instrument was registered without a batch of it")
+
+
 async def check_instruments_survive_restart(open_stores: OpenStores) -> None:
     """Listings and registrations are there after the store was closed and opened again."""
     name = "check_instruments_survive_restart"
     async with open_stores(name) as stores:
         await stores.instruments.save_listing("venue", "crypto", [instrument("BTC/USDT", price_tick="0.1")])
-        await stores.instruments.register("venue", [instrument("ETH/USDT")])
+        await register(stores, instrument("ETH/USDT"))
     async with open_stores(name) as stores:
         known = await stores.instruments.instruments("crypto", "venue")
         assert known == (instrument("BTC/USDT", price_tick="0.1"), instrument("ETH/USDT"))
@@ -103,4 +141,9 @@ async def check_instruments_survive_restart(open_stores: OpenStores) -> None:
         assert [(each.symbol, each.active) for each in left] == [("ETH/USDT", False)]
 
 
-INSTRUMENT_STORE_CHECKS: Final[tuple[Check, ...]] = (check_listing, check_delisting, check_registering)
+INSTRUMENT_STORE_CHECKS: Final[tuple[Check, ...]] = (
+    check_listing,
+    check_delisting,
+    check_registering,
+    check_registering_with_bars,
+)

@@ -18,9 +18,11 @@ from tradewright.domain.errors import (
     UnknownSymbol,
 )
 from tradewright.domain.instruments import Instrument, InstrumentKey
+from tradewright.domain.timeframes import TIMEFRAMES
 from tradewright.services.market_service import FAILURE_MEMORY_S, IDLE_S, LISTING_LIFETIME_S, MarketService
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
 from tradewright.testing.clock import DrivenClock
+from tradewright.testing.store_material import batch
 
 KEY = InstrumentKey("crypto", "ledger", SYMBOL)
 
@@ -36,8 +38,13 @@ def clock() -> DrivenClock:
 
 
 @pytest.fixture
-def store() -> MemoryInstrumentStore:
-    return MemoryInstrumentStore(MemoryBarStore())
+def bars() -> MemoryBarStore:
+    return MemoryBarStore()
+
+
+@pytest.fixture
+def store(bars: MemoryBarStore) -> MemoryInstrumentStore:
+    return MemoryInstrumentStore(bars)
 
 
 @pytest.fixture
@@ -168,9 +175,11 @@ async def test_a_stored_instrument_needs_no_venue(
 
 
 async def test_a_provider_known_from_imports_alone_is_served(
-    markets: MarketService, store: MemoryInstrumentStore
+    markets: MarketService, bars: MemoryBarStore
 ) -> None:
-    await store.register("tapes", [Instrument(market="crypto", symbol="XRP/ETH", base="XRP", quote="ETH")])
+    imported = Instrument(market="crypto", symbol="XRP/ETH", base="XRP", quote="ETH")
+    key = InstrumentKey("crypto", "tapes", "XRP/ETH").series(TIMEFRAMES["1m"])
+    await bars.import_bars([batch([0], (0, 1), key=key)], replace=False, instruments=[imported])
     assert [info.provider for info in await markets.providers("crypto")] == ["ledger", "tapes"]
     assert await markets.plugin_counts() == (("crypto", "imported", 1), ("crypto", "ledger", 1))
     listing = await markets.listing("crypto", "tapes")

@@ -17,7 +17,7 @@ import pytest
 
 from tradewright.domain.errors import StorageUnavailable
 from tradewright.domain.ports import Coverage, ImportCounts, SeriesBars, StoredBarDiffers
-from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase
+from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase, SQLiteInstrumentStore
 from tradewright.storage.sqlite.bars import _READ_COVERAGE
 from tradewright.testing.store_material import ALL_TIME, KEY, bars_at, batch, minutes
 
@@ -323,7 +323,21 @@ async def test_killed_in_the_midst_of_an_import_nothing_of_it_is_there(tmp_path:
         assert len(await store.read(KEY, *ALL_TIME)) == 0
         assert await store.coverage(KEY, *ALL_TIME) == Coverage()
         assert await store.series(KEY.instrument) == ()
+        assert await SQLiteInstrumentStore(database).registered_providers(KEY.market) == ()
         await database.close()
+
+
+async def test_killed_after_an_import_its_bars_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "killed.sqlite3"
+    importer = await asyncio.create_subprocess_exec(sys.executable, CRASHING_IMPORT, path, "0")
+    assert await asyncio.wait_for(importer.wait(), 30) == -signal.SIGKILL
+    database = SQLiteDatabase(path)
+    await database.open()
+    assert len(await SQLiteBarStore(database).read(KEY, *ALL_TIME)) == 100_000
+    instruments = SQLiteInstrumentStore(database)
+    assert await instruments.registered_providers(KEY.market) == (KEY.provider,)
+    assert await instruments.instrument(KEY.instrument) is not None
+    await database.close()
 
 
 async def test_an_import_and_a_server_write_at_the_same_time(

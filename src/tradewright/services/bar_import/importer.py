@@ -58,8 +58,8 @@ async def import_files(
     A file vouches for the time from its first bar to the end of its last, for each symbol, or with
     ``sparse`` for its rows alone. ``symbol`` chooses among a file's symbols and is needed where a
     file has no column for them. A bar that differs from a stored one is refused unless ``replace``.
-    ``progress`` is called from any thread. The instruments are registered, so that they are listed
-    though their venue was never reached.
+    ``progress`` is called from any thread. With the bars the instruments are registered, so that they
+    are listed though their venue was never reached; ``instruments`` is the store beside ``bars``.
 
     ``BarFileError`` names the file and line that is wrong; ``InvalidInput``, ``UnknownMarket`` and
     ``UnknownTimeframe`` a wrong argument; ``StorageUnavailable`` where the store does not answer.
@@ -77,11 +77,11 @@ async def import_files(
     }
     batches = [SeriesBars(keys[each.symbol], each.bars, each.covered) for each in merged]
     storing = _counting(progress, sum(len(batch.bars) for batch in batches))
+    local = [local_instrument(market, each.symbol) for each in merged]
     try:
-        counts = await bars.import_bars(batches, replace=replace, progress=storing)
+        counts = await bars.import_bars(batches, replace=replace, instruments=local, progress=storing)
     except StoredBarDiffers as error:
         raise _refused(error, merged) from error
-    await instruments.register(provider, [local_instrument(market, each.symbol) for each in merged])
     summaries = await _summarise(merged, keys, rules, instruments)
     return ImportSummary(
         market=market,

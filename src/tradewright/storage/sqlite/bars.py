@@ -9,13 +9,14 @@ from typing import Final
 import numpy as np
 
 from tradewright.domain.bars import Bars
-from tradewright.domain.instruments import InstrumentKey, SeriesKey
+from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.intervals import Interval, IntervalSet
 from tradewright.domain.ports import Coverage, CoverageKind, ImportCounts, SeriesBars
 from tradewright.domain.timeframes import TIMEFRAMES, Timeframe
-from tradewright.storage.acceptance import check_storable
+from tradewright.storage.acceptance import check_storable, registrations
 from tradewright.storage.merging import NOWHERE, Spans, difference, extended, total
 from tradewright.storage.sqlite.database import SQLiteDatabase
+from tradewright.storage.sqlite.instruments import register
 
 _CHUNK_BARS: Final = 20_000
 """How many bars are turned into Python numbers at a time; more is not faster."""
@@ -92,14 +93,23 @@ class SQLiteBarStore:
         await self._database.write(work)
 
     async def import_bars(
-        self, batches: Sequence[SeriesBars], *, replace: bool, progress: Callable[[int], None] | None = None
+        self,
+        batches: Sequence[SeriesBars],
+        *,
+        replace: bool,
+        instruments: Sequence[Instrument] = (),
+        progress: Callable[[int], None] | None = None,
     ) -> ImportCounts:
+        registered = registrations(batches, instruments)
+
         def work(connection: sqlite3.Connection) -> ImportCounts:
             for batch in batches:
                 check_storable(batch)  # here, in the thread, because it may take a while
-            return total(
+            counts = total(
                 [count for batch in batches for count in _import(connection, batch, replace, progress)]
             )
+            register(connection, registered)
+            return counts
 
         rows = sum(len(batch.bars) for batch in batches)
         # What was imported can't be fetched again by us, so it is on the disk before we say so.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -69,14 +69,6 @@ class SQLiteInstrumentStore:
 
         await self._database.write(work)
 
-    async def register(self, provider: str, instruments: Sequence[Instrument]) -> None:
-        rows = [(each.market, provider, each.symbol, _text(each)) for each in instruments]
-
-        def work(connection: sqlite3.Connection) -> None:
-            connection.executemany(_REGISTER, rows)
-
-        await self._database.write(work)
-
     async def registered_providers(self, market: str) -> tuple[str, ...]:
         found = await self._database.read(
             lambda connection: connection.execute(_READ_PROVIDERS, (market,)).fetchall()
@@ -93,6 +85,14 @@ class SQLiteInstrumentStore:
         names = (key.market, key.provider, key.symbol)
         found = await self._database.read(lambda connection: connection.execute(_READ_ONE, names).fetchone())
         return None if found is None else _decode(found[0])
+
+
+def register(connection: sqlite3.Connection, instruments: Mapping[InstrumentKey, Instrument]) -> None:
+    """Add what an import brought, within the import's transaction."""
+    rows = (
+        (key.market, key.provider, key.symbol, _text(instrument)) for key, instrument in instruments.items()
+    )
+    connection.executemany(_REGISTER, rows)
 
 
 def _text(instrument: Instrument) -> str:
