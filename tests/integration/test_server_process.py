@@ -178,6 +178,18 @@ async def test_sockets_are_told_before_the_server_goes(tmp_path: Path) -> None:
         assert "Traceback" not in server.process.stderr.read()
 
 
+def test_requests_that_cannot_be_read_do_not_flood_the_log(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        for _ in range(20):
+            with socket.create_connection((host, int(port)), timeout=10) as client:
+                client.sendall(b"no request\r\n\r\n")
+                assert client.recv(100).startswith(b"HTTP/1.1 400")
+        server.process.terminate()
+        _, errors = server.process.communicate(timeout=30)
+    assert errors.count("Invalid HTTP request received.") == 1
+
+
 async def test_foreign_origins_get_no_socket(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         url = server.url.replace("http", "ws") + "/api/v1/ws"

@@ -12,6 +12,10 @@ _FORMATTERS = {
 }
 
 
+# What uvicorn says of each request that it can't read, without saying whose it was.
+_AT_WILL = ("Invalid HTTP request received.", "Unsupported upgrade request.")
+
+
 def configure_logging(config: BaseConfig) -> None:
     """Send every record to standard error in the configured form and from the configured level on."""
     logging.config.dictConfig(
@@ -19,7 +23,10 @@ def configure_logging(config: BaseConfig) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"chosen": _FORMATTERS[config.log_format]},
-            "filters": {"context": {"()": "tradewright.runtime.logging.ContextFilter"}},
+            "filters": {
+                "context": {"()": "tradewright.runtime.logging.ContextFilter"},
+                "flood": {"()": "tradewright.runtime.logging.FloodFilter", "messages": _AT_WILL},
+            },
             "handlers": {
                 "stderr": {
                     "class": "logging.StreamHandler",
@@ -33,6 +40,7 @@ def configure_logging(config: BaseConfig) -> None:
                 # CCXT writes whole requests, keys and signatures among them, at DEBUG.
                 "ccxt": {"level": "WARNING"},
                 "uvicorn": {"level": "WARNING"},
+                "uvicorn.error": {"filters": ["flood"]},
                 "uvicorn.access": {"level": "WARNING"},
                 "asyncio": {"level": "WARNING"},
             },

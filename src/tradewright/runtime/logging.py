@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 
 request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being served, for the log and the error answer."""
 
-_CONTROL: Final = {code: f"\\x{code:02x}" for code in (*range(32), 127) if code not in (9, 10)}
+# What moves the cursor, ends a line for some reader, turns the direction of writing, or is not seen.
+_DECEPTIVE: Final = (
+    *(range(0x20), range(0x7F, 0xA0), range(0xAD, 0xAE), range(0x61C, 0x61D), range(0x180E, 0x180F)),
+    *(range(0x200B, 0x2010), range(0x2028, 0x202F), range(0x2060, 0x2070), range(0xD800, 0xE000)),
+    *(range(0xFEFF, 0xFF00), range(0xFFF9, 0xFFFC), range(0xE0000, 0xE0080)),
+)
+_ESCAPED: Final = {
+    code: ascii(chr(code))[1:-1] for codes in _DECEPTIVE for code in codes if chr(code) not in "\t\n"
+}
+_FLOOD_INTERVAL_S: Final = 60.0
 
 
 class ContextFilter(logging.Filter):
@@ -18,6 +28,31 @@ class ContextFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = request_id_var.get()
+        return True
+
+
+class FloodFilter(logging.Filter):
+    """Lets each of these messages through once a minute, since any stranger can cause them at will.
+
+    The record that passes says how many were left out before it. Other messages are not touched.
+    """
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        super().__init__()
+        self._passed_s = dict.fromkeys(messages, float("-inf"))
+        self._held_back = dict.fromkeys(messages, 0)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.msg
+        if not isinstance(message, str) or message not in self._passed_s:
+            return True
+        if 0 <= record.created - self._passed_s[message] < _FLOOD_INTERVAL_S:
+            self._held_back[message] += 1
+            return False
+        held_back, self._held_back[message] = self._held_back[message], 0
+        self._passed_s[message] = record.created
+        if held_back:
+            record.msg, record.args = "%s (%d more since it was last said)", (message, held_back)
         return True
 
 
@@ -35,17 +70,31 @@ class JsonFormatter(logging.Formatter):
             entry["request_id"] = record.__dict__["request_id"]
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False)
+        return json.dumps(entry)  # in ASCII, where no letter ends a line or turns its direction
 
 
 class HumanFormatter(logging.Formatter):
-    """``time level logger: message``; control characters are escaped, so that no input forges a line."""
+    """``time level logger: message``; no input forges a line.
+
+    Control characters and those that turn the direction of writing are escaped, and the lines of a stack
+    trace are indented.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the base class's name
-        record.message = record.message.translate(_CONTROL).replace("\n", "\\n")
+        record.message = record.message.translate(_ESCAPED).replace("\n", "\\n")
         line = super().formatMessage(record)
         request_id = getattr(record, "request_id", None)
         return f"{line} [{request_id}]" if request_id else line
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  the base class's name
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802  the base class's name
+        return _indented(super().formatStack(stack_info))
+
+
+def _indented(trace: str) -> str:
+    return "\n".join(f"    {line}" for line in trace.translate(_ESCAPED).split("\n"))

@@ -12,7 +12,13 @@ import pytest
 
 from tradewright.app_extensions import configure_logging
 from tradewright.config import TestingConfig
-from tradewright.runtime.logging import ContextFilter, HumanFormatter, JsonFormatter, request_id_var
+from tradewright.runtime.logging import (
+    ContextFilter,
+    FloodFilter,
+    HumanFormatter,
+    JsonFormatter,
+    request_id_var,
+)
 
 
 @pytest.fixture
@@ -50,6 +56,62 @@ def test_no_input_forges_a_human_line(request_id: str) -> None:
     assert "\r" not in line
     assert "\x1b" not in line
     assert line.endswith(f"[{request_id}]")
+
+
+FORGERIES = [
+    *map(chr, (*range(0x09), *range(0x0B, 0x20), *range(0x7F, 0xA0))),
+    *"\u2028\u2029\u202a\u202e\u2066\u2069\u200e\u200f\u061c\u200b\ufeff\ud800\U000e0041",
+]
+
+
+@pytest.mark.parametrize("letter", FORGERIES, ids=ascii)
+def test_no_letter_ends_turns_or_hides_a_line(letter: str) -> None:
+    for made in (HumanFormatter(), JsonFormatter()):
+        line = made.format(record("a%sb", letter))
+        assert letter not in line
+        assert len(line.splitlines()) == 1
+        line.encode()
+
+
+def test_letters_of_other_languages_stay_readable() -> None:
+    assert HumanFormatter().format(record("Müller 東京 €\t✓")).endswith("Müller 東京 €\t✓")
+    assert json.loads(JsonFormatter().format(record("Müller 東京 €")))["message"] == "Müller 東京 €"
+
+
+def refuse(message: str) -> None:
+    raise ValueError(message)
+
+
+def test_no_trace_forges_a_human_line() -> None:
+    info = None
+    try:
+        refuse("x\n2026-01-01 00:00:00 ERROR forged\r\u2028\u202e")
+    except ValueError:
+        info = sys.exc_info()
+    made = logging.LogRecord("a.logger", logging.ERROR, __file__, 1, "failed", (), info)
+    first, *trace = HumanFormatter().format(made).splitlines()
+    assert first.endswith("a.logger: failed")
+    assert len(trace) >= 4
+    assert all(line.startswith("    ") for line in trace)
+    assert "\u202e" not in "".join(trace)
+
+
+def request_record(created_s: float, message: str = "Invalid HTTP request received.") -> logging.LogRecord:
+    made = logging.LogRecord("uvicorn.error", logging.WARNING, __file__, 1, message, (), None)
+    made.created = created_s
+    return made
+
+
+def test_what_strangers_cause_at_will_is_said_once_a_minute() -> None:
+    flood = FloodFilter(["Invalid HTTP request received."])
+    records = [request_record(1_000.0 + second / 10) for second in range(1_300)]
+    passed = [made for made in records if flood.filter(made)]
+    assert [made.created for made in passed] == [1_000.0, 1_060.0, 1_120.0]
+    assert passed[0].getMessage() == "Invalid HTTP request received."
+    assert passed[1].getMessage() == "Invalid HTTP request received. (599 more since it was last said)"
+    assert flood.filter(request_record(10.0)), "the clock was set back"
+    others = [request_record(1_130.0, "Exception in ASGI application") for _ in range(9)]
+    assert all(flood.filter(made) for made in others)
 
 
 def test_without_a_request_there_is_no_id() -> None:
