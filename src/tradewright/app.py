@@ -17,9 +17,9 @@ from quart_schema import QuartSchema
 
 from tradewright import __version__
 from tradewright.app_extensions import init_app_extensions
+from tradewright.app_extensions.readiness import BarsReadiness
 from tradewright.config import BaseConfig
-from tradewright.domain.errors import ConfigError, StorageUnavailable, TradewrightError
-from tradewright.domain.instruments import InstrumentKey
+from tradewright.domain.errors import ConfigError, TradewrightError
 from tradewright.domain.ports import BarStore, InstrumentStore, MessageBus
 from tradewright.plugins import PluginLoader
 from tradewright.runtime.clock import Clock, SystemClock
@@ -45,7 +45,6 @@ _log = logging.getLogger(__name__)
 BARS_FILE: Final = "bars.sqlite3"
 BODY_BYTES_MAX: Final = 64 * 1024
 BODY_DEADLINE_S: Final = 10
-_PROBE: Final = InstrumentKey("crypto", "simulated", "BTC/USDT")
 
 
 @dataclass(kw_only=True)
@@ -113,7 +112,7 @@ def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
     services.database = database
     app.extensions["tradewright"] = services
 
-    _install_web(app, config, services, bars)
+    _install_web(app, config, services, bars, adapters.clock)
     _install_lifespan(app, services)
     return app
 
@@ -171,13 +170,17 @@ def _services(
     )
 
 
-def _install_web(app: Quart, config: BaseConfig, services: Services, bars: BarStore) -> None:
+def _install_web(app: Quart, config: BaseConfig, services: Services, bars: BarStore, clock: Clock) -> None:
     install_headers(app, config)
     install_guards(app, config)
     install_error_handler(app)
 
+    readiness = BarsReadiness(bars, clock)
+
     async def dependencies() -> Sequence[DependencyState]:
-        return [await _bars_state(bars), *_plugin_states(services.loader)]
+        problem = await readiness.problem()
+        state = DependencyState(name="bars", ok=problem is None, detail=problem or "")
+        return [state, *_plugin_states(services.loader)]
 
     app.register_blueprint(market.build(services.markets, services.orchestrator))
     app.register_blueprint(operations.build(__version__, dependencies))
@@ -193,14 +196,6 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, bars: BarSt
         conversion_preference="msgspec",
         openapi_provider_class=StrictOpenAPIProvider,
     )
-
-
-async def _bars_state(bars: BarStore) -> DependencyState:
-    try:
-        await bars.series(_PROBE)
-    except StorageUnavailable as error:
-        return DependencyState(name="bars", ok=False, detail=error.message)
-    return DependencyState(name="bars", ok=True)
 
 
 def _plugin_states(loader: PluginLoader) -> list[DependencyState]:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.applications import Answer, RunningApp, running_app
 from tradewright.app import Adapters
+from tradewright.domain.errors import StorageUnavailable
+from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
 from tradewright.testing.clock import DrivenClock
 
 BTC: dict[str, object] = {"market": "crypto", "provider": "simulated", "symbol": "BTC/USDT"}
@@ -235,6 +237,33 @@ async def test_health_and_readiness(api: RunningApp) -> None:
         "bars": True,
         "plugins": True,
     }
+
+
+class _FullStore(MemoryBarStore):
+    """A store that can be read, on a disk that is full for a while."""
+
+    full = True
+    checks = 0
+
+    async def check(self) -> None:
+        self.checks += 1
+        if self.full:
+            raise StorageUnavailable("The disk that holds the database is full.")
+
+
+async def test_readiness_wants_a_store_that_can_be_written(tmp_path: Path, clock: DrivenClock) -> None:
+    bars = _FullStore()
+    adapters = Adapters(clock=clock, bars=bars, instruments=MemoryInstrumentStore(bars))
+    async with running_app(tmp_path, adapters) as server:
+        for _ in range(20):
+            answer = await server.get("/readyz")
+            assert answer.status == 503
+            assert not answer.body["ready"]
+            assert answer.body["dependencies"][0]["detail"] == "The disk that holds the database is full."
+        assert bars.checks == 1, "whoever asks all the time does not make it write all the time"
+        bars.full = False
+        await clock.advance(2)
+        assert (await server.get("/readyz")).status == 200
 
 
 async def test_the_openapi_document_names_the_routes(api: RunningApp) -> None:

@@ -105,6 +105,11 @@ class BarStore(Protocol):
         """Opening of the first and of the last stored bar, or None where there is none."""
         ...
 
+    async def check(self) -> None:
+        """Return where bars can be read and written now, at the cost of a tiny write; otherwise raise
+        ``StorageUnavailable``. That somebody else is writing at the moment is no reason to."""
+        ...
+
 
 class InstrumentStore(Protocol):
     """The instruments that were ever listed by a venue or registered by ``BarStore.import_bars``."""

@@ -96,6 +96,9 @@ class MemoryBarStore:
         time = self._series.get(key, _NOTHING).bars.time
         return (int(time[0]), int(time[-1])) if len(time) else None
 
+    async def check(self) -> None:
+        """Memory can always be written."""
+
     def holds_bars(self, instrument: InstrumentKey) -> bool:
         """Whether any bar of the instrument is stored."""
         keys = (instrument.series(timeframe) for timeframe in TIMEFRAMES.values())

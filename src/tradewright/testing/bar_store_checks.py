@@ -294,6 +294,15 @@ async def check_readers_beside_writer(stores: Stores, rounds: int = 60) -> None:
         await asyncio.gather(write(), read(), read(), read())
 
 
+async def check_a_check(stores: Stores) -> None:
+    """A store that works says so, as often as it is asked, and holds what it held."""
+    await stores.bars.check()
+    await stores.bars.write(batch([0], (0, 2)))
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(stores.bars.check() for _ in range(5)), stores.bars.write(batch([1], (1, 2))))
+    await _expect(stores.bars, KEY, bars_at([0, 1]), Coverage(minutes((0, 2))), "after checks")
+
+
 async def check_bars_survive_restart(open_stores: OpenStores) -> None:
     """What was written and imported is there after the store was closed and opened again."""
     name = "check_bars_survive_restart"
@@ -318,4 +327,5 @@ BAR_STORE_CHECKS: Final[tuple[Check, ...]] = (
     check_long_import,
     check_random_history,
     check_readers_beside_writer,
+    check_a_check,
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import resource
 import signal
 import sqlite3
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -179,6 +181,60 @@ async def test_a_full_disk_is_said_and_leaves_the_store_whole(
     await limit_pages(1_000_000)
     await store.import_bars([batch(list(range(20_000)), (0, 20_000))], replace=True)
     assert len(await store.read(KEY, *ALL_TIME)) == 20_000
+
+
+@contextmanager
+def files_end_at(size_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond the size, as a disk that has no room more."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_check_tells_when_nothing_can_be_written(
+    database: SQLiteDatabase, store: SQLiteBarStore
+) -> None:
+    await store.check()
+    with files_end_at(4_096), pytest.raises(StorageUnavailable, match="disk"):
+        await store.check()
+    await store.check()
+    await expect_store_works(store)
+    await database.close()
+    with pytest.raises(StorageUnavailable, match="closed"):
+        await store.check()
+
+
+async def test_a_check_tells_when_the_disk_has_no_room(tmp_path: Path) -> None:
+    database = SQLiteDatabase(tmp_path / "market.sqlite3", free_bytes_min=2**62)
+    await database.open()
+    with pytest.raises(StorageUnavailable, match="disk that holds the database is full"):
+        await SQLiteBarStore(database).check()
+    await database.close()
+
+
+async def test_a_check_does_not_wait_for_an_import(database: SQLiteDatabase, store: SQLiteBarStore) -> None:
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await database.check(timeout_s=2)
+        other.execute("ROLLBACK")
+    await store.check()
+
+
+async def test_a_check_changes_nothing_but_is_written(database: SQLiteDatabase) -> None:
+    def version(connection: sqlite3.Connection) -> tuple[int, int]:
+        (number,) = connection.execute("PRAGMA user_version").fetchone()
+        (schema,) = connection.execute("PRAGMA schema_version").fetchone()
+        return number, schema
+
+    before = await database.read(version)
+    log = database.path.with_name(f"{database.path.name}-wal")
+    size = log.stat().st_size
+    await database.check()
+    assert log.stat().st_size > size
+    assert await database.read(version) == before
 
 
 async def test_a_damaged_file_is_said(tmp_path: Path) -> None:

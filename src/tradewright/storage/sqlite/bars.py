@@ -130,6 +130,9 @@ class SQLiteBarStore:
 
         return await self._database.read(work)
 
+    async def check(self) -> None:
+        await self._database.check()
+
 
 def _known_id(connection: sqlite3.Connection, key: SeriesKey) -> int:
     """The series' number; 0, which no series has, where it is unknown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from tradewright.domain.errors import StorageUnavailable
+from tradewright.storage.sqlite.errors import is_busy
 from tradewright.storage.sqlite.lanes import Lane, Ticket
 from tradewright.storage.sqlite.migrations import Step, migrate, shipped_steps
 
@@ -18,6 +20,8 @@ _BUSY_TIMEOUT_S: Final = 0.1
 """How long SQLite waits for a lock before we look whether the caller still does."""
 _WAL_KEPT_BYTES: Final = 64 * 2**20
 _CLOSE_PATIENCE_S: Final = 5.0
+_FREE_BYTES_MIN: Final = 16 * 2**20
+_READ_SOMETHING: Final = "SELECT count(*) FROM sqlite_master"
 
 
 class SQLiteDatabase:
@@ -36,11 +40,13 @@ class SQLiteDatabase:
         read_timeout_s: float = 10.0,
         write_timeout_s: float = 30.0,
         pending_max: int = 1_000,
+        free_bytes_min: int = _FREE_BYTES_MIN,
         steps: Sequence[Step] | None = None,
     ) -> None:
         self.path = path.absolute()
         self._read_timeout_s = read_timeout_s
         self._write_timeout_s = write_timeout_s
+        self._free_bytes_min = free_bytes_min
         self._steps = shipped_steps() if steps is None else tuple(steps)
         self._writer = Lane("sqlite-writer", self._connect_writer, threads=1, pending_max=pending_max)
         self._readers = Lane("sqlite-reader", self._connect_reader, threads=readers, pending_max=pending_max)
@@ -112,6 +118,40 @@ class SQLiteDatabase:
         return await self._writer.run(
             within_transaction, self._write_timeout_s if timeout_s is None else timeout_s
         )
+
+    async def check(self, timeout_s: float = 5.0) -> None:
+        """Return where the file can be read and a commit reaches it, and the disk has room for more.
+
+        ``StorageUnavailable`` says what is wrong. A writer of another program is not waited for: where
+        it writes, so can we.
+        """
+
+        def commit_nothing_new(connection: sqlite3.Connection, _ticket: Ticket) -> None:
+            self._refuse_full_disk()
+            _synchronise(connection, "NORMAL")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if is_busy(error):
+                    return
+                raise
+            # The version is in the first page, which is written though the number stays what it is.
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {version:d}")
+            connection.execute("COMMIT")
+
+        await self.read(lambda connection: connection.execute(_READ_SOMETHING).fetchone(), timeout_s)
+        await self._writer.run(commit_nothing_new, timeout_s)
+
+    def _refuse_full_disk(self) -> None:
+        # What was once written to the WAL is overwritten in place, so commits go on for a while on a
+        # disk that is full already: only its free space tells.
+        try:
+            disk = os.statvfs(self.path.parent)
+        except OSError as error:
+            raise StorageUnavailable("The directory of the database is not there any more.") from error
+        if disk.f_bavail * disk.f_frsize < self._free_bytes_min:
+            raise StorageUnavailable("The disk that holds the database is full.")
 
     def _connect_writer(self) -> sqlite3.Connection:
         with ExitStack() as on_failure:
