@@ -109,6 +109,20 @@ async def test_the_coarsest_timeframe_that_divides_is_taken_where_the_venue_lack
     assert_same(answer.bars, resample(as_of(MINUTES, NOW), TIMEFRAMES["4h"])[-18:])
 
 
+@pytest.mark.parametrize("timeframe", ["1m", "5m", "30m", "1h", "4h", "1d", "1w", "1M"])
+@pytest.mark.parametrize("age_ms", [20_000, 3 * MINUTE_MS, 25 * MINUTE_MS])
+async def test_an_instrument_listed_just_now_has_its_forming_bar(timeframe: str, age_ms: int) -> None:
+    listed = START_MS + 7 * HOUR_MS + 23 * MINUTE_MS
+    now = listed + age_ms
+    minutes = MINUTES.between(listed, listed + DAY_MS)
+    assert int(minutes.time[0]) == listed, "the test wants a trade at the listing"
+    truth = resample(as_of(minutes, now), TIMEFRAMES[timeframe])
+    opening = TIMEFRAMES[timeframe].floor(listed)
+    for window in ((None, None), (opening, now + 1), (0, None)):
+        answer = await house(minutes, now).ask(timeframe, *window)
+        assert_same(answer.bars, truth)
+
+
 async def test_stored_bars_far_away_are_pointed_at_when_there_are_none_here() -> None:
     place = house(MINUTES, NOW + 400 * DAY_MS)
     await place.ask("1m", START_MS, START_MS + HOUR_MS)
