@@ -240,7 +240,8 @@ class _Reader:
                     break  # before it was listed there is nothing to look for
         bars = self._all_bars().between(cursor, last)
         bars = bars[max(0, len(bars) - self._limit) :]
-        start = int(bars.time[0]) if len(bars) == self._limit else cursor
+        begins = 0 if self._request.listed_ms is None else timeframe.floor(self._request.listed_ms)
+        start = int(bars.time[0]) if len(bars) == self._limit else max(cursor, min(begins, last))
         self._finish(bars, start, last)
 
     async def _read_window(self, start: int, end: int) -> bool:
