@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import uvicorn
 import uvloop
-from quart import Quart
 
 from tradewright.app import Services, create_app, services_of
 from tradewright.app_extensions import configure_logging
@@ -94,7 +94,7 @@ def serve(config: BaseConfig) -> int:
     return 0 if server.started else 3
 
 
-def _uvicorn_config(config: BaseConfig, app: Quart) -> uvicorn.Config:
+def _uvicorn_config(config: BaseConfig, app: Callable[..., Any]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,

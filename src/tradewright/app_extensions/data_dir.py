@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import tomllib
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -114,11 +115,10 @@ class DataDirLock:
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigError([_unusable(self._path, error)]) from error
-        try:
+        with ExitStack() as on_failure:
+            on_failure.callback(os.close, descriptor)
             self._take(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
+            on_failure.pop_all()
         self._descriptor = descriptor
         return self
 
