@@ -59,6 +59,12 @@ _HTTP_CODES: Final = {
     429: "rate_limited",
 }
 
+_HTTP_DETAILS: Final = {
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+    413: "What was sent is larger than this server takes.",
+}
+
 
 def status_of(error: errors.TradewrightError) -> int:
     """The HTTP status of one of our errors."""
@@ -84,7 +90,8 @@ async def handle_error(error: Exception) -> Response:
             )
     if isinstance(error, HTTPException) and error.code is not None and error.code < 500:
         code = _HTTP_CODES.get(error.code, "http_error")
-        response = await _answer(error.code, code, str(error.description or error.name))
+        detail = _HTTP_DETAILS.get(error.code) or str(error.description or error.name)
+        response = await _answer(error.code, code, detail)
         for name, value in error.get_headers():
             if name.lower() in ("allow", "location"):
                 response.headers[name] = value

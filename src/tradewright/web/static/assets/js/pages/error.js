@@ -1,0 +1,6 @@
+/** A page that could not be shown: nothing lives on it but the theme. */
+
+import { ThemeToggle } from "../modules/ui/themeToggle.js";
+
+const toggle = new ThemeToggle(() => undefined);
+globalThis.addEventListener("pagehide", (left) => left.persisted || toggle.destroy());
