@@ -18,8 +18,6 @@ import { WatchTable } from "../modules/ui/watchTable.js";
 
 const WATCHED_MAX = 6;
 const HEALTH_EVERY_MS = 10_000;
-/** The dashboard has no feed of its own: an open connection counts as live once prices arrive. */
-const LIVE = /** @type {const} */ ({ type: "feed", topic: "", state: "live" });
 
 class Dashboard {
   #service = new DataService(location.origin);
@@ -111,9 +109,9 @@ class Dashboard {
         replace(place, element("p", { class: "empty" }, `${provider.name} lists no symbol.`));
         return;
       }
-      const table = new WatchTable(this.#service, rows, () => {
-        if (this.#status.state === "connecting") this.#status.setFeed(LIVE);
-        this.#status.touch();
+      const table = new WatchTable(this.#service, rows, {
+        onTick: () => this.#status.touch(),
+        onFeed: (feed) => this.#status.setFeed(feed),
       });
       this.#parts.push(table);
       find("#watch-title", HTMLElement).append(

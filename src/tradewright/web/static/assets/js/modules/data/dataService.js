@@ -140,12 +140,19 @@ export class DataService {
 
   /**
    * @param {SymbolAddress} address
-   * @param {FeedHandlers & {onTicker: (ticker: Ticker) => void}} handlers
+   * @param {FeedHandlers & {onTicker: (ticker: Ticker, fresh: boolean) => void}} handlers `fresh`: it has just
+   *   come from the market, as opposed to what was known at the subscription
    * @returns {() => void} stops it
    */
   subscribeTicker(address, { onTicker, ...rest }) {
-    const take = (/** @type {{ticker?: Ticker | null}} */ message) => message.ticker && onTicker(message.ticker);
-    return this.#socket.subscribe({ stream: "ticker", ...pick(address) }, { onSnapshot: take, onUpdate: take, ...rest });
+    return this.#socket.subscribe(
+      { stream: "ticker", ...pick(address) },
+      {
+        onSnapshot: ({ ticker }) => ticker && onTicker(ticker, false),
+        onUpdate: ({ ticker }) => ticker && onTicker(ticker, true),
+        ...rest,
+      },
+    );
   }
 
   /**

@@ -1,14 +1,17 @@
 /** Live prices of a few symbols in a table, each row a way to its chart. */
 
 import { chartUrl } from "../state/deepLink.js";
+import { worstFeed } from "../state/feeds.js";
 import { direction, formatAmount, formatPercent, formatPrice, precisionOfPrice } from "../state/format.js";
 import { element, replace } from "./element.js";
 import { sparkline } from "./sparkline.js";
 
 /**
  * @import {DataService, SymbolAddress} from "../data/dataService.js"
- * @import {Ticker} from "../net/protocol.js"
+ * @import {FeedStatus as Feed, Ticker} from "../net/protocol.js"
  * @typedef {{address: SymbolAddress, precision: number | null}} WatchItem
+ * @typedef {{onTick: () => void, onFeed: (feed: Feed | null) => void}} WatchHandlers
+ *   `onTick`: a price has just come; `onFeed`: what the feeds of all rows amount to
  */
 
 const SPARK_HOURS = 24;
@@ -27,15 +30,19 @@ class WatchRow {
   #shown = NaN;
   #flashTimer = 0;
   #ended = new AbortController();
+  /** @type {Feed | null} */
+  #feed = null;
+  #onFeed;
   node;
 
   /**
    * @param {DataService} service
    * @param {WatchItem} item
-   * @param {() => void} onTick
+   * @param {{onTick: () => void, onFeed: (age: number | null) => void}} handlers
    */
-  constructor(service, item, onTick) {
+  constructor(service, item, { onTick, onFeed }) {
     this.#item = item;
+    this.#onFeed = onFeed;
     const href = chartUrl({ ...item.address, timeframe: "1m" });
     this.node = element(
       "tr",
@@ -49,12 +56,16 @@ class WatchRow {
       this.#volume,
     );
     this.#stop = service.subscribeTicker(item.address, {
-      onTicker: (ticker) => {
+      onTicker: (ticker, fresh) => {
         this.#show(ticker);
-        onTick();
+        if (fresh) onTick();
       },
-      onFeed: (feed) => this.node.classList.toggle("is-stale", feed.state === "stale" || feed.state === "down"),
-      onError: (error) => replace(this.#last, element("span", { class: "muted", title: error.message }, "unavailable")),
+      onFeed: (feed) => this.#setFeed(feed),
+      onError: (error) => {
+        replace(this.#last, element("span", { class: "muted", title: error.message }, "unavailable"));
+        // A stream that was refused has no feed that could say so.
+        this.#setFeed({ type: "feed", topic: "", state: "down", detail: error.message });
+      },
     });
     this.#drawSpark(service);
   }
@@ -63,6 +74,18 @@ class WatchRow {
     clearTimeout(this.#flashTimer);
     this.#ended.abort();
     this.#stop();
+  }
+
+  /** @returns {Feed | null} null until it is known */
+  get feed() {
+    return this.#feed;
+  }
+
+  /** @param {Feed} feed */
+  #setFeed(feed) {
+    this.#feed = feed;
+    this.node.classList.toggle("is-stale", feed.state === "stale" || feed.state === "down");
+    this.#onFeed(feed.age_ms ?? null);
   }
 
   /** @param {Ticker} ticker */
@@ -103,10 +126,15 @@ export class WatchTable {
   /**
    * @param {DataService} service
    * @param {readonly WatchItem[]} items
-   * @param {() => void} onTick told at every price
+   * @param {WatchHandlers} handlers
    */
-  constructor(service, items, onTick) {
-    this.#rows = items.map((item) => new WatchRow(service, item, onTick));
+  constructor(service, items, { onTick, onFeed }) {
+    const tell = (/** @type {number | null} */ age) => {
+      const worst = worstFeed(this.#rows.map((row) => row.feed));
+      // An age counts from when it was told, so only that of the feed that has just spoken is passed on.
+      onFeed(worst && { ...worst, age_ms: age });
+    };
+    this.#rows = items.map((item) => new WatchRow(service, item, { onTick, onFeed: tell }));
     const head = ["Symbol", "Last", "24 h", "Trend", "High", "Low", "Volume"].map((name, index) =>
       element("th", { scope: "col", class: index === 0 ? "" : index > 3 ? "number wide" : "number" }, name),
     );

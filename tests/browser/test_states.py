@@ -1,0 +1,39 @@
+"""What the pages say of connections, feeds and links: never more than is known."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.async_api import ViewportSize, WebSocketRoute
+
+from tests.browser.conftest import Visitor
+from tests.browser.test_chart import chart_url, loaded
+
+pytestmark = pytest.mark.browser
+
+PHONE = ViewportSize(width=390, height=844)
+
+
+def _all_down(page: WebSocketRoute) -> None:
+    """Join the page to the server, and have every feed say that it is down."""
+    server = page.connect_to_server()
+    page.on_message(server.send)
+
+    def carry(payload: str | bytes) -> None:
+        message = json.loads(payload)
+        if message["type"] == "feed":
+            message |= {"state": "down", "detail": "The venue is gone."}
+        page.send(json.dumps(message))
+
+    server.on_message(carry)
+
+
+async def test_the_dashboard_is_no_better_than_its_feeds(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit("about:blank") as visit:
+        await visit.page.route_web_socket("**/api/v1/ws", _all_down)
+        await visit.page.goto(f"{live_server}/")
+        await visit.wait("document.querySelectorAll('#watch tbody tr[data-last].is-stale').length > 1")
+        await visit.wait("main.dataset.connection === 'down'")
+        assert await visit.page.locator("#watch-note .status-words").inner_text() == "Feed down"
+        assert await visit.page.locator("#watch-note .status").get_attribute("title") == "The venue is gone."
