@@ -36,4 +36,24 @@ async def test_the_dashboard_is_no_better_than_its_feeds(live_server: str, visit
         await visit.wait("document.querySelectorAll('#watch tbody tr[data-last].is-stale').length > 1")
         await visit.wait("main.dataset.connection === 'down'")
         assert await visit.page.locator("#watch-note .status-words").inner_text() == "Feed down"
-        assert await visit.page.locator("#watch-note .status").get_attribute("title") == "The venue is gone."
+        await visit.wait("document.querySelector('#watch-note .status').title === 'The venue is gone.'")
+
+
+async def test_a_browser_that_believes_itself_offline_is_served_all_the_same(
+    live_server: str, visitor: Visitor
+) -> None:
+    async with visitor.visit("about:blank") as visit:
+        await visit.page.add_init_script(
+            "Object.defineProperty(Navigator.prototype, 'onLine', { get: () => false });"
+        )
+        opened: list[str] = []
+        visit.page.on("websocket", lambda socket: opened.append(socket.url))
+        await visit.page.goto(chart_url(live_server))
+        await loaded(visit, "BTC/USDT", "1m")
+        await visit.wait("main.dataset.connection === 'live'")
+        await visit.page.evaluate("window.dispatchEvent(new Event('offline'))")
+        assert await visit.main("data-connection") == "live"
+        before = await visit.main("data-last-close")
+        await visit.wait("![undefined, argument].includes(main.dataset.lastClose)", before)
+        assert await visit.main("data-connection") == "live"
+        assert len(opened) == 1

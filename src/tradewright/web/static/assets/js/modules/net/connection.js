@@ -5,7 +5,7 @@ import { ApiError } from "./errors.js";
 
 /**
  * @import {ServerMessage} from "./protocol.js"
- * @typedef {"connecting" | "open" | "waiting" | "offline" | "draining" | "refused" | "closed"} LinkState
+ * @typedef {"connecting" | "open" | "waiting" | "draining" | "refused" | "closed"} LinkState
  * @typedef {{state: LinkState, retryAt: number | null, code: number | null}} LinkStatus
  * @typedef {{
  *   onMessage: (message: ServerMessage) => void,
@@ -19,6 +19,8 @@ import { ApiError } from "./errors.js";
 const SUBPROTOCOL = "tradewright.v1";
 const PING_EVERY_MS = 15_000;
 const SILENCE_MAX_MS = 25_000;
+/** How long a peer may take to show itself when the line is said to be gone. */
+const PROBE_DEADLINE_MS = 4_000;
 const OPEN_DEADLINE_MS = 10_000;
 const ANSWER_DEADLINE_MS = 15_000;
 const STABLE_AFTER_MS = 10_000;
@@ -49,6 +51,7 @@ export class Connection {
   #retryTimer = 0;
   #openTimer = 0;
   #pingTimer = 0;
+  #probeTimer = 0;
   /** @type {LinkStatus} */
   #status = { state: "closed", retryAt: null, code: null };
   #listening = new AbortController();
@@ -61,8 +64,10 @@ export class Connection {
     this.#url = url;
     this.#handlers = handlers;
     const { signal } = this.#listening;
+    // The browser knows of the computer's way out, not of the way to the server, which may be this very
+    // computer: what it says is a reason to look, never one not to dial.
     globalThis.addEventListener("online", () => this.#reconnectNow(), { signal });
-    globalThis.addEventListener("offline", () => this.#goOffline(), { signal });
+    globalThis.addEventListener("offline", () => this.#probe(), { signal });
     document.addEventListener("visibilitychange", () => this.#checkAfterSleep(), { signal });
   }
 
@@ -76,10 +81,6 @@ export class Connection {
 
   open() {
     if (this.#socket || this.#listening.signal.aborted) return;
-    if (navigator.onLine === false) {
-      this.#setStatus("offline");
-      return;
-    }
     this.#setStatus("connecting");
     const socket = new WebSocket(this.#url, [SUBPROTOCOL]);
     this.#socket = socket;
@@ -191,12 +192,16 @@ export class Connection {
     this.open();
   }
 
-  #goOffline() {
+  /** Asks whether the peer is still there, and gives the socket up when nothing is heard. */
+  #probe() {
     const socket = this.#socket;
-    clearTimeout(this.#retryTimer);
-    this.#forget("The computer is offline.");
-    socket?.close();
-    this.#setStatus("offline");
+    if (!socket || !this.isOpen) return;
+    const heardBefore = this.#heardAt;
+    this.#ping();
+    clearTimeout(this.#probeTimer);
+    this.#probeTimer = setTimeout(() => {
+      if (this.#heardAt === heardBefore) this.#drop(socket, 0);
+    }, PROBE_DEADLINE_MS);
   }
 
   /**
@@ -219,6 +224,7 @@ export class Connection {
   #forget(reason) {
     clearTimeout(this.#openTimer);
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#probeTimer);
     clearInterval(this.#pingTimer);
     this.#socket = null;
     this.#openedAt = 0;
