@@ -57,3 +57,16 @@ async def test_a_browser_that_believes_itself_offline_is_served_all_the_same(
         await visit.wait("![undefined, argument].includes(main.dataset.lastClose)", before)
         assert await visit.main("data-connection") == "live"
         assert len(opened) == 1
+
+
+@pytest.mark.parametrize("label", ["Indicators", "All timeframes", "Chart type", "Time zone"])
+async def test_a_panel_is_whole_on_a_phone(live_server: str, visitor: Visitor, label: str) -> None:
+    async with visitor.visit(chart_url(live_server), viewport=PHONE) as visit:
+        await loaded(visit, "BTC/USDT", "1m")
+        await visit.page.get_by_role("button", name=label, exact=True).click()
+        panel = visit.page.get_by_role("dialog", name=label, exact=True)
+        box = await panel.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE["width"]
+        await visit.picture(f"chart-phone-{label.lower().replace(' ', '-')}")

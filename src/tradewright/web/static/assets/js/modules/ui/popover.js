@@ -7,6 +7,9 @@ import { element } from "./element.js";
  * @typedef {{label: string, face: Child[], panel: () => Child[], wide?: boolean, className?: string, onClose?: () => void}} PopoverSettings
  */
 
+/** Air between a panel and the edge of the screen. */
+const MARGIN_PX = 8;
+
 export class Popover {
   #button;
   #panel;
@@ -35,6 +38,7 @@ export class Popover {
     this.#root.addEventListener("keydown", (event) => this.#onKey(event));
     const { signal } = this.#listening;
     document.addEventListener("pointerdown", (event) => this.#onPointer(event), { signal });
+    globalThis.addEventListener("resize", () => this.isOpen && this.#keepOnScreen(), { signal });
   }
 
   get node() {
@@ -80,10 +84,13 @@ export class Popover {
     this.#root.remove();
   }
 
+  /** Moves the panel along, from under the button's left edge, as far as it takes to be seen whole. */
   #keepOnScreen() {
-    this.#panel.classList.remove("is-right");
-    const { right } = this.#panel.getBoundingClientRect();
-    if (right > document.documentElement.clientWidth - 8) this.#panel.classList.add("is-right");
+    this.#panel.style.left = "0px";
+    const { left, width } = this.#panel.getBoundingClientRect();
+    const rightmost = document.documentElement.clientWidth - MARGIN_PX - width;
+    const wanted = Math.max(MARGIN_PX, Math.min(left, rightmost));
+    this.#panel.style.left = `${wanted - left}px`;
   }
 
   /** @param {KeyboardEvent} event */
