@@ -70,3 +70,28 @@ async def test_a_panel_is_whole_on_a_phone(live_server: str, visitor: Visitor, l
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= PHONE["width"]
         await visit.picture(f"chart-phone-{label.lower().replace(' ', '-')}")
+
+
+async def test_a_wrong_link_is_not_remembered(live_server: str, visitor: Visitor) -> None:
+    long = "X" * 300
+    async with visitor.visit(
+        chart_url(live_server, symbol=long), viewport=PHONE, expected=("Failed to load",)
+    ) as visit:
+        await visit.page.locator("#chart-note:not([hidden])").wait_for()
+        overflow = "document.documentElement.scrollWidth - innerWidth"
+        assert await visit.page.evaluate(overflow) <= 0
+        legend = await visit.page.locator(".legend-symbol").bounding_box()
+        assert legend is not None
+        assert legend["x"] + legend["width"] <= PHONE["width"]
+        await visit.page.goto(f"{live_server}/chart")
+        await loaded(visit, "BTC/USDT", "1m")
+        await visit.wait("JSON.parse(localStorage['tradewright.preferences']).recent.length === 1")
+        stored = await visit.page.evaluate("JSON.parse(localStorage['tradewright.preferences']).recent")
+        assert [one["symbol"] for one in stored] == ["BTC/USDT"]
+        stored[0]["symbol"] = long
+        await visit.page.evaluate(
+            "(recent) => { localStorage['tradewright.preferences'] = JSON.stringify({ recent }); }", stored
+        )
+        await visit.page.goto(f"{live_server}/")
+        await visit.page.locator("#recent a").wait_for()
+        assert await visit.page.evaluate(overflow) <= 0

@@ -106,9 +106,9 @@ class ChartPage {
       providerName: provider?.name ?? address.provider,
       simulated: isSimulated(provider),
     });
-    this.#session = new ChartSession(this.#service, this.#view, address);
+    // Only what could be shown is remembered: a wrong link must not come back on its own.
+    this.#session = new ChartSession(this.#service, this.#view, address, () => rememberChart(address));
     this.#session.showSide(this.#sideVisible);
-    if (address.symbol) rememberChart(address);
   }
 
   #retry() {

@@ -23,17 +23,20 @@ export class ChartSession {
   #leaveSide = [];
   #ended = false;
   #opened = false;
+  #onShown;
   #instrument;
 
   /**
    * @param {DataService} service
    * @param {ChartView} view
    * @param {ChartAddress} address
+   * @param {() => void} onShown told once, when there are bars to look at
    */
-  constructor(service, view, address) {
+  constructor(service, view, address, onShown) {
     this.#service = service;
     this.#view = view;
     this.#address = address;
+    this.#onShown = once(onShown);
     this.#instrument = this.#findPrecision();
     this.#bars = service.subscribeBars(address, {
       onReady: () => this.#open(),
@@ -41,7 +44,7 @@ export class ChartSession {
         if (!this.#opened) return;
         view.chart.apply(change);
         if (change.kind === "tail") view.status.touch();
-        view.refresh();
+        this.#refresh();
       },
       onFeed: (feed) => view.status.setFeed(feed),
       onProblems: (problems) => view.showProblems(problems),
@@ -88,11 +91,17 @@ export class ChartSession {
     this.#opened = true;
     const loadOlder = async () => {
       await this.#bars.loadOlder();
-      this.#view.refresh();
+      this.#refresh();
       return this.#bars.edge === "more" || this.#bars.edge === "unreachable";
     };
     this.#view.open(this.#bars.series, loadOlder, precision);
     this.#view.showEdge(this.#bars.edge);
+    if (this.#bars.series.last) this.#onShown();
+  }
+
+  #refresh() {
+    this.#view.refresh();
+    if (this.#bars.series.last) this.#onShown();
   }
 
   /** @returns {Promise<number | null>} null where the provider does not tell, or not soon */
@@ -105,4 +114,13 @@ export class ChartSession {
     const tick = instrument?.price_tick;
     return tick === null || tick === undefined ? null : precisionOfTick(tick);
   }
+}
+
+/** @param {() => void} tell @returns {() => void} which passes the first call on */
+function once(tell) {
+  let told = false;
+  return () => {
+    if (!told) tell();
+    told = true;
+  };
 }

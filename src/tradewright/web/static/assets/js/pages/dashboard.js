@@ -63,7 +63,7 @@ class Dashboard {
       element(
         "li",
         {},
-        element("a", { href: chartUrl(address) }, address.symbol),
+        element("a", { href: chartUrl(address), title: address.symbol }, address.symbol),
         element("span", { class: "muted" }, `${address.timeframe} · ${address.provider}`),
       ),
     );

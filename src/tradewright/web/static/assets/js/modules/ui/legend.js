@@ -22,7 +22,7 @@ export class Legend {
   setTitle({ symbol, timeframe, provider, simulated }) {
     replace(
       this.#title,
-      element("span", { class: "legend-symbol" }, symbol),
+      element("span", { class: "legend-symbol", title: symbol }, symbol),
       element("span", { class: "legend-part" }, timeframe),
       element("span", { class: "legend-part" }, provider),
       simulated && element("span", { class: "tag tag-simulated", title: "Prices are made up by the server" }, "Simulated"),
