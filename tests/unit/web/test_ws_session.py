@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -114,6 +115,47 @@ def test_what_can_not_be_read_is_answered_without_an_id(text: str | bytes) -> No
     assert error.id is None
     assert error.code in ("malformed", "invalid_value")
     assert ask({"type": "ping", "id": 1}, session) == Reply(Pong(id=1)), "the session goes on"
+
+
+HOSTILE = {
+    "an unclosed string of escaped quotes": b'"' + b'\\"' * 32_000,
+    "quotes alone": b'"' * 64_000,
+    "backslashes": b"\\" * 64_000,
+    "open brackets": b"[" * 64_000,
+    "pairs of brackets": b"[" + b"[]," * 21_000 + b"[]]",
+    "many keys": b"{" + b",".join(b'"%d":1' % number for number in range(7_000)) + b"}",
+    "a long string": b'{"type":"ping","id":1,"x":"' + b'\\"' * 31_000 + b'"}',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_message_costs_more_than_its_length(name: str) -> None:
+    def seconds(data: bytes) -> float:
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            assert isinstance(WsSession(0.0).receive(data, 0.0), Reply)
+            times.append(time.perf_counter() - began)
+        return min(times)
+
+    whole, eighth = seconds(HOSTILE[name]), seconds(HOSTILE[name][:8_000])
+    # A linear scan takes 8 times as long, a quadratic one 64 times; below 20 ms nothing is told by ratios.
+    assert whole < max(24 * eighth, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("nested", "readable"),
+    [
+        ('{"a":{"b":{"c":{"d":1}}}}', True),
+        ('{"a":{"b":{"c":{"d":{}}}}}', False),
+        ('"' + "[" * 100 + '\\"' + "{" * 100 + '"', True),
+        ("[" + "[],{}," * 100 + "[]]", True),
+        ("[[[[{}]]]]", False),
+    ],
+)
+def test_brackets_count_where_they_nest(nested: str, readable: bool) -> None:
+    error = refused(WsSession(0.0).receive('{"type":"ping","id":1,"x":' + nested + "}", 0.0))
+    assert (error.code == "invalid_value") is readable, "an unknown field that was read, or too deep"
 
 
 def test_duplicate_keys_are_refused_at_any_depth() -> None:

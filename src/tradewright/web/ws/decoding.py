@@ -12,7 +12,10 @@ from tradewright.domain.errors import InvalidInput, MalformedInput
 from tradewright.web.protocol import ClientMessage
 
 DEPTH_MAX: Final = 5
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and an unclosed string reaches to the end: nothing is looked at twice, whatever is sent.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_AS_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
+_OTHERS: Final = bytes(sorted(set(range(256)) - set(b"{}[]")))
 _decoder: Final[msgspec.json.Decoder[ClientMessage]] = msgspec.json.Decoder(ClientMessage)
 
 
@@ -41,23 +44,21 @@ def decode(data: bytes) -> ClientMessage:
 
 def _parse(data: bytes) -> object:
     """What the JSON says; duplicate keys and deep nesting are refused before anything is built from it."""
-    if _depth(data) > DEPTH_MAX:
+    if _too_deep(data):
         raise UnreadableMessage("The message is nested too deeply.", None, MalformedInput.code)
     try:
-        return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse)
+        return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise UnreadableMessage("The message is not JSON as we take it.", None, MalformedInput.code) from None
 
 
-def _depth(data: bytes) -> int:
-    deepest = depth = 0
-    for byte in _STRING.sub(b"", data):
-        if byte in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"}]":
-            depth -= 1
-    return deepest
+def _too_deep(data: bytes) -> bool:
+    """Whether brackets nest deeper than allowed, or don't match. Linear, and without a loop over bytes:
+    each round takes the innermost pairs away."""
+    left = _STRING.sub(b"", data).translate(_AS_BRACKETS, _OTHERS)
+    for _ in range(DEPTH_MAX):
+        left = left.replace(b"[]", b"")
+    return bool(left)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
