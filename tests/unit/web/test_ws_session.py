@@ -185,17 +185,61 @@ def test_twenty_messages_a_second_after_a_burst() -> None:
     errors = [refused(a) for a in answers if a not in pongs]
     assert len(pongs) == 200
     assert len(errors) == 9_800
-    assert {error.code for error in errors} == {"rate_limited"}
+    assert {(error.id, error.code) for error in errors} == {(None, "rate_limited")}
     later = [session.receive(json.dumps({"type": "ping", "id": 10_000 + n}), 1.0) for n in range(40)]
     assert sum(isinstance(a, Reply) and isinstance(a.message, Pong) for a in later) == 20
 
 
 def test_who_does_not_stop_is_sent_away() -> None:
     session = WsSession(0.0, SessionLimits(refused_max=50))
-    actions = [session.receive("x", 0.0) for _ in range(300)]
-    closes = [action for action in actions if isinstance(action, Close)]
-    assert closes
-    assert closes[0].code == CloseCode.POLICY
+    actions = [session.receive("x", 0.0) for _ in range(251)]
+    assert [isinstance(action, Close) for action in actions] == [False] * 250 + [True]
+    assert isinstance(actions[-1], Close)
+    assert actions[-1].code == CloseCode.POLICY
+
+
+def test_who_does_not_stop_with_large_messages_is_sent_away_sooner() -> None:
+    session = WsSession(0.0)
+    exhaust(session)
+    actions = [session.receive("x" * 65_536, 0.0) for _ in range(65)]
+    assert [isinstance(action, Close) for action in actions] == [False] * 64 + [True]
+
+
+def test_who_stops_in_between_is_kept() -> None:
+    session = WsSession(0.0, SessionLimits(refused_max=50))
+    for minute in range(20):
+        exhaust(session, minute * 60.0)
+        for _ in range(40):
+            assert refused(session.receive("x", minute * 60.0)).code == "rate_limited"
+
+
+def test_what_comes_too_fast_is_refused_before_it_is_read() -> None:
+    session = WsSession(0.0)
+    exhaust(session)
+    number = 201
+    for data in (json.dumps({"type": "ping", "id": number}), "nonsense", b"\xff", "é" * 40_000):
+        error = refused(session.receive(data, 0.0))
+        assert (error.id, error.code) == (None, "rate_limited")
+    assert ask_at({"type": "ping", "id": number}, session, 1.0) == Reply(Pong(id=number)), "its id is free"
+
+
+def test_a_refused_message_costs_next_to_nothing() -> None:
+    data = json.dumps({"type": "ping", "id": 1, "x": "a" * 60_000})
+    session = WsSession(0.0)
+    exhaust(session)
+    answers = [session.receive(data, 0.0) for _ in range(50)]
+    assert len({id(answer) for answer in answers}) == 1, "all share one answer"
+    assert isinstance(answers[0], Reply)
+    assert answers[0].data is answers[0].data, "which is encoded once"
+
+
+def exhaust(session: WsSession, now_s: float = 0.0) -> None:
+    for _ in range(200):
+        session.receive("", now_s)
+
+
+def ask_at(message: object, session: WsSession, now_s: float) -> object:
+    return session.receive(json.dumps(message), now_s)
 
 
 json_values = st.recursive(

@@ -6,6 +6,7 @@ A message that can't be read is answered by an error and the session goes on; on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeAlias
 
 import msgspec
@@ -40,16 +41,18 @@ class SessionLimits:
     messages_per_s: float = 20.0
     burst: int = 200
     refused_max: int = 10_000
-    """A client that goes on for so many refused messages is sent away."""
+    refused_bytes_max: int = 4 * 1024 * 1024
+    """A client that goes on for so many refused messages, or so many bytes of them, is sent away. Both
+    counts begin again once it has been quiet for as long as the burst takes to come back."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reply:
     """Send this."""
 
     message: ServerMessage
 
-    @property
+    @cached_property
     def data(self) -> bytes:
         """The message as it goes over the wire."""
         return _encoder.encode(self.message)
@@ -97,33 +100,41 @@ class WsSession:
         self._last_id: int | None = None
         self._allowance = float(limits.burst)
         self._counted_at_s = now_s
-        self._refused = 0
+        self._refused = self._refused_bytes = 0
+        # One answer for all, encoded once: what is refused must cost next to nothing.
+        self._refusal = error_reply(
+            None, LimitExceeded(f"Send no more than {limits.messages_per_s:g} messages a second.")
+        )
 
     def receive(self, data: str | bytes, now_s: float) -> Action:
         """What is to be done about a message."""
-        if isinstance(data, str):
-            if len(data) > MESSAGE_BYTES_MAX:
-                return Close(CloseCode.TOO_LARGE, "message too large")
-            # A lone surrogate can't come from UTF-8, but must not break us either.
-            data = data.encode(errors="replace")
         if len(data) > MESSAGE_BYTES_MAX:
             return Close(CloseCode.TOO_LARGE, "message too large")
-        in_time = self._spend(now_s)
-        if not in_time:
-            self._refused += 1
-            if self._refused > self._limits.refused_max:
-                return Close(CloseCode.POLICY, "too many messages")
+        if not self._spend(now_s):
+            return self._refuse(len(data))
+        if isinstance(data, str):
+            # A lone surrogate can't come from UTF-8, but must not break us either.
+            data = data.encode(errors="replace")
+            if len(data) > MESSAGE_BYTES_MAX:
+                return Close(CloseCode.TOO_LARGE, "message too large")
         try:
             message = decode(data)
         except UnreadableMessage as error:
             return error_reply(error.id, error)
-        return self._act_on(message, in_time)
+        return self._act_on(message)
 
-    def _act_on(self, message: ClientMessage, in_time: bool) -> Action:
+    def _refuse(self, size: int) -> Action:
+        """Answer what came too fast without looking at it, so that its ``id`` stays unknown."""
+        self._refused += 1
+        self._refused_bytes += size
+        limits = self._limits
+        if self._refused > limits.refused_max or self._refused_bytes > limits.refused_bytes_max:
+            return Close(CloseCode.POLICY, "too many messages")
+        return self._refusal
+
+    def _act_on(self, message: ClientMessage) -> Action:
         try:
             self._check_id(message.id)
-            if not in_time:
-                raise LimitExceeded(f"Send no more than {self._limits.messages_per_s:g} messages a second.")
             match message:
                 case Ping():
                     return Reply(Pong(id=message.id))
@@ -156,6 +167,8 @@ class WsSession:
         earned = (now_s - self._counted_at_s) * limits.messages_per_s
         self._counted_at_s = now_s
         self._allowance = min(float(limits.burst), self._allowance + earned)
+        if self._allowance == limits.burst:
+            self._refused = self._refused_bytes = 0
         if self._allowance < 1:
             return False
         self._allowance -= 1
