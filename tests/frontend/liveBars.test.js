@@ -7,14 +7,14 @@ const { LiveBars } = await load("data/liveBars.js");
 const { ApiError } = await load("net/errors.js");
 
 const MINUTE = 60_000;
-const NOW = 1_000_000 * MINUTE;
+const NOW = 10_000_000 * MINUTE;
 const ADDRESS = { market: "crypto", provider: "simulated", symbol: "BTC/USDT", timeframe: "1m" };
 const bar = (index, close = 1) => [NOW + index * MINUTE, 1, Math.max(1, close), Math.min(1, close), close, 5];
 const range = (from, to) => Array.from({ length: to - from }, (_, index) => bar(from + index));
 
 /** A server that answers from a list of bars, slowly when told to, and a stream that the test drives. */
-function server(stored, fail = null) {
-  const state = { stored, asked: [], fail, handlers: null, left: false, now: NOW, hold: null };
+function server(stored, fail = null, empty = {}) {
+  const state = { stored, asked: [], fail, handlers: null, left: false, now: NOW, hold: null, empty };
   const sources = {
     now: () => (state.now += 1),
     subscribe: (_history, handlers) => {
@@ -25,9 +25,10 @@ function server(stored, fail = null) {
       state.asked.push({ start, end, limit });
       if (state.hold) await state.hold;
       if (state.fail) throw state.fail;
-      const inside = state.stored.filter(([time]) => (start === undefined || time >= start) && (end === undefined || time < end));
+      // What is stored long ago is out of reach of a question about now.
+      const inside = (state.empty.stored && end === undefined ? [] : state.stored).filter(([time]) => (start === undefined || time >= start) && (end === undefined || time < end));
       const bars = start === undefined ? inside.slice(-limit) : inside.slice(0, limit);
-      return { ...ADDRESS, bars, forming: true, sources: [], gaps: [], problems: [] };
+      return { ...ADDRESS, bars, forming: true, sources: [], gaps: [], problems: [], ...(bars.length === 0 && state.empty) };
     },
   };
   const seen = { ready: 0, changes: [], problems: [], edges: [] };
@@ -101,6 +102,15 @@ test("years between an import and today are a gap, not thousands of questions", 
   assert.equal(state.asked.length, asked);
   assert.deepEqual(live.series.gaps, [{ start: NOW + MINUTE, end: NOW + 3_000_000 * MINUTE, reason: "not_fetched" }]);
   assert.equal(live.series.bars.length, 800);
+});
+
+test("what lies between bars of long ago and now is one gap of its whole length", async () => {
+  const old = range(-3_600_100, -3_600_000);
+  const gaps = [{ start: NOW - 10_000 * MINUTE, end: NOW, reason: "not_fetched" }];
+  const { live } = server(old, null, { gaps, stored: { first: old[0][0], last: old.at(-1)[0] } });
+  await settle();
+  assert.equal(live.series.bars.length, 100);
+  assert.deepEqual(live.series.gaps, [{ start: old.at(-1)[0] + MINUTE, end: NOW, reason: "not_fetched" }]);
 });
 
 test("a failed question is told, and asked again on retry", async () => {

@@ -8,7 +8,8 @@ import { formatDuration } from "../state/format.js";
  * @import {Palette} from "./theme.js"
  *
  * @typedef {{gaps: readonly Gap[], timeframeMs: number, palette: Palette}} GapContext
- * @typedef {{left: number, right: number, gap: Gap}} Band
+ * @typedef {{left: number, right: number, gap: Gap, whole: boolean}} Band `whole`: no bar's room is left between
+ *   the gap and the bars around it, so that its length is that of what is missing there
  */
 
 export const GAP_LAYER = "TRADEWRIGHT_GAPS";
@@ -71,19 +72,32 @@ function visibleBands(chart, gaps, timeframeMs, width) {
     if (gap.end < from || gap.start > to) continue;
     const next = indexAtOrAfter(bars, gap.end - 1);
     const lengthPx = ((gap.end - gap.start) / timeframeMs) * bar;
+    const whole = touches(gap, bars[next - 1], bars[next], timeframeMs);
     const half = Math.max(SEAM_MIN_PX, bar - gapBar + 2) / 2;
     if (next >= bars.length) {
       const left = at(bars.length - 1) + bar / 2;
-      bands.push({ left, right: Math.min(width, left + lengthPx), gap });
+      bands.push({ left, right: Math.min(width, left + lengthPx), gap, whole });
     } else if (next === 0) {
       const right = at(0) - bar / 2;
-      bands.push({ left: Math.max(0, right - lengthPx), right, gap });
+      bands.push({ left: Math.max(0, right - lengthPx), right, gap, whole });
     } else {
       const seam = at(next) - bar / 2;
-      bands.push({ left: seam - half, right: seam + half, gap });
+      bands.push({ left: seam - half, right: seam + half, gap, whole });
     }
   }
   return worstPerPlace(bands.filter((band) => band.right > 0 && band.left < width));
+}
+
+/**
+ * @param {Gap} gap
+ * @param {KLineData | undefined} before the bar before it
+ * @param {KLineData | undefined} after the bar after it
+ * @param {number} timeframeMs nominal: months differ
+ */
+export function touches({ start, end }, before, after, timeframeMs) {
+  const startsThere = !before || start < before.timestamp + 2 * timeframeMs;
+  const endsThere = !after || end > after.timestamp - timeframeMs;
+  return startsThere && endsThere;
 }
 
 /**
@@ -112,14 +126,14 @@ function drawBands({ ctx, bounding }, bands, palette) {
   ctx.font = "10px Inter, system-ui, sans-serif";
   ctx.textBaseline = "bottom";
   ctx.textAlign = "center";
-  for (const { left, right, gap } of bands) {
+  for (const { left, right, gap, whole } of bands) {
     ctx.fillStyle = colors[gap.reason] ?? palette.unknown;
     ctx.fillRect(left, 0, right - left, bounding.height);
     if (right - left < LABEL_MIN_PX) continue;
     ctx.fillStyle = palette.muted;
     const middle = (left + right) / 2;
     ctx.fillText(GAP_WORDS[gap.reason] ?? gap.reason, middle, bounding.height - 20);
-    ctx.fillText(formatDuration(gap.end - gap.start), middle, bounding.height - 7);
+    if (whole) ctx.fillText(formatDuration(gap.end - gap.start), middle, bounding.height - 7);
   }
   ctx.restore();
 }

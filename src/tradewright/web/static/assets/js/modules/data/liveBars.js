@@ -2,7 +2,7 @@
 
 import { asApiError } from "../net/errors.js";
 import { BarSeries } from "../state/barSeries.js";
-import { judgeOlder } from "../state/history.js";
+import { answeredFrom, judgeOlder } from "../state/history.js";
 import { timeframe } from "../state/timeframes.js";
 
 /**
@@ -51,6 +51,8 @@ export class LiveBars {
   #historyProblems = /** @type {Problem[]} */ ([]);
   #liveProblems = /** @type {Problem[]} */ ([]);
   #failedAt = -Infinity;
+  /** From when on nothing was found, on the way to bars stored long before; what lies between was not asked. */
+  #skippedTo = /** @type {number | null} */ (null);
   /** Where bars that were shown end although later ones are known to follow: filled before all else. */
   #hole = /** @type {{start: number, end: number} | null} */ (null);
 
@@ -153,10 +155,21 @@ export class LiveBars {
    * @param {number} limit
    */
   #takeOlder(answer, end, limit) {
-    const verdict = judgeOlder(answer, { end, limit, timeframeMs: this.#timeframeMs });
+    const asked = { end, limit, timeframeMs: this.#timeframeMs };
+    const verdict = judgeOlder(answer, asked);
+    const newest = answer.bars[answer.bars.length - 1];
+    if (newest) this.#noteSkipped(newest[0] + this.#timeframeMs);
+    else if (answer.stored) this.#skippedTo ??= answeredFrom(answer, asked);
     if (verdict.kind === "more") this.#nextEnd = verdict.end;
     if (verdict.kind === "unreachable") this.#failedAt = this.#sources.now();
     this.#setEdge(verdict.kind);
+  }
+
+  /** Says that nobody has looked between bars of long ago and where the search began. @param {number} start */
+  #noteSkipped(start) {
+    const end = this.#skippedTo;
+    this.#skippedTo = null;
+    if (end !== null && start < end) this.series.setGaps([{ start, end, reason: "not_fetched" }], start, end);
   }
 
   /** @param {Snapshot} message */

@@ -10,6 +10,17 @@
 const LOOKBACK_FACTOR = 20;
 
 /**
+ * From when on an answer to "the newest `limit` bars before `end`" speaks of what is there.
+ *
+ * @param {{gaps: readonly Gap[]}} answer without bars
+ * @param {{end: number, limit: number, timeframeMs: number}} asked
+ */
+export function answeredFrom({ gaps }, { end, limit, timeframeMs }) {
+  const starts = gaps.map((gap) => gap.start);
+  return starts.length > 0 ? Math.min(...starts) : end - LOOKBACK_FACTOR * limit * timeframeMs;
+}
+
+/**
  * Reads an answer to "the newest `limit` bars before `end`". Fewer than asked means one of three things:
  * the provider could not be reached for the older part (`not_fetched`), the server's look-back ended in
  * a stretch that it knows to be empty, or the listing begins here. An empty answer may name bars further back in the store; they are next.
