@@ -229,12 +229,18 @@ class Markets:
     def __init__(self, venue: Venue, calendar: TradingCalendar | None = None) -> None:
         self._plugin = ScriptedPlugin(PluginSetup(provider="scripted", clock=venue.clock), venue)
         self._calendar = calendar or AlwaysOpenCalendar()
+        self._clock = venue.clock
+        self.black_holes: set[str] = set()
+        """Providers that take a question and never answer."""
 
     @asynccontextmanager
     async def plugin(self, market: str, provider: str) -> AsyncIterator[MarketPlugin]:
         yield self._plugin
 
     async def instrument(self, key: InstrumentKey) -> Instrument:
+        if key.provider in self.black_holes:
+            await self._clock.sleep(8.0)
+            raise NetworkPluginError(f"{key.provider} did not answer in time.")
         if key.symbol == "NONE/SUCH":
             raise UnknownSymbol("scripted lists no NONE/SUCH in crypto.")
         return Instrument(market="crypto", symbol=key.symbol, base="BTC", quote="USDT")
@@ -415,8 +421,9 @@ class Rig:
         self.venue = Venue(self.clock, flags=flags)
         self.history = VenueHistory(self.venue)
         self.bus = bus or MemoryBus()
+        self.markets = Markets(self.venue, calendar)
         self.streaming = StreamingManager(
-            Markets(self.venue, calendar),
+            self.markets,
             self.history,
             self.bus,
             self.clock,

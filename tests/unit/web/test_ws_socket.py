@@ -142,6 +142,45 @@ async def test_an_end_that_overtakes_its_subscription_comes_after_it() -> None:
         assert not here.rig.registry.watched
 
 
+async def test_one_topic_is_served_in_the_order_of_the_questions() -> None:
+    async with site() as here:
+        here.rig.history.before = lambda: 1.0
+        pipe, topic = Pipe(), stream().topic
+        serving = asyncio.create_task(here.connections.serve(pipe, "wavering"))
+        for number in (1, 3, 5):
+            pipe.ask(**SUBSCRIBE, id=number, stream="ohlcv", timeframe="1m")
+            pipe.ask(type="unsubscribe", id=number + 1, topic=topic)
+        pipe.ask(**SUBSCRIBE, id=7, stream="ohlcv", timeframe="1m")
+        await here.rig.until(lambda: len(pipe.messages("ok")) == 7)
+        await here.rig.until(lambda: json.loads(pipe.sent[-1])["type"] in ("snapshot", "feed"))
+        answers = [message for message in map(json.loads, pipe.sent) if message["type"] in ("ok", "snapshot")]
+        told = [answer.get("id", answer["type"]) for answer in answers]
+        assert told == [1, "snapshot", 2, 3, "snapshot", 4, 5, "snapshot", 6, 7, "snapshot"]
+        assert here.rig.registry.watched == {topic: 1}, "the last word counts"
+        await end(serving)
+
+
+async def test_a_provider_that_does_not_answer_delays_no_other() -> None:
+    async with site() as here:
+        here.rig.markets.black_holes = {"nowhere", "void"}
+        pipe = Pipe()
+        serving = asyncio.create_task(here.connections.serve(pipe, "patient"))
+        for number in range(60):
+            lost = SUBSCRIBE | {"provider": ("nowhere", "void")[number % 2], "symbol": f"A{number}/B"}
+            pipe.ask(**lost, id=number, stream="ticker")
+        pipe.ask(**SUBSCRIBE, id=100, stream="ticker")
+        await here.rig.until(lambda: pipe.messages("snapshot"), within_s=1)
+        assert [message["id"] for message in pipe.messages("ok")] == [100]
+        await here.rig.until(lambda: len(pipe.messages("error")) == 60, within_s=90)
+        assert {message["code"] for message in pipe.messages("error")} == {"provider_unavailable"}
+        await end(serving)
+
+
+async def end(serving: asyncio.Task[None]) -> None:
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+
 ORIGINS = [
     (None, None, True),
     ("http://127.0.0.1:8000", None, True),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -29,7 +31,10 @@ _log = logging.getLogger(__name__)
 
 SEND_DEADLINE_S: Final = 5.0
 CLOSE_DEADLINE_S: Final = 2.0
-OPENING_AT_ONCE: Final = 8
+OPENING_AT_ONCE: Final = 12
+OPENING_PER_PROVIDER: Final = 4
+"""So many of a connection's subscriptions to one provider are under way at a time: one that does not
+answer delays its own alone."""
 TASKS_MAX: Final = 400
 _encoder: Final = msgspec.json.Encoder()
 
@@ -67,6 +72,8 @@ class LiveConnection:
         self._outbox = Outbox(on_room=self._resync, limits=outbox_limits)
         self._tasks = TaskSupervisor("live socket")
         self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
+        # Held by those who use them: names of providers that nobody waits for are forgotten.
+        self._slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
         self._pending: dict[str, asyncio.Task[None]] = {}
         self._sending_since_s: float | None = None
         self._end: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
@@ -152,15 +159,29 @@ class LiveConnection:
                 case Close():
                     self.end(action.code, action.reason)
                     return
+            await asyncio.sleep(0)  # a client with many messages waiting must let the others in
 
     def _start_opening(self, request: OpenView) -> None:
-        if len(self._tasks) >= TASKS_MAX:
-            busy = LimitExceeded("Too many of your requests are waiting already.")
-            self._outbox.reply(error_reply(request.id, busy).data)
+        if not self._tasks_free(request.id):
             return
         topic = request.key.topic
-        earlier = self._pending.get(topic)
-        task = self._tasks.start(f"open {topic}", self._open(request, earlier))
+        self._queue_up(topic, f"open {topic}", lambda earlier: self._open(request, earlier))
+
+    def _tasks_free(self, message_id: int) -> bool:
+        if len(self._tasks) < TASKS_MAX:
+            return True
+        busy = LimitExceeded("Too many of your requests are waiting already.")
+        self._outbox.reply(error_reply(message_id, busy).data)
+        return False
+
+    def _queue_up(
+        self,
+        topic: str,
+        name: str,
+        work: Callable[[asyncio.Task[None] | None], Coroutine[Any, Any, None]],
+    ) -> None:
+        """What concerns one topic happens, and is answered, in the order in which it was asked for."""
+        task = self._tasks.start(name, work(self._pending.get(topic)))
         self._pending[topic] = task
         task.add_done_callback(lambda done: self._forget_pending(topic, done))
 
@@ -171,22 +192,34 @@ class LiveConnection:
     async def _open(self, request: OpenView, earlier: asyncio.Task[None] | None) -> None:
         if earlier is not None:
             await asyncio.wait({earlier})
-        async with self._opening:
-            await self._outbox.wait_for_room()
+        provider = (request.key.market, request.key.provider)
+        slots = self._slots.setdefault(provider, asyncio.Semaphore(OPENING_PER_PROVIDER))
+        async with slots:
             try:
                 topic = await self._subscriptions.subscribe(self.id, request.key, history=request.history)
             except TradewrightError as error:
                 self._outbox.reply(error_reply(request.id, error).data)
                 return
-            self._outbox.reply(_encoder.encode(Ok(id=request.id, topic=topic)))
-            await self._subscriptions.open(self.id, topic, request.resume)
+            async with self._opening:
+                await self._outbox.wait_for_room()
+                self._outbox.reply(_encoder.encode(Ok(id=request.id, topic=topic)))
+                await self._subscriptions.open(self.id, topic, request.resume)
 
     def _end_view(self, request: EndView) -> None:
-        pending = self._pending.get(request.topic)
-        if pending is not None:
+        if request.topic not in self._pending:
+            self._end_view_now(request)
+        elif self._tasks_free(request.id):
             # The subscription is still on its way: it is answered first, then its end.
-            self._tasks.start("unsubscribe", self._end_view_after(request, pending))
-            return
+            self._queue_up(
+                request.topic, "unsubscribe", lambda earlier: self._end_view_after(request, earlier)
+            )
+
+    async def _end_view_after(self, request: EndView, earlier: asyncio.Task[None] | None) -> None:
+        if earlier is not None:
+            await asyncio.wait({earlier})
+        self._end_view_now(request)
+
+    def _end_view_now(self, request: EndView) -> None:
         try:
             self._subscriptions.unsubscribe(self.id, request.topic)
         except TradewrightError as error:
@@ -194,7 +227,3 @@ class LiveConnection:
             return
         self._outbox.forget(request.topic)
         self._outbox.reply(_encoder.encode(Ok(id=request.id, topic=request.topic)))
-
-    async def _end_view_after(self, request: EndView, pending: asyncio.Task[None]) -> None:
-        await asyncio.wait({pending})
-        self._end_view(request)
