@@ -186,9 +186,9 @@ class StreamingManager:
             case "trades":
                 return TradesLogic(key.instrument.symbol, self._new_epoch, wakeup.set)
             case "ticker":
-                return TickerLogic(key.instrument.symbol, self._new_epoch, wakeup.set)
+                return TickerLogic(key.instrument.symbol, self._new_epoch, wakeup.set, self._clock)
             case "order_book":
-                return OrderBookLogic(key.instrument.symbol, self._new_epoch, wakeup.set)
+                return OrderBookLogic(key.instrument.symbol, self._new_epoch, wakeup.set, self._clock)
 
     async def _run(self, feed: Feed, predecessor: asyncio.Task[None] | None) -> None:
         if predecessor is not None:

@@ -9,12 +9,34 @@ from typing import Final
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.ticks import BOOK_DEPTH, OrderBook, Ticker, Trade
 from tradewright.plugins.base import MarketPlugin
+from tradewright.runtime.clock import Clock
 from tradewright.services.feeds.logic import FeedLogic
 
 TRADES_ASKED: Final = 500
 TRADES_REMEMBERED: Final = 20_000
 TRADES_WAITING_MAX: Final = 50_000
 TRADES_PER_UPDATE: Final = 200
+CLOCK_TOLERANCE_MS: Final = 5_000
+
+
+class _NewestTime:
+    """Tells what comes late. A time that can't be yet is no measure for others: it would silence them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._newest_ms: int | None = None
+
+    def forget(self) -> None:
+        """Take the next time as it comes: another connection may speak of an earlier one."""
+        self._newest_ms = None
+
+    def admits(self, time_ms: int) -> bool:
+        """Whether nothing newer was admitted before."""
+        if self._newest_ms is not None and time_ms < self._newest_ms:
+            return False
+        if time_ms <= self._clock.now_ms() + CLOCK_TOLERANCE_MS:
+            self._newest_ms = time_ms
+        return True
 
 
 class TradesLogic(FeedLogic[Sequence[Trade]]):
@@ -60,8 +82,9 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
 
     async def ask(self, plugin: MarketPlugin) -> bool:
         page = await plugin.fetch_trades(self.symbol, TRADES_ASKED)
-        if self._seen and len(page) >= TRADES_ASKED and not any(trade.id in self._seen for trade in page):
-            # The page does not reach back to what we have: trades between are lost for good.
+        if self._seen and page and not any(trade.id in self._seen for trade in page):
+            # The page, however long the venue's pages are, does not reach back to what we have: trades
+            # between may be lost for good.
             await self._begin_again(self.topics.values())
         return await self._publish(page)
 
@@ -86,8 +109,13 @@ class TickerLogic(FeedLogic[Ticker]):
     watch_capability = Capability.WATCH_TICKER
     ask_capability = Capability.TICKER
 
-    _waiting: Ticker | None = None
-    _last: Ticker | None = None
+    def __init__(
+        self, symbol: str, new_epoch: Callable[[], str], wake: Callable[[], None], clock: Clock
+    ) -> None:
+        super().__init__(symbol, new_epoch, wake)
+        self._times = _NewestTime(clock)
+        self._waiting: Ticker | None = None
+        self._last: Ticker | None = None
 
     def watch(self, plugin: MarketPlugin) -> AsyncIterator[Ticker]:
         return plugin.watch_ticker(self.symbol)
@@ -106,17 +134,19 @@ class TickerLogic(FeedLogic[Ticker]):
         return True
 
     async def synchronise(self, plugin: MarketPlugin) -> None:
+        self._times.forget()
         await self.ask(plugin)
 
     async def give_up(self) -> None:
         """The next ticker is whole again."""
+        self._times.forget()
 
     async def ask(self, plugin: MarketPlugin) -> bool:
         return await self._publish(await plugin.fetch_ticker(self.symbol))
 
     async def _publish(self, ticker: Ticker) -> bool:
         last = self._last
-        if last is not None and (ticker.t < last.t or ticker == last):
+        if ticker == last or not self._times.admits(ticker.t):
             return False
         self._last = ticker
         for topic in self.topics.values():
@@ -130,8 +160,13 @@ class OrderBookLogic(FeedLogic[OrderBook]):
     watch_capability = Capability.WATCH_ORDER_BOOK
     ask_capability = Capability.ORDER_BOOK
 
-    _waiting: OrderBook | None = None
-    _last: OrderBook | None = None
+    def __init__(
+        self, symbol: str, new_epoch: Callable[[], str], wake: Callable[[], None], clock: Clock
+    ) -> None:
+        super().__init__(symbol, new_epoch, wake)
+        self._times = _NewestTime(clock)
+        self._waiting: OrderBook | None = None
+        self._last: OrderBook | None = None
 
     def watch(self, plugin: MarketPlugin) -> AsyncIterator[OrderBook]:
         return plugin.watch_order_book(self.symbol)
@@ -150,17 +185,19 @@ class OrderBookLogic(FeedLogic[OrderBook]):
         return True
 
     async def synchronise(self, plugin: MarketPlugin) -> None:
+        self._times.forget()
         await self.ask(plugin)
 
     async def give_up(self) -> None:
         """The next book is whole again."""
+        self._times.forget()
 
     async def ask(self, plugin: MarketPlugin) -> bool:
         return await self._publish(await plugin.fetch_order_book(self.symbol, BOOK_DEPTH))
 
     async def _publish(self, book: OrderBook) -> bool:
         last = self._last
-        if book.crossed or (last is not None and book.t < last.t):
+        if book.crossed or not self._times.admits(book.t):
             return False
         book = book.top(BOOK_DEPTH)
         if last is not None and (book.bids, book.asks) == (last.bids, last.asks):
