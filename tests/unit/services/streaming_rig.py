@@ -63,6 +63,8 @@ class Venue:
         self.streams_up = True
         self.mute = False
         self.rest_delay_s = 0.0
+        self.trades_page = 500
+        self.problem = "the venue can't be reached"
         self.rest_calls = 0
         self.opened = 0
         self.open_now = 0
@@ -126,7 +128,7 @@ class Venue:
         if self.rest_delay_s:
             await self.clock.sleep(self.rest_delay_s)
         if not self.rest_up:
-            raise NetworkPluginError("the venue can't be reached")
+            raise NetworkPluginError(self.problem)
 
     async def listen(self, kind: str) -> AsyncIterator[Any]:
         """One stream, until it is cut."""
@@ -208,7 +210,7 @@ class ScriptedPlugin(MarketPlugin):
 
     async def fetch_trades(self, symbol: str, limit: int) -> Sequence[Trade]:
         await self.venue.asked()
-        return self.venue.trades[-limit:]
+        return self.venue.trades[-min(limit, self.venue.trades_page) :]
 
     def watch_ohlcv(self, symbol: str, timeframe: Timeframe) -> AsyncIterator[BarUpdate]:
         return self.venue.listen("ohlcv")

@@ -186,6 +186,44 @@ async def test_a_stream_that_falls_silent_is_found_out_in_twenty_seconds(kind: s
         assert viewer.states[-1] == "live"
 
 
+@pytest.mark.parametrize("kind", ["ohlcv", "ticker", "order_book", "trades"])
+@pytest.mark.parametrize("delay_s", [0.0, 5.0, 9.0, 14.0])
+async def test_a_venue_that_freezes_as_a_whole_is_called_stale_in_twenty_seconds(
+    kind: str, delay_s: float
+) -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream(kind))  # type: ignore[arg-type]
+        await rig.clock.advance(60 - delay_s)  # so that the minute ends at any time after the freezing
+        rig.venue.trade(101)
+        await rig.clock.advance(0.2)
+        assert viewer.states[-1] == "live"
+        rig.venue.mute, rig.venue.rest_delay_s = True, 3_600.0
+        frozen_at = rig.clock.monotonic()
+        await rig.until(lambda: viewer.states[-1] != "live", within_s=20)
+        assert rig.clock.monotonic() - frozen_at <= 20
+        assert viewer.statuses[-1].detail
+        while rig.clock.monotonic() - frozen_at < 300:
+            await rig.clock.advance(1)
+            assert viewer.states[-1] in ("stale", "down"), "it is not called live in between"
+        rig.venue.mute, rig.venue.rest_delay_s = False, 0.0
+        await trade_for(rig, 3)
+        assert viewer.states[-1] == "live"
+
+
+async def test_a_slow_check_of_a_sound_stream_ends_the_doubt() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("ticker"))
+        rig.venue.rest_delay_s = 8.0
+        await rig.clock.advance(100)
+        assert rig.venue.opened == 1, "the stream is sound, and kept"
+        assert viewer.states[-1] in ("live", "stale")
+        rig.venue.rest_delay_s = 0.0
+        await rig.clock.advance(30)
+        assert viewer.states[-1] == "live"
+
+
 async def test_a_quiet_symbol_on_a_sound_stream_is_left_in_peace() -> None:
     async with Rig() as rig:
         rig.venue.trade(100)
@@ -331,6 +369,85 @@ async def test_what_was_traded_during_a_cut_is_told_before_anything_newer() -> N
             await rig.clock.advance(0.2)
             assert viewer.trades == rig.venue.trades
             await rig.clock.advance(31)
+
+
+@pytest.mark.parametrize("page", [60, 500])
+async def test_trades_that_no_page_reaches_back_to_begin_a_new_epoch(page: int) -> None:
+    async with Rig() as rig:
+        rig.venue.trades_page = page
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("trades"))
+        for missed, resyncs in ((page - 1, 0), (page, 1)):
+            rig.venue.cut()
+            await rig.clock.settle()
+            epoch, known = viewer.epoch, len(viewer.trades)
+            for number in range(missed):
+                rig.venue.trade(100 + number % 7, tell=False)
+            await rig.clock.advance(40)
+            assert len(viewer.resyncs) == resyncs
+            assert (viewer.epoch > epoch) == bool(resyncs)
+            if not resyncs:
+                assert len(viewer.trades) == known + missed
+        assert viewer.trades[-1] == rig.venue.trades[-1]
+
+
+@pytest.mark.parametrize("kind", ["ticker", "order_book"])
+async def test_a_time_in_the_future_does_not_silence_what_follows(kind: str) -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream(kind))  # type: ignore[arg-type]
+        hour_ms = 3_600_000
+        rig.venue.trade(100.5, tell=False)
+        rig.clock.jump_wall(hour_ms)
+        ahead = {"ticker": rig.venue.ticker(), "order_book": rig.venue.book()}[kind]
+        rig.clock.jump_wall(-hour_ms)
+        rig.venue.send(kind, ahead)
+        await rig.clock.advance(1)
+        before = len(viewer.updates)
+        for price in (101, 102):
+            rig.venue.trade(price)
+            await rig.clock.advance(1)
+        assert len(viewer.updates) == before + 2
+        late = {"ticker": rig.venue.ticker(), "order_book": rig.venue.book()}[kind]
+        rig.venue.trade(103)
+        await rig.clock.advance(1)
+        rig.venue.trade(104)
+        await rig.clock.advance(1)
+        rig.venue.send(kind, late)
+        await rig.clock.advance(1)
+        assert len(viewer.updates) == before + 4, "what comes late is still dropped"
+
+
+@pytest.mark.parametrize("kind", ["ticker", "order_book"])
+async def test_another_connection_may_speak_of_an_earlier_time(kind: str) -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream(kind))  # type: ignore[arg-type]
+        rig.venue.trade(101)
+        await rig.clock.advance(1)
+        rig.clock.jump_wall(-60_000)  # the venue's clock, or ours, was wrong and is put right
+        rig.venue.cut()
+        await rig.clock.advance(3)
+        before = len(viewer.updates)
+        rig.venue.trade(102)
+        await rig.clock.advance(1)
+        assert len(viewer.updates) > before
+
+
+async def test_a_new_reason_is_told_though_the_state_stays(caplog: pytest.LogCaptureFixture) -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("ticker"))
+        rig.venue.streams_up = rig.venue.rest_up = False
+        rig.venue.cut()
+        await rig.until(lambda: viewer.states[-1] == "down", within_s=60)
+        told = len(viewer.statuses)
+        rig.venue.problem = "the venue is under maintenance"
+        await rig.until(lambda: viewer.statuses[-1].detail == rig.venue.problem, within_s=120)
+        assert viewer.states[-1] == "down"
+        await rig.clock.advance(300)
+        assert len(viewer.statuses) - told <= 4, "and not again and again"
+        assert len(caplog.records) == 1, "one failure is logged once"
 
 
 async def test_a_closed_market_says_when_it_opens() -> None:

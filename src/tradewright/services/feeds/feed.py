@@ -84,10 +84,10 @@ class Feed:
             await self.logic.close()
 
     async def say(self, state: FeedState, detail: str | None = None) -> None:
-        """Publish the state where it changed; a failure and its end are logged once each."""
-        if state == self._state:
-            return
+        """Publish the state where it or its reason changed; a failure and its end are logged once each."""
         bad = state in ("down", "stale", "polling") and detail is not None
+        if state == self._state and (not bad or detail == self._detail):
+            return
         if bad and self._detail is None:
             _log.warning("%s is %s: %s", self.name, state, detail)
         elif state == "live" and self._detail is not None:
@@ -160,6 +160,8 @@ class _Connection:
         self._ask_at_s = float("-inf")
         self._checked_at_s = float("-inf")
         self._problem: str | None = None
+        """What is wrong with the stream; what is wrong with the calls beside it is told apart."""
+        self._call_problem: str | None = None
         self._news_while_silent = False
 
     async def run(self) -> None:
@@ -261,27 +263,32 @@ class _Connection:
             return
         if self._pump is not None and not self._pump.done() and self._delivered:
             self._native_ok, self._polling, self._poll_ok = True, False, None
-            self._problem = None
+            self._problem = self._call_problem = None
 
     # Asking
 
     async def _attempt(self, work: Any) -> bool:
         """Whether the call succeeded within its deadline."""
+        doubt = asyncio.create_task(self._say_doubt(), name=f"feed {self._feed.name} doubt")
         try:
             await within(self._clock, self._settings.call_deadline_s, work)
         except (TradewrightError, TimeoutError) as error:
             self._note_failed_call(error)
             return False
+        finally:
+            doubt.cancel()
+            await asyncio.gather(doubt, return_exceptions=True)
         self._feed.heard()
         self._checked_at_s = self._clock.monotonic()
         self._repeats = None
         self._poll_ok = True
+        self._call_problem = None
         self._ask_at_s = self._checked_at_s + self._poll_interval_s()
         return True
 
     def _note_failed_call(self, error: TradewrightError | TimeoutError) -> None:
         provider = self._feed.instrument.provider
-        self._problem = getattr(error, "message", f"{provider} did not answer in time.")
+        self._call_problem = getattr(error, "message", f"{provider} did not answer in time.")
         self._repeats = self._repeats or self._settings.repeat.delays(self._feed.rng)
         wait_s = max(next(self._repeats), getattr(error, "retry_after_s", None) or 0.0)
         self._ask_at_s = self._clock.monotonic() + wait_s
@@ -320,7 +327,7 @@ class _Connection:
         if not self._can_ask:
             await self._renew("The stream says nothing.")
         elif not await self._attempt(self._ask()):
-            await self._renew(self._problem or "The stream says nothing.")
+            await self._renew(self._call_problem or "The stream says nothing.")
         elif self._news_while_silent:
             await self._renew("The stream missed something.")
 
@@ -331,6 +338,25 @@ class _Connection:
         allowed_s = self._settings.watchdog_s if self._can_ask else self._settings.unchecked_silence_s
         return max(self._feed.heard_at_s or 0.0, self._started_at_s, self._checked_at_s) + allowed_s
 
+    def _doubtful_at_s(self) -> float:
+        """When a silent stream may be called live no longer, however long the call takes that checks it."""
+        if self._pump is None or self._polling or not self._can_ask or self._feed.opens_at_ms() is not None:
+            return float("inf")
+        return self._silent_until_s() + self._settings.doubt_s
+
+    @property
+    def _in_doubt(self) -> bool:
+        return self._clock.monotonic() >= self._doubtful_at_s()
+
+    async def _say_doubt(self) -> None:
+        """While a call is under way, say so as soon as the silence has become too long."""
+        while (left_s := self._doubtful_at_s() - self._clock.monotonic()) > 0:
+            if left_s > self._settings.call_deadline_s:
+                return  # the call ends before
+            await self._clock.sleep(left_s)
+        if self._native_ok:
+            await self._feed.say("stale", "The stream says nothing, and the provider does not answer.")
+
     async def _renew(self, reason: str) -> None:
         await self._hang_up()
         self._note_failure(StreamEnded(reason))
@@ -340,14 +366,14 @@ class _Connection:
     async def _say_state(self) -> None:
         if self._feed.opens_at_ms() is not None:
             await self._feed.say("closed")
-        elif self._native_ok:
+        elif self._native_ok and not self._in_doubt:
             await self._feed.say("live")
         elif self._polling and self._poll_ok:
             await self._feed.say("polling", self._problem)
         elif self._poll_ok is False and (self._polling or not self._native):
-            await self._feed.say("down", self._problem)
+            await self._feed.say("down", self._call_problem or self._problem)
         elif self._failures or self._poll_ok is False:
-            await self._feed.say("stale", self._problem)
+            await self._feed.say("stale", self._problem or self._call_problem)
 
     def _delay_s(self) -> float:
         """How long there is nothing to do, unless something arrives."""
@@ -364,6 +390,8 @@ class _Connection:
             delays.append((opens_at_ms - self._clock.now_ms()) / 1000)
         elif self._pump is not None and not self._behind:
             delays.append(self._silent_until_s() - now)
+        if not self._in_doubt:
+            delays.append(self._doubtful_at_s() - now)
         question_s = self._logic.question_due_s()
         if question_s is not None and self._can_ask and not self._behind:
             delays.append(max(question_s, self._ask_at_s - now))

@@ -18,6 +18,8 @@ class StreamSettings:
     """How often a market is polled that its calendar calls closed."""
     call_deadline_s: float = 10.0
     watchdog_s: float = 15.0
+    doubt_s: float = 3.0
+    """How long a silent stream is still called live while a call checks it."""
     unchecked_silence_s: float = 60.0
     """The silence after which a stream is renewed that can't be checked by a single call."""
     stable_s: float = 30.0
