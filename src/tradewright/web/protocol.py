@@ -137,6 +137,7 @@ are final, and ``final`` speaks of the last."""
 class CloseCode:
     """Why a socket was closed by us."""
 
+    INVALID_DATA: Final = 1007
     POLICY: Final = 1008
     TOO_LARGE: Final = 1009
     RESTART: Final = 1012

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
+import pytest
 import uvicorn
 import websockets
 
@@ -66,6 +68,31 @@ async def test_the_subprotocol_is_chosen_and_bytes_flow() -> None:
             await client.send('{"type":"ping","id":1}')
             assert await client.recv() == '{"type":"pong","id":1}'
         await until(lambda: len(site.connections) == 0)
+
+
+@pytest.mark.parametrize("frames", [[b"\xff\xfe\x22"], [b'{"type":"ping","id":1}\xe2', b"\x28"]])
+async def test_text_that_is_not_utf8_ends_the_socket_quietly(
+    frames: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with served() as (site, port, _):
+        async with websockets.connect(f"ws://127.0.0.1:{port}/api/v1/ws") as client:
+            await client.send(frames[0] if len(frames) == 1 else frames, text=True)
+            with pytest.raises(websockets.ConnectionClosed) as closed:
+                await client.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1007
+        await until(lambda: len(site.connections) == 0)
+    ours = [record for record in caplog.records if record.exc_info or record.levelno > logging.INFO]
+    assert ours == []
+
+
+async def test_a_character_in_two_frames_is_text() -> None:
+    async with served() as (_, port, _), websockets.connect(f"ws://127.0.0.1:{port}/api/v1/ws") as client:
+        message = '{"type":"ping","id":1,"é":1}'.encode()
+        cut = message.index("é".encode()) + 1
+        await client.send([message[:cut], message[cut:]], text=True)
+        assert "invalid_value" in str(await client.recv())
 
 
 async def test_a_client_that_reads_nothing_is_cut_off_and_frees_everything() -> None:

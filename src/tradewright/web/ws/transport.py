@@ -1,14 +1,20 @@
 """Uvicorn's websocket protocol, with a way to close a socket whose client takes nothing.
 
-ASGI knows no such thing: its ``send`` waits for the client, and so would a close.
+ASGI knows no such thing: its ``send`` waits for the client, and so would a close. Text that is not UTF-8
+is the client's fault and no error of ours: it ends the socket without a trace in the log.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+
+from tradewright.web.protocol import CloseCode
+
+_log = logging.getLogger(__name__)
 
 EXPEL_EXTENSION: Final = "tradewright.expel"
 
@@ -23,6 +29,23 @@ class LiveSocketProtocol(WebSocketsSansIOProtocol):
         assert extensions is not None
         extensions[EXPEL_EXTENSION] = self.expel  # type: ignore[assignment]
         await super().run_asgi()
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message on; text that is not UTF-8 closes the socket with 1007."""
+        if self.curr_msg_data_type == "text" and not self.close_sent and not self._is_utf8():
+            self.frames = []
+            _log.debug("a client sent text that is not UTF-8")
+            self.conn.send_close(CloseCode.INVALID_DATA, "text must be UTF-8")
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
+    def _is_utf8(self) -> bool:
+        try:
+            b"".join(self.frames).decode()
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def expel(self, code: int, reason: str) -> None:
         """Queue a close frame behind what the client has not read, and cut the connection a little later."""
