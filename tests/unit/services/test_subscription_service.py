@@ -83,6 +83,26 @@ async def test_a_resume_point_that_never_was_gives_a_snapshot(resume: ResumeFrom
         assert len(viewer.snapshots) == 1
 
 
+async def test_a_view_that_is_open_gets_a_snapshot_though_it_asks_to_resume() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("trades"))
+        first = ResumeFrom(viewer.epoch, viewer.seq)
+        for _ in range(5):
+            rig.venue.trade(101)
+            await rig.clock.advance(0.2)
+        connection, updates = rig.connections[id(viewer)], len(viewer.updates)
+        for resume in (first, ResumeFrom(viewer.epoch, viewer.seq)):
+            snapshots = len(viewer.snapshots)
+            topic = await rig.service.subscribe(connection, stream("trades"))
+            await rig.service.open(connection, topic, resume)
+            assert len(viewer.snapshots) == snapshots + 1
+        assert len(viewer.updates) == updates, "nothing is sent twice"
+        rig.venue.trade(102)
+        await rig.clock.advance(1)
+        assert viewer.trades == rig.venue.trades
+
+
 async def test_lost_bus_messages_resynchronise_every_view() -> None:
     async with Rig(bus=MemoryBus(buffered_max=5)) as rig:
         rig.venue.trade(100)

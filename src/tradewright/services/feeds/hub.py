@@ -138,9 +138,12 @@ class TopicHub:
         self._replica = Replica()
         self._status: FeedStatus | None = None
         self._heard_at_s = clock.monotonic()
+        self._acquired_at_s = float("-inf")
         self._listening = asyncio.Event()
         self._answered = asyncio.Event()
         self._reads: dict[int, tuple[float, asyncio.Task[HistoryAnswer]]] = {}
+        self._reading: set[asyncio.Task[HistoryAnswer]] = set()
+        """All reads under way, also those whose answer is not wanted any more."""
         self._snapshots: dict[int, tuple[tuple[str, int, float], bytes]] = {}
 
     def start(self) -> None:
@@ -150,9 +153,9 @@ class TopicHub:
     async def close(self) -> None:
         """Listen no more."""
         await self._tasks.close()
-        for _, task in self._reads.values():
+        for task in self._reading:
             task.cancel()
-        await asyncio.gather(*(task for _, task in self._reads.values()), return_exceptions=True)
+        await asyncio.gather(*self._reading, return_exceptions=True)
 
     # Views
 
@@ -161,6 +164,7 @@ class TopicHub:
         view = View(self, sink, history)
         if not self.views:
             self._streams.acquire(self.key)
+            self._acquired_at_s = self._clock.monotonic()
             self.unwanted_since_s = None
             if self._listening.is_set():
                 self._tasks.start("look after a pause", self._adopt())
@@ -178,9 +182,14 @@ class TopicHub:
             self.unwanted_since_s = self._clock.monotonic()
 
     async def open_view(self, view: View, resume: ResumeFrom | None = None) -> None:
-        """Send what was missed where that is still known, else a snapshot; then all that follows."""
+        """Send what was missed where that is still known, else a snapshot; then all that follows.
+
+        A view that was opened before has missed nothing: it gets a fresh snapshot, whatever ``resume``
+        says.
+        """
         await self._listening.wait()
-        if resume is not None and self._replay(view, resume):
+        opened = view.live or view.opening > 0
+        if resume is not None and not opened and self._replay(view, resume):
             return
         await self._send_snapshot(view)
 
@@ -283,7 +292,8 @@ class TopicHub:
         """One read for all who ask at about the same time."""
         known = self._reads.get(count)
         now = self._clock.monotonic()
-        if known is None or now - known[0] >= HISTORY_LIFETIME_S:
+        # What was read before the feed began may lack the end of a bar of which the feed does not tell.
+        if known is None or known[0] < self._acquired_at_s or now - known[0] >= HISTORY_LIFETIME_S:
             self._reads = {
                 n: read
                 for n, read in self._reads.items()
@@ -293,6 +303,8 @@ class TopicHub:
             series = SeriesKey(key.market, key.provider, key.symbol, key.timeframe or "")
             work = within(self._clock, HISTORY_DEADLINE_S, self._get_bars(series, count))
             task = asyncio.create_task(work, name=f"history of {self.topic}")
+            self._reading.add(task)
+            task.add_done_callback(self._reading.discard)
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # all may have left
             known = self._reads[count] = (now, task)
         return await asyncio.shield(known[1])
