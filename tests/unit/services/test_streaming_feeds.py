@@ -13,7 +13,7 @@ from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.ticks import OrderBook, Trade
 from tradewright.domain.timeframes import MINUTE_MS, TIMEFRAMES
-from tradewright.plugins.base import BarUpdate
+from tradewright.plugins.base import BarUpdate, MarketPlugin
 from tradewright.runtime.calendars import SessionCalendar
 
 NATIVE = frozenset(c for c in MARKET_DATA if c.value.startswith("watch"))
@@ -233,6 +233,31 @@ async def test_a_quiet_symbol_on_a_sound_stream_is_left_in_peace() -> None:
         assert viewer.states == ["live"]
         assert viewer.finals == [START_MS]
         assert rig.venue.rest_calls < 60
+
+
+@pytest.mark.parametrize("timeframe", ["1m", "3m", "5m"])
+@pytest.mark.parametrize("into_s", [0.5, 4.0, 5.5, 35.0, 59.0])
+async def test_no_final_is_told_of_a_bar_that_had_settled_when_the_feed_began(
+    timeframe: str, into_s: float
+) -> None:
+    # 22:15 is the beginning of a bar of all three.
+    async with Rig(start_ms=START_MS - 9 * MINUTE_MS) as rig:
+        for _ in range(60):
+            rig.venue.trade(100 + random.random())
+            await rig.clock.advance(10)
+        assert rig.clock.now_ms() == START_MS + MINUTE_MS
+        rig.venue.trade(100)
+        await rig.clock.advance(into_s)
+        began_ms = rig.clock.now_ms()
+        viewer = await rig.view(stream(timeframe=timeframe))
+        await trade_for(rig, 7)
+        await rig.clock.advance(20)
+        length_ms = TIMEFRAMES[timeframe].length_ms
+        ended = [time + length_ms for time in viewer.finals]
+        assert ended[0] > began_ms - MarketPlugin.settling_ms
+        assert ended == list(range(ended[0], ended[-1] + 1, length_ms)), "and none is left out"
+        assert ended[0] <= began_ms + length_ms
+        assert_same_bars(viewer.series(), rig.venue.bars(timeframe))
 
 
 async def test_an_unclosed_minute_that_the_venue_calls_closed_stays_open() -> None:

@@ -139,11 +139,11 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
     async def synchronise(self, plugin: MarketPlugin) -> None:
         now = await self._read_venue_clock(plugin)
         if self._tracker is None:
-            self._start(ONE_MINUTE.floor(now) - MINUTE_MS)
+            self._start(self._settled_through(now))
         assert self._tracker is not None
         start = self._tracker.closed_through
         if now - start > HOLE_MINUTES_MAX * MINUTE_MS:
-            await self._restart_at(ONE_MINUTE.floor(now) - MINUTE_MS)
+            await self._restart_at(self._settled_through(now))
             start = self._tracker.closed_through
         rows = await self._page(plugin, start, now)
         known = self._tracker.forming
@@ -200,6 +200,10 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         self._venue_offset_ms = now - self._clock.now_ms()
         self._settling_ms = plugin.settling_ms
         return now
+
+    def _settled_through(self, now: int) -> int:
+        """Where to begin: every snapshot holds the bars that no longer change, and none is told again."""
+        return ONE_MINUTE.floor(now - self._settling_ms)
 
     def _venue_now_ms(self) -> int:
         return self._clock.now_ms() + self._venue_offset_ms
