@@ -95,3 +95,65 @@ async def test_a_wrong_link_is_not_remembered(live_server: str, visitor: Visitor
         await visit.page.goto(f"{live_server}/")
         await visit.page.locator("#recent a").wait_for()
         assert await visit.page.evaluate(overflow) <= 0
+
+
+@pytest.mark.parametrize(
+    ("query", "words", "said"),
+    [
+        ("market=nope", "No such market", "There is no market “nope”."),
+        ("provider=nope", "No such provider", "There is no provider “nope”"),
+    ],
+)
+async def test_a_link_to_nowhere_is_said_and_another_place_chosen(
+    live_server: str, visitor: Visitor, query: str, words: str, said: str
+) -> None:
+    async with visitor.visit(f"{live_server}/chart?{query}") as visit:
+        await visit.wait("document.querySelector('.status-words').textContent === argument", words)
+        assert said in await visit.page.locator("#chart-note").inner_text()
+        assert not await visit.page.get_by_role("button", name="Retry").is_visible()
+        await visit.page.get_by_role("combobox", name="Provider").click()
+        await visit.page.keyboard.type("simulated")
+        await visit.page.keyboard.press("Enter")
+        await loaded(visit, "BTC/USDT", "1m")
+        await visit.wait("main.dataset.connection === 'live'")
+
+
+async def test_a_venue_out_of_reach_is_not_offline(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit(f"{live_server}/chart?provider=binance", expected=("Failed to load",)) as visit:
+        await visit.page.locator(".banner").wait_for()
+        assert "Binance could not be reached" in await visit.page.locator(".banner").inner_text()
+        assert await visit.main("data-connection") == "down"
+        assert await visit.page.get_by_role("button", name="Retry").is_visible()
+        await visit.picture("chart-venue-away")
+
+
+@pytest.mark.parametrize("symbol", ["NOPE", "X" * 300])
+async def test_an_unknown_symbol_is_said_and_another_one_searched(
+    live_server: str, visitor: Visitor, symbol: str
+) -> None:
+    async with visitor.visit(chart_url(live_server, symbol=symbol), expected=("Failed to load",)) as visit:
+        search = visit.page.get_by_role("button", name="Search symbols")
+        await search.wait_for()
+        assert await visit.page.locator(".status-words").inner_text() == "Not listed"
+        note = await visit.page.locator("#chart-note").inner_text()
+        assert note.startswith(symbol[:30])
+        assert "is not listed at" in note
+        assert not await visit.page.get_by_role("button", name="Retry").is_visible()
+        assert "Expected" not in await visit.page.locator("main").inner_text()
+        await visit.picture("chart-unlisted")
+        await search.click()
+        await visit.page.keyboard.type("eth/usdt")
+        await visit.page.keyboard.press("Enter")
+        await loaded(visit, "ETH/USDT", "1m")
+
+
+@pytest.mark.parametrize("timeframe", ["7m", "constructor"])
+async def test_a_timeframe_that_is_not_offered_is_said(
+    live_server: str, visitor: Visitor, timeframe: str
+) -> None:
+    async with visitor.visit(chart_url(live_server, timeframe=timeframe)) as visit:
+        await loaded(visit, "BTC/USDT", "1m")
+        notice = visit.page.locator(".notice")
+        assert await notice.inner_text() == f"There is no timeframe “{timeframe}”; 1m is shown."
+        await visit.page.get_by_label("Close this notice").click()
+        assert not await notice.is_visible()

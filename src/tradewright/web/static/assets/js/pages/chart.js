@@ -1,9 +1,9 @@
 /** The chart page: an address, a session that follows it, and the controls that change it. */
 
 import { DataService } from "../modules/data/dataService.js";
-import { asApiError } from "../modules/net/errors.js";
+import { asApiError, UNKNOWN_MARKET, UNKNOWN_PROVIDER } from "../modules/net/errors.js";
 import { chartUrl, readAddress } from "../modules/state/deepLink.js";
-import { formatBarTime } from "../modules/state/format.js";
+import { clip, formatBarTime } from "../modules/state/format.js";
 import { readPreferences, rememberChart } from "../modules/state/preferences.js";
 import { timeframe } from "../modules/state/timeframes.js";
 import { isSimulated } from "../modules/ui/sourcePickers.js";
@@ -15,6 +15,9 @@ import { savePicture } from "./screenshot.js";
 import { listenForShortcuts } from "./shortcuts.js";
 
 /**
+ * @import {SymbolAddress} from "../modules/data/dataService.js"
+ * @import {ProviderItem} from "../modules/net/protocol.js"
+ * @import {Timeframe} from "../modules/state/timeframes.js"
  * @import {ChartAddress, Preferences} from "../modules/state/preferences.js"
  */
 
@@ -29,16 +32,21 @@ class ChartPage {
   #session = null;
   /** @type {ChartAddress | null} */
   #address = null;
+  /** The timeframe to show an address with that names none. */
+  #timeframe = TIMEFRAME_DEFAULT;
   #sideVisible = readPreferences().sidePanel;
   /** @type {(() => void)[]} */
   #stop = [];
 
   constructor() {
     const known = readPreferences();
-    this.#view = new ChartView({ onRetry: () => this.#retry() });
+    this.#view = new ChartView({
+      onRetry: () => this.#retry(),
+      onSearch: () => this.#toolbar.sources.focusSymbol(),
+    });
     const { chart } = this.#view;
     this.#toolbar = new ChartToolbar(this.#service, {
-      onAddress: (address) => this.#show({ ...address, timeframe: this.#address?.timeframe ?? TIMEFRAME_DEFAULT }),
+      onAddress: (address) => this.#show({ ...address, timeframe: this.#timeframe }),
       onTimeframe: (id) => this.#address && this.#show({ ...this.#address, timeframe: id }),
       onChartType: (type) => chart.setChartType(type),
       onIndicators: (chosen) => chart.setIndicators(chosen),
@@ -68,13 +76,33 @@ class ChartPage {
     const wanted = readAddress(location.search);
     const recent = Object.keys(wanted).length === 0 ? readPreferences().recent[0] : undefined;
     const id = wanted.timeframe ?? recent?.timeframe ?? TIMEFRAME_DEFAULT;
+    const known = timeframe(id) !== undefined;
+    this.#timeframe = known ? id : TIMEFRAME_DEFAULT;
+    this.#view.showProblems([]);
+    this.#view.say("Loading…");
     try {
-      const source = await this.#toolbar.sources.start({ ...recent, ...wanted });
-      this.#show({ ...source, timeframe: timeframe(id) ? id : TIMEFRAME_DEFAULT });
+      const source = await this.#findSource(wanted, recent);
+      const notice = known ? "" : `There is no timeframe “${clip(id)}”; ${this.#timeframe} is shown.`;
+      this.#show({ ...source, timeframe: this.#timeframe }, notice);
     } catch (error) {
-      const { code, message } = asApiError(error);
-      this.#view.say("");
-      this.#view.showProblems([{ source: "server", code, detail: message }]);
+      this.#view.refuse(asApiError(error));
+    }
+  }
+
+  /**
+   * @param {Partial<ChartAddress>} wanted by the link
+   * @param {ChartAddress | undefined} recent followed only as long as the server still has it
+   * @returns {Promise<SymbolAddress>}
+   * @throws {ApiError}
+   */
+  async #findSource(wanted, recent) {
+    const { sources } = this.#toolbar;
+    try {
+      return await sources.start({ ...recent, ...wanted });
+    } catch (error) {
+      const gone = recent && [UNKNOWN_MARKET, UNKNOWN_PROVIDER].includes(asApiError(error).code);
+      if (!gone) throw error;
+      return sources.start({});
     }
   }
 
@@ -87,20 +115,27 @@ class ChartPage {
     this.#service.destroy();
   }
 
-  /** @param {ChartAddress} address */
-  async #show(address) {
-    const frame = timeframe(address.timeframe);
-    if (!frame) return;
-    this.#address = address;
+  /**
+   * @param {ChartAddress} wanted
+   * @param {string} [notice] what is shown otherwise than asked for
+   */
+  async #show(wanted, notice = "") {
+    this.#address = wanted;
     this.#session?.destroy();
     this.#session = null;
+    const providers = await this.#service.providers(wanted.market).catch(() => []);
+    if (this.#address !== wanted) return;
+    const provider = providers.find((item) => item.provider === wanted.provider);
+    const frame = offeredTimeframe(wanted.timeframe, provider);
+    const address = { ...wanted, timeframe: frame.id };
+    this.#address = address;
+    this.#timeframe = frame.id;
     history.replaceState(null, "", chartUrl(address));
     this.#toolbar.timeframes.show(frame.id);
-    const providers = await this.#service.providers(address.market).catch(() => []);
-    if (this.#address !== address) return;
-    const provider = providers.find((item) => item.provider === address.provider);
     this.#toolbar.timeframes.setSupported(provider?.timeframes ?? []);
+    const other = frame.id === wanted.timeframe ? "" : `${provider?.name} does not serve ${wanted.timeframe}; ${frame.id} is shown.`;
     this.#view.begin({
+      notice: [notice, other].filter(Boolean).join(" "),
       address,
       timeframe: frame,
       providerName: provider?.name ?? address.provider,
@@ -140,6 +175,18 @@ class ChartPage {
     const name = `${provider}-${symbol}-${id}.png`.replaceAll(/[^\w.-]+/g, "-");
     await savePicture(chart.picture(), { title: symbol, detail, background: surface, color: text, muted }, name);
   }
+}
+
+/**
+ * @param {string} id of a known timeframe
+ * @param {ProviderItem | undefined} provider
+ * @returns {Timeframe} that one where the provider has it, else the default one, else its first
+ */
+function offeredTimeframe(id, provider) {
+  const offered = (provider?.timeframes ?? []).map(timeframe).filter((item) => item !== undefined);
+  const wanted = timeframe(id) ?? /** @type {Timeframe} */ (timeframe(TIMEFRAME_DEFAULT));
+  if (offered.length === 0 || offered.some((item) => item.id === wanted.id)) return wanted;
+  return offered.find((item) => item.id === TIMEFRAME_DEFAULT) ?? /** @type {Timeframe} */ (offered[0]);
 }
 
 const page = new ChartPage();

@@ -1,16 +1,19 @@
 /** What the chart page shows of one session: the chart, its legend, notes, status and side panels. */
 
 import { PriceChart } from "../modules/chart/priceChart.js";
-import { formatBarTime, precisionOfPrice } from "../modules/state/format.js";
+import { UNKNOWN_MARKET, UNKNOWN_PROVIDER, UNKNOWN_SYMBOL } from "../modules/net/errors.js";
+import { clip, formatBarTime, precisionOfPrice } from "../modules/state/format.js";
 import { DAY_MS, isDateStamped } from "../modules/state/timeframes.js";
 import { Banner } from "../modules/ui/banner.js";
 import { ConnectionStatus } from "../modules/ui/connectionStatus.js";
-import { element, find } from "../modules/ui/element.js";
+import { element, find, replace } from "../modules/ui/element.js";
 import { Legend } from "../modules/ui/legend.js";
+import { Notice } from "../modules/ui/notice.js";
 import { OrderBookPanel } from "../modules/ui/orderBookPanel.js";
 import { TradesPanel } from "../modules/ui/tradesPanel.js";
 
 /**
+ * @import {ApiError} from "../modules/net/errors.js"
  * @import {HistoryEdge} from "../modules/data/liveBars.js"
  * @import {Problem} from "../modules/net/protocol.js"
  * @import {Bar} from "../modules/net/messages.js"
@@ -18,10 +21,14 @@ import { TradesPanel } from "../modules/ui/tradesPanel.js";
  * @import {ChartAddress} from "../modules/state/preferences.js"
  * @import {Timeframe} from "../modules/state/timeframes.js"
  * @import {ConnectionState} from "../modules/ui/connectionStatus.js"
- * @typedef {{address: ChartAddress, timeframe: Timeframe, providerName: string, simulated: boolean}} ViewTitle
+ * @typedef {{address: ChartAddress, timeframe: Timeframe, providerName: string, simulated: boolean, notice: string}} ViewTitle
+ *   `notice`: what is shown otherwise than asked for, or nothing
  */
 
 const NOTHING_STORED = "Nothing is stored that could be shown meanwhile.";
+const NO_SYMBOL = "No symbol could be found out: choose one above, or try again.";
+/** Codes of a server that could not be asked at all. */
+const UNANSWERED = new Set(["network", "timeout", "bad_answer"]);
 const UNTRUSTED = new Set(["stale", "down", "offline"]);
 
 /** @type {Record<HistoryEdge, string>} */
@@ -40,6 +47,8 @@ export class ChartView {
   chart;
   #legend = new Legend();
   #banner;
+  #notice = new Notice();
+  #onSearch;
   #note = find("#chart-note", HTMLElement);
   #edge = find("#chart-edge", HTMLElement);
   #latest = find("#to-latest", HTMLButtonElement);
@@ -60,12 +69,13 @@ export class ChartView {
   /** @type {readonly Problem[]} */
   #problems = [];
 
-  /** @param {{onRetry: () => void}} handlers */
-  constructor({ onRetry }) {
+  /** @param {{onRetry: () => void, onSearch: () => void}} handlers `onSearch`: another symbol is looked for */
+  constructor({ onRetry, onSearch }) {
+    this.#onSearch = onSearch;
     this.#banner = new Banner(onRetry);
     this.status = new ConnectionStatus((state) => this.#onConnection(state));
     find("#legend-slot", HTMLElement).append(this.#legend.node);
-    find("#banner-slot", HTMLElement).append(this.#banner.node);
+    find("#banner-slot", HTMLElement).append(this.#banner.node, this.#notice.node);
     find("#statusbar", HTMLElement).append(
       this.status.node,
       element("div", { class: "statusbar-end" }, this.#summary, this.#zoneWords),
@@ -98,6 +108,7 @@ export class ChartView {
     this.tape.clear("Waiting for trades…");
     this.status.setFeed(null);
     this.showProblems([]);
+    this.#notice.show(title.notice);
     this.showEdge("more");
     this.say("Loading bars…");
     const { market, provider, symbol, timeframe } = title.address;
@@ -150,18 +161,52 @@ export class ChartView {
     this.#showSummary(series);
   }
 
-  /** @param {string} words over the empty chart; none hides the note */
-  say(words) {
+  /**
+   * @param {string} words over the empty chart; none hides the note
+   * @param {HTMLElement} [action] what a person can do about it
+   */
+  say(words, action) {
     this.#note.hidden = words === "";
-    this.#note.textContent = words;
+    if (this.#note.dataset.words === words && !action === !this.#note.firstElementChild) return;
+    this.#note.dataset.words = words;
+    replace(this.#note, words, action);
+  }
+
+  /** Shows why there is nothing that a session could be opened for. @param {ApiError} error */
+  refuse({ code, message }) {
+    if (code === UNKNOWN_MARKET || code === UNKNOWN_PROVIDER) {
+      this.status.setFault({ state: "none", words: code === UNKNOWN_MARKET ? "No such market" : "No such provider" });
+      this.#banner.show([], "");
+      this.say(`${message} Choose another one above.`);
+      return;
+    }
+    this.status.setFault({ state: UNANSWERED.has(code) ? "offline" : "down" });
+    this.#banner.show([{ code, detail: message }], "");
+    this.say(NO_SYMBOL);
   }
 
   /** @param {readonly Problem[]} problems none when all is well */
   showProblems(problems) {
     this.#problems = problems;
     const hasBars = this.#series?.last !== undefined;
+    const unlisted = problems.some(({ code }) => code === UNKNOWN_SYMBOL);
+    this.status.setFault(unlisted && !hasBars ? { state: "none", words: "Not listed" } : null);
+    if (unlisted) {
+      this.#showUnlisted(hasBars);
+      return;
+    }
     this.#banner.show(problems, hasBars ? "The bars shown are the stored ones." : "");
     if (problems.length > 0 && !hasBars) this.say(NOTHING_STORED);
+  }
+
+  /** @param {boolean} hasBars */
+  #showUnlisted(hasBars) {
+    const { address, providerName = "" } = this.#title ?? {};
+    const detail = `${clip(address?.symbol ?? "")} is not listed at ${providerName}.`;
+    this.#banner.show(hasBars ? [{ code: UNKNOWN_SYMBOL, detail }] : [], "The bars shown are the stored ones.");
+    if (hasBars) return;
+    const search = { type: "button", class: "button", "data-role": "search", onclick: () => this.#onSearch() };
+    this.say(detail, element("button", search, "Search symbols"));
   }
 
   /** @param {HistoryEdge} edge */
@@ -194,6 +239,7 @@ export class ChartView {
     this.tape.destroy();
     this.#legend.destroy();
     this.#banner.destroy();
+    this.#notice.destroy();
   }
 
   /** @param {ConnectionState} state */

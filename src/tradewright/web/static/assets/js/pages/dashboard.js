@@ -13,6 +13,7 @@ import { ThemeToggle } from "../modules/ui/themeToggle.js";
 import { WatchTable } from "../modules/ui/watchTable.js";
 
 /**
+ * @import {ApiError} from "../modules/net/errors.js"
  * @import {ProviderItem, Readiness} from "../modules/net/protocol.js"
  */
 
@@ -89,7 +90,7 @@ class Dashboard {
       replace(place, table.node);
       await this.#showWatch(providers);
     } catch (error) {
-      replace(place, this.#failure(asApiError(error).message, () => this.#showProviders()));
+      replace(place, this.#failure(asApiError(error), () => this.#showProviders()));
     }
   }
 
@@ -109,6 +110,7 @@ class Dashboard {
         replace(place, element("p", { class: "empty" }, `${provider.name} lists no symbol.`));
         return;
       }
+      this.#status.setFault(null);
       const table = new WatchTable(this.#service, rows, {
         onTick: () => this.#status.touch(),
         onFeed: (feed) => this.#status.setFeed(feed),
@@ -120,7 +122,7 @@ class Dashboard {
       );
       replace(place, table.node);
     } catch (error) {
-      replace(place, this.#failure(asApiError(error).message, () => this.#showWatch(providers)));
+      replace(place, this.#failure(asApiError(error), () => this.#showWatch(providers)));
     }
   }
 
@@ -138,8 +140,9 @@ class Dashboard {
     }
   }
 
-  /** @param {string} message @param {() => void} retry */
-  #failure(message, retry) {
+  /** @param {ApiError} error @param {() => void} retry */
+  #failure({ code, message }, retry) {
+    this.#status.setFault({ state: code === "network" || code === "timeout" ? "offline" : "down" });
     return element("div", { class: "empty" }, element("p", {}, message), element("button", { type: "button", class: "button", onclick: retry }, "Retry"));
   }
 }

@@ -1,6 +1,6 @@
 /** One chart's bars: opens the live stream first, then reads history, and merges both by bar time. */
 
-import { asApiError } from "../net/errors.js";
+import { asApiError, UNKNOWN_SYMBOL } from "../net/errors.js";
 import { BarSeries } from "../state/barSeries.js";
 import { answeredFrom, judgeOlder } from "../state/history.js";
 import { timeframe } from "../state/timeframes.js";
@@ -261,6 +261,6 @@ export class LiveBars {
 }
 
 /** @param {string} source @param {ApiError} error @returns {Problem} */
-function problemOf(source, { code, message }) {
-  return { source, code, detail: message };
+function problemOf(source, { code, message, blamesSymbol }) {
+  return { source, code: blamesSymbol ? UNKNOWN_SYMBOL : code, detail: message };
 }

@@ -8,22 +8,34 @@ export class ApiError extends Error {
   /**
    * @param {string} code
    * @param {string} message one sentence for a person
-   * @param {{status?: number, requestId?: string | null, retryAfterMs?: number | null}} [extra]
+   * @param {{status?: number, requestId?: string | null, retryAfterMs?: number | null, fields?: string[]}} [extra]
+   *   `fields`: which values of the request were wrong, where the server says so
    */
-  constructor(code, message, { status = 0, requestId = null, retryAfterMs = null } = {}) {
+  constructor(code, message, { status = 0, requestId = null, retryAfterMs = null, fields = [] } = {}) {
     super(message);
     this.name = "ApiError";
     this.code = code;
     this.status = status;
     this.requestId = requestId;
     this.retryAfterMs = retryAfterMs;
+    this.fields = fields;
   }
 
   /** Whether asking again later may help, as opposed to a request that can never succeed. */
   get transient() {
+    if (LASTING_CODES.has(this.code)) return false;
     return isTransientCode(this.code) || this.status === 429 || this.status >= 500;
   }
+
+  /** Whether the symbol is the reason: the provider does not list it, or nobody could. */
+  get blamesSymbol() {
+    return this.code === UNKNOWN_SYMBOL || (this.code === "invalid_value" && this.fields.includes("symbol"));
+  }
 }
+
+export const UNKNOWN_MARKET = "unknown_market";
+export const UNKNOWN_PROVIDER = "unknown_provider";
+export const UNKNOWN_SYMBOL = "unknown_symbol";
 
 const TRANSIENT_CODES = new Set([
   "timeout",
@@ -31,14 +43,23 @@ const TRANSIENT_CODES = new Set([
   "provider_error",
   "provider_unavailable",
   "provider_timeout",
+  "provider_rate_limited",
+  "provider_malformed_answer",
+  "data_source_error",
+  "storage_unavailable",
+  "internal_error",
+  "feed_down",
   "rate_limited",
   "too_many_requests",
   "unavailable",
 ]);
 
+/** Too many are too many until the page itself asks for fewer, whatever the status says. */
+const LASTING_CODES = new Set(["too_many_subscriptions"]);
+
 /** @param {string} code */
 export function isTransientCode(code) {
-  return TRANSIENT_CODES.has(code);
+  return TRANSIENT_CODES.has(code) || /^http_5\d\d$/.test(code);
 }
 
 /**

@@ -74,5 +74,6 @@ async function readProblem(response) {
   if (body === null || typeof body !== "object") return plain;
   const code = typeof body.code === "string" ? body.code : plain.code;
   const text = body.detail || body.title || plain.message;
-  return new ApiError(code, String(text), { ...extra, requestId: body.request_id ?? extra.requestId });
+  const fields = typeof body.errors === "object" && body.errors !== null ? Object.keys(body.errors) : [];
+  return new ApiError(code, String(text), { ...extra, fields, requestId: body.request_id ?? extra.requestId });
 }

@@ -1,6 +1,7 @@
 /** How numbers, times and ages are written. */
 
 const MINUS = "\u2212";
+const CLIPPED_MAX = 40;
 const NONE = "\u2013";
 
 /**
@@ -91,6 +92,11 @@ export function formatPercent(percent) {
   const text = numberFormat(2, 2, "standard").format(Math.abs(percent));
   if (Number(text.replaceAll(",", "")) === 0) return `${text}%`;
   return `${percent > 0 ? "+" : MINUS}${text}%`;
+}
+
+/** A name of somebody else's making, cut to what fits into a sentence. @param {string} name */
+export function clip(name) {
+  return name.length > CLIPPED_MAX ? `${name.slice(0, CLIPPED_MAX - 1)}…` : name;
 }
 
 /** @param {number | null | undefined} change @returns {"up" | "down" | "flat"} */

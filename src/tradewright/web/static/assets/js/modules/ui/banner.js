@@ -1,5 +1,6 @@
 /** The strip over the chart that says what could not be had, and offers to try again. */
 
+import { isTransientCode } from "../net/errors.js";
 import { element, icon, replace } from "./element.js";
 
 /** @typedef {{code: string, detail: string}} BannerProblem */
@@ -8,11 +9,12 @@ export class Banner {
   #root;
   #text = element("div", { class: "banner-text" });
   #shown = "";
+  #retry;
 
   /** @param {() => void} onRetry */
   constructor(onRetry) {
-    const retry = element("button", { type: "button", class: "button", "data-role": "retry", onclick: onRetry }, icon("retry"), "Retry");
-    this.#root = element("div", { class: "banner", role: "alert", hidden: true }, icon("warning"), this.#text, retry);
+    this.#retry = element("button", { type: "button", class: "button", "data-role": "retry", onclick: onRetry }, icon("retry"), "Retry");
+    this.#root = element("div", { class: "banner", role: "alert", hidden: true }, icon("warning"), this.#text, this.#retry);
   }
 
   get node() {
@@ -25,6 +27,8 @@ export class Banner {
    */
   show(problems, consequence) {
     const details = [...new Set(problems.map(({ detail }) => detail))];
+    // What can't succeed as it was asked is not offered again.
+    this.#retry.hidden = !problems.some(({ code }) => isTransientCode(code));
     const key = JSON.stringify([details, consequence]);
     if (key === this.#shown) return;
     this.#shown = key;

@@ -6,7 +6,9 @@ import { element } from "./element.js";
 /**
  * @import {LinkStatus} from "../net/connection.js"
  * @import {FeedStatus as Feed} from "../net/protocol.js"
- * @typedef {"live" | "polling" | "stale" | "down" | "closed" | "offline" | "connecting"} ConnectionState
+ * @typedef {"live" | "polling" | "stale" | "down" | "closed" | "offline" | "connecting" | "none"} ConnectionState
+ *   `none`: there is nothing that could have a feed
+ * @typedef {{state: ConnectionState, words?: string}} Fault
  */
 
 const TICK_MS = 1_000;
@@ -20,16 +22,20 @@ const WORDS = {
   closed: "Market closed",
   offline: "Offline",
   connecting: "Connecting",
+  none: "Nothing to show",
 };
 
 /**
  * @param {LinkStatus} link
  * @param {Feed | null} feed of the stream that the page shows
+ * @param {Fault | null} fault that kept the page from having a stream at all
  * @returns {ConnectionState}
  */
-export function connectionState(link, feed) {
-  if (link.state === "connecting") return "connecting";
-  if (link.state !== "open" && link.state !== "draining") return "offline";
+export function connectionState(link, feed, fault) {
+  if (link.state === "waiting" || link.state === "refused") return "offline";
+  if (fault) return fault.state;
+  // A link that is closed has not been needed yet.
+  if (link.state === "connecting" || link.state === "closed") return "connecting";
   return feed?.state ?? "connecting";
 }
 
@@ -42,6 +48,8 @@ export class ConnectionStatus {
   #link = { state: "connecting", retryAt: null, code: null };
   /** @type {Feed | null} */
   #feed = null;
+  /** @type {Fault | null} */
+  #fault = null;
   #feedAt = 0;
   #heardAt = 0;
   #onState;
@@ -60,7 +68,7 @@ export class ConnectionStatus {
 
   /** @returns {ConnectionState} */
   get state() {
-    return connectionState(this.#link, this.#feed);
+    return connectionState(this.#link, this.#feed, this.#fault);
   }
 
   /** @param {LinkStatus} link */
@@ -78,6 +86,12 @@ export class ConnectionStatus {
     this.#show();
   }
 
+  /** @param {Fault | null} fault what is wrong apart from the connection and the feed; null when it is over */
+  setFault(fault) {
+    this.#fault = fault;
+    this.#show();
+  }
+
   /** A price has just come. */
   touch() {
     this.#heardAt = Date.now();
@@ -92,7 +106,7 @@ export class ConnectionStatus {
   #show() {
     const state = this.state;
     this.#root.dataset.state = state;
-    const words = this.#link.state === "refused" ? "Refused by the server" : WORDS[state];
+    const words = this.#link.state === "refused" ? "Refused by the server" : ((state === this.#fault?.state && this.#fault.words) || WORDS[state]);
     if (this.#words.textContent !== words) this.#words.textContent = words;
     this.#root.title = this.#feed?.detail ?? words;
     this.#showAge();
@@ -106,6 +120,7 @@ export class ConnectionStatus {
 
   #ageText() {
     const { retryAt, state } = this.#link;
+    if (this.state === "none") return "";
     if (state === "draining") return "the server restarts";
     if (retryAt !== null) return `trying again in ${formatDuration(Math.max(0, retryAt - Date.now()))}`;
     if (this.#feed?.state === "closed" && this.#feed.opens_at) return `opens ${openingTime(this.#feed.opens_at)}`;

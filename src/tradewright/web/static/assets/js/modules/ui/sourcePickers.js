@@ -1,6 +1,8 @@
 /** Market, provider and symbol, each depending on the one before. */
 
+import { ApiError, UNKNOWN_MARKET, UNKNOWN_PROVIDER } from "../net/errors.js";
 import { Combobox } from "./combobox.js";
+import { clip } from "../state/format.js";
 import { element } from "./element.js";
 
 /**
@@ -69,12 +71,24 @@ export class SourcePickers {
    *
    * @param {Partial<SymbolAddress>} wanted
    * @returns {Promise<SymbolAddress>}
+   * @throws {ApiError} also where there is no such market or provider; what could be found out is shown even
+   *   then, so that there is something to choose from
    */
   async start(wanted) {
     const markets = [...new Set((await this.#service.markets()).map((item) => item.market))];
     this.#market.replaceChildren(...markets.map((name) => element("option", { value: name }, title(name))));
-    const market = wanted.market ?? markets[0] ?? "crypto";
+    const market = wanted.market ?? markets[0] ?? "";
+    if (!markets.includes(market)) {
+      this.show({ market: markets[0] ?? "", provider: "", symbol: "" });
+      throw new ApiError(UNKNOWN_MARKET, `There is no market “${clip(market)}”.`);
+    }
     const provider = wanted.provider ?? (await this.#firstProvider(market));
+    const providers = await this.#service.providers(market);
+    if (!providers.some((item) => item.provider === provider)) {
+      this.show({ market, provider: "", symbol: "" });
+      throw new ApiError(UNKNOWN_PROVIDER, `There is no provider “${clip(provider)}” in the market ${title(market)}.`);
+    }
+    this.show({ market, provider, symbol: wanted.symbol ?? "" });
     const symbol = wanted.symbol ?? (await this.#firstSymbol(market, provider, ""));
     this.show({ market, provider, symbol });
     return this.#address;
