@@ -157,3 +157,27 @@ async def test_a_timeframe_that_is_not_offered_is_said(
         assert await notice.inner_text() == f"There is no timeframe “{timeframe}”; 1m is shown."
         await visit.page.get_by_label("Close this notice").click()
         assert not await notice.is_visible()
+
+
+async def test_the_chart_is_reached_in_its_turn_and_moved_by_keyboard(
+    live_server: str, visitor: Visitor
+) -> None:
+    async with visitor.visit(chart_url(live_server)) as visit:
+        await loaded(visit, "BTC/USDT", "1m")
+        await visit.page.keyboard.press("Tab")
+        focused = "document.activeElement"
+        assert await visit.page.evaluate(f"{focused}.className") == "skip-link"
+        ranks = "[...document.querySelectorAll('[tabindex]')].filter((one) => one.tabIndex > 0).length"
+        assert await visit.page.evaluate(ranks) == 0
+        for _ in range(60):
+            if await visit.page.evaluate(f"{focused}.id") == "chart":
+                break
+            await visit.page.keyboard.press("Tab")
+        assert "Price chart" in await visit.page.evaluate(f"{focused}.getAttribute('aria-label')")
+        ring = await visit.page.evaluate(f"getComputedStyle({focused}, '::after').borderTopWidth")
+        assert ring == "2px"
+        for _ in range(5):
+            await visit.page.keyboard.press("ArrowLeft")
+        await visit.wait("document.querySelector('#to-latest').hidden === false")
+        await visit.page.keyboard.press("End")
+        await visit.wait("document.querySelector('#to-latest').hidden === true")

@@ -3,6 +3,7 @@
 import { isDateStamped } from "../state/timeframes.js";
 import { gapLayer, GAP_LAYER } from "./gapBands.js";
 import { indicatorInfo } from "./indicators.js";
+import { listenForKeys } from "./keyboard.js";
 import { chartLibrary } from "./library.js";
 import { chartStyles, readPalette } from "./theme.js";
 
@@ -85,6 +86,7 @@ export class PriceChart {
       this.#layHead();
     });
     this.#resize.observe(container);
+    listenForKeys(container, chart, this.#listening.signal);
     container.addEventListener("pointerleave", () => this.#handlers.onCursor(null), { signal: this.#listening.signal });
   }
 
