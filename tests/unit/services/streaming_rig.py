@@ -234,6 +234,8 @@ class Markets:
         self._clock = venue.clock
         self.black_holes: set[str] = set()
         """Providers that take a question and never answer."""
+        self.calendar_delay_s = 0.0
+        """So much later does a feed begin."""
 
     @asynccontextmanager
     async def plugin(self, market: str, provider: str) -> AsyncIterator[MarketPlugin]:
@@ -248,6 +250,7 @@ class Markets:
         return Instrument(market="crypto", symbol=key.symbol, base="BTC", quote="USDT")
 
     async def calendar(self, instrument: Instrument) -> TradingCalendar:
+        await self._clock.sleep(self.calendar_delay_s)
         return self._calendar
 
 

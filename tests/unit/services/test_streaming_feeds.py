@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 
@@ -236,7 +237,7 @@ async def test_a_quiet_symbol_on_a_sound_stream_is_left_in_peace() -> None:
 
 
 @pytest.mark.parametrize("timeframe", ["1m", "3m", "5m"])
-@pytest.mark.parametrize("into_s", [0.5, 4.0, 5.5, 35.0, 59.0])
+@pytest.mark.parametrize("into_s", [0.5, 4.0, 6.5, 35.0, 59.0])
 async def test_no_final_is_told_of_a_bar_that_had_settled_when_the_feed_began(
     timeframe: str, into_s: float
 ) -> None:
@@ -249,15 +250,32 @@ async def test_no_final_is_told_of_a_bar_that_had_settled_when_the_feed_began(
         rig.venue.trade(100)
         await rig.clock.advance(into_s)
         began_ms = rig.clock.now_ms()
+        rig.venue.rest_delay_s = 1.0  # the snapshot is there before the feed
         viewer = await rig.view(stream(timeframe=timeframe))
+        assert viewer.seq == 0
         await trade_for(rig, 7)
         await rig.clock.advance(20)
         length_ms = TIMEFRAMES[timeframe].length_ms
         ended = [time + length_ms for time in viewer.finals]
-        assert ended[0] > began_ms - MarketPlugin.settling_ms
+        assert ended[0] > began_ms - MarketPlugin.settling_ms - 1_000
         assert ended == list(range(ended[0], ended[-1] + 1, length_ms)), "and none is left out"
         assert ended[0] <= began_ms + length_ms
         assert_same_bars(viewer.series(), rig.venue.bars(timeframe))
+
+
+async def test_the_end_of_a_bar_is_told_that_came_after_the_snapshot_of_a_slow_feed() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        await rig.clock.advance(59)
+        rig.markets.calendar_delay_s = 8.0  # the feed begins long after the minute has settled
+        rig.history.after = lambda: 1.5  # and the snapshot was read before the minute's last trade
+        opening = asyncio.create_task(rig.view(stream()))
+        await rig.clock.advance(0.5)
+        rig.venue.trade(111, tell=False)
+        await rig.clock.advance(20)
+        viewer = await opening
+        assert viewer.series() == rig.venue.bars("1m")
+        assert viewer.finals == [START_MS]
 
 
 async def test_an_unclosed_minute_that_the_venue_calls_closed_stays_open() -> None:

@@ -29,6 +29,8 @@ PAGE_MINUTES: Final = 20
 """Up to so many minutes the venue is asked in one call; more come from history, by its pages."""
 WAITING_MINUTES_MAX: Final = 1_500
 _MARGIN_MS: Final = 250
+_SNAPSHOT_AGE_MS: Final = 1_000
+"""Views that come together share one read of history, which may be this old."""
 
 
 class OhlcvLogic(FeedLogic[BarUpdate]):
@@ -61,6 +63,7 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         self._queue: dict[int, LiveMinute] = {}
         self._parts: list[tuple[Topic, Deriver, ClosedPart]] = []
         self._unconfirmed: int | None = None
+        self._wanted_since_ms = clock.now_ms()
         self._venue_offset_ms = 0
         self._settling_ms = MarketPlugin.settling_ms
         self._asked_at_s = float("-inf")
@@ -139,7 +142,7 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
     async def synchronise(self, plugin: MarketPlugin) -> None:
         now = await self._read_venue_clock(plugin)
         if self._tracker is None:
-            self._start(self._settled_through(now))
+            self._start(self._settled_through(min(now, self._wanted_since_ms + self._venue_offset_ms)))
         assert self._tracker is not None
         start = self._tracker.closed_through
         if now - start > HOLE_MINUTES_MAX * MINUTE_MS:
@@ -201,9 +204,10 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         self._settling_ms = plugin.settling_ms
         return now
 
-    def _settled_through(self, now: int) -> int:
-        """Where to begin: every snapshot holds the bars that no longer change, and none is told again."""
-        return ONE_MINUTE.floor(now - self._settling_ms)
+    def _settled_through(self, read_ms: int) -> int:
+        """Where to begin, if snapshots were read at that time of the venue or later: they hold the minutes
+        that no longer change, which are not told again; how the others ended may be news."""
+        return ONE_MINUTE.floor(read_ms - self._settling_ms - _SNAPSHOT_AGE_MS)
 
     def _venue_now_ms(self) -> int:
         return self._clock.now_ms() + self._venue_offset_ms
