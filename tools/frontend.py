@@ -97,8 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def vendor() -> None:
     """Make the vendor folder hold exactly the locked packages' files.
 
-    They are fetched beside and moved in whole, so that an interrupted call leaves either the old files or
-    the new ones, and the development packages in `node_modules` are left alone.
+    They are fetched beside and moved in whole, so that a call that fails leaves the old files. One that is
+    killed between the two renames leaves none, which the next call sees and mends. The development
+    packages in `node_modules` are left alone.
     """
     wanted = _stamp(*VENDORED.items())
     if _is_fresh(VENDOR_STAMP, wanted) and all((VENDOR / name).exists() for name in VENDORED.values()):
@@ -117,8 +118,22 @@ def vendor() -> None:
         for source, target in VENDORED.items():
             shutil.copyfile(work / "node_modules" / source, fresh / target)
         (fresh / VENDOR_STAMP.name).write_text(wanted, encoding="utf-8")
-        shutil.rmtree(VENDOR, ignore_errors=True)
-        fresh.replace(VENDOR)
+        put_in_place(fresh, VENDOR, aside=Path(scratch) / "old")
+
+
+def put_in_place(fresh: Path, target: Path, *, aside: Path) -> None:
+    """Make `fresh` the folder `target`; what was there before goes `aside`, and back when that fails.
+
+    All three lie on one file system, so that each step is a rename: no half of a folder is ever seen.
+    """
+    if target.exists():
+        target.replace(aside)
+    try:
+        fresh.replace(target)
+    except OSError:
+        if aside.exists():
+            aside.replace(target)
+        raise
 
 
 def check() -> None:
