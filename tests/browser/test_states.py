@@ -181,3 +181,19 @@ async def test_the_chart_is_reached_in_its_turn_and_moved_by_keyboard(
         await visit.wait("document.querySelector('#to-latest').hidden === false")
         await visit.page.keyboard.press("End")
         await visit.wait("document.querySelector('#to-latest').hidden === true")
+
+
+async def test_the_trend_says_what_the_change_says(live_server: str, visitor: Visitor) -> None:
+    async with visitor.visit(f"{live_server}/") as visit:
+        await visit.wait("document.querySelectorAll('#watch .sparkline').length > 1")
+        rows = await visit.page.evaluate(
+            """() => [...document.querySelectorAll("#watch tbody tr")].map((row) => ({
+              change: row.children[2].textContent,
+              line: row.querySelector(".sparkline")?.getAttribute("class"),
+              label: row.querySelector(".sparkline")?.getAttribute("aria-label"),
+            })).filter((row) => row.line)"""
+        )
+        for row in rows:
+            tone = {"+": "up", "\u2212": "down"}.get(row["change"][0], "")
+            assert tone in row["line"]
+            assert row["change"] in row["label"]

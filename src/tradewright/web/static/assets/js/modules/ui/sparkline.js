@@ -1,28 +1,41 @@
-/** A small line of closing prices, without axes. */
+/** A small line of prices over time, without axes. */
 
+import { direction } from "../state/format.js";
 import { svg } from "./element.js";
+
+/** @import {TrendPoint} from "../state/trend.js" */
 
 const WIDTH = 96;
 const HEIGHT = 24;
 const MARGIN = 2;
 
-/**
- * @param {readonly number[]} values
- * @param {string} label what it shows, in words
- */
-export function sparkline(values, label) {
-  const low = Math.min(...values);
-  const span = Math.max(...values) - low || 1;
-  const step = (WIDTH - 2 * MARGIN) / Math.max(1, values.length - 1);
-  const points = values.map((value, index) => {
-    const x = MARGIN + index * step;
-    const y = HEIGHT - MARGIN - ((value - low) / span) * (HEIGHT - 2 * MARGIN);
-    return `${x.toFixed(1)},${y.toFixed(1)}`;
-  });
-  const rising = (values[values.length - 1] ?? 0) >= (values[0] ?? 0);
-  return svg(
-    "svg",
-    { class: `sparkline ${rising ? "up" : "down"}`, viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label },
-    svg("polyline", { points: points.join(" "), fill: "none", stroke: "currentColor", "stroke-width": 1.25 }),
-  );
+export class Sparkline {
+  #line = svg("polyline", { fill: "none", stroke: "currentColor", "stroke-width": 1.25 });
+  #root = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" }, this.#line);
+
+  get node() {
+    return this.#root;
+  }
+
+  /**
+   * @param {readonly TrendPoint[]} points ascending; its colour is that of the way from the first to the last
+   * @param {string} label what it shows, in words
+   */
+  show(points, label) {
+    const first = points[0];
+    const last = points[points.length - 1];
+    if (!first || !last) return;
+    const prices = points.map(([, price]) => price);
+    const low = Math.min(...prices);
+    const height = (HEIGHT - 2 * MARGIN) / (Math.max(...prices) - low || 1);
+    const width = (WIDTH - 2 * MARGIN) / (last[0] - first[0] || 1);
+    const places = points.map(([time, price]) => {
+      const x = MARGIN + (time - first[0]) * width;
+      const y = HEIGHT - MARGIN - (price - low) * height;
+      return `${x.toFixed(1)},${y.toFixed(1)}`;
+    });
+    this.#line.setAttribute("points", places.join(" "));
+    this.#root.setAttribute("class", `sparkline ${direction(last[1] - first[1])}`);
+    this.#root.setAttribute("aria-label", label);
+  }
 }

@@ -3,18 +3,23 @@
 import { chartUrl } from "../state/deepLink.js";
 import { worstFeed } from "../state/feeds.js";
 import { direction, formatAmount, formatPercent, formatPrice, precisionOfPrice } from "../state/format.js";
+import { trendPoints } from "../state/trend.js";
 import { element, replace } from "./element.js";
-import { sparkline } from "./sparkline.js";
+import { Sparkline } from "./sparkline.js";
 
 /**
  * @import {DataService, SymbolAddress} from "../data/dataService.js"
+ * @import {Bar} from "../net/messages.js"
  * @import {FeedStatus as Feed, Ticker} from "../net/protocol.js"
  * @typedef {{address: SymbolAddress, precision: number | null}} WatchItem
  * @typedef {{onTick: () => void, onFeed: (feed: Feed | null) => void}} WatchHandlers
  *   `onTick`: a price has just come; `onFeed`: what the feeds of all rows amount to
  */
 
-const SPARK_HOURS = 24;
+/** One more than the hours of the trend, for the first of them has begun before it. */
+const TREND_BARS = 25;
+const TREND_EVERY_MS = 3_600_000;
+const TREND_RETRY_MS = 60_000;
 const FLASH_MS = 600;
 
 /** One symbol's row. */
@@ -26,6 +31,14 @@ class WatchRow {
   #low = element("td", { class: "number wide" });
   #volume = element("td", { class: "number wide" });
   #spark = element("td", { class: "spark" });
+  #sparkline = new Sparkline();
+  #service;
+  /** @type {readonly Bar[]} */
+  #hours = [];
+  /** When the hours are to be read again. */
+  #hoursDueAt = 0;
+  /** @type {Ticker | null} */
+  #ticker = null;
   #stop;
   #shown = NaN;
   #flashTimer = 0;
@@ -41,6 +54,7 @@ class WatchRow {
    * @param {{onTick: () => void, onFeed: (age: number | null) => void}} handlers
    */
   constructor(service, item, { onTick, onFeed }) {
+    this.#service = service;
     this.#item = item;
     this.#onFeed = onFeed;
     const href = chartUrl({ ...item.address, timeframe: "1m" });
@@ -67,7 +81,6 @@ class WatchRow {
         this.#setFeed({ type: "feed", topic: "", state: "down", detail: error.message });
       },
     });
-    this.#drawSpark(service);
   }
 
   destroy() {
@@ -89,7 +102,8 @@ class WatchRow {
   }
 
   /** @param {Ticker} ticker */
-  #show({ last, high, low, volume, change_percent: change }) {
+  #show(ticker) {
+    const { last, high, low, volume, change_percent: change } = ticker;
     const precision = this.#item.precision ?? precisionOfPrice(last);
     this.#last.textContent = formatPrice(last, precision);
     this.#change.textContent = formatPercent(change);
@@ -101,6 +115,9 @@ class WatchRow {
     if (price !== this.#shown && !Number.isNaN(this.#shown)) this.#flash(direction(price - this.#shown));
     this.#shown = price;
     this.node.dataset.last = String(last ?? "");
+    this.#ticker = ticker;
+    this.#showTrend();
+    if (Date.now() >= this.#hoursDueAt) this.#loadHours();
   }
 
   /** @param {string} tone */
@@ -110,12 +127,25 @@ class WatchRow {
     this.#flashTimer = setTimeout(() => delete this.#last.dataset.flash, FLASH_MS);
   }
 
-  /** @param {DataService} service */
-  async #drawSpark(service) {
-    const query = { ...this.#item.address, timeframe: "1h", limit: SPARK_HOURS };
-    const answer = await service.ohlcv(query, this.#ended.signal).catch(() => null);
-    const closes = answer?.bars.map((bar) => bar[4]) ?? [];
-    if (closes.length > 1) this.#spark.append(sparkline(closes, `${this.#item.address.symbol}, last ${closes.length} hours`));
+  #showTrend() {
+    const ticker = this.#ticker;
+    if (!ticker || this.#hours.length === 0) return;
+    const change = typeof ticker.change_percent === "number" ? `, ${formatPercent(ticker.change_percent)}` : "";
+    this.#sparkline.show(trendPoints(this.#hours, ticker), `${this.#item.address.symbol}, last 24 hours${change}`);
+    if (!this.#sparkline.node.isConnected) this.#spark.append(this.#sparkline.node);
+  }
+
+  /** Reads the hours anew: the live price carries the line on until the next time. */
+  async #loadHours() {
+    this.#hoursDueAt = Date.now() + TREND_EVERY_MS;
+    const query = { ...this.#item.address, timeframe: "1h", limit: TREND_BARS };
+    const answer = await this.#service.ohlcv(query, this.#ended.signal).catch(() => null);
+    if (answer === null) {
+      this.#hoursDueAt = Date.now() + TREND_RETRY_MS;
+      return;
+    }
+    this.#hours = answer.bars;
+    this.#showTrend();
   }
 }
 
