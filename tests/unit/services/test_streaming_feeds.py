@@ -269,11 +269,16 @@ async def test_the_end_of_a_bar_is_told_that_came_after_the_snapshot_of_a_slow_f
         await rig.clock.advance(59)
         rig.markets.calendar_delay_s = 8.0  # the feed begins long after the minute has settled
         rig.history.after = lambda: 1.5  # and the snapshot was read before the minute's last trade
-        opening = asyncio.create_task(rig.view(stream()))
+        viewer = Viewer()
+        connection = rig.service.connect(viewer, "early")
+        topic = await rig.service.subscribe(connection, stream())
+        opening = asyncio.create_task(rig.service.open(connection, topic))
         await rig.clock.advance(0.5)
         rig.venue.trade(111, tell=False)
+        await rig.clock.advance(2)
+        await opening
+        assert viewer.snapshot_rows()[-1][4] == 100
         await rig.clock.advance(20)
-        viewer = await opening
         assert viewer.series() == rig.venue.bars("1m")
         assert viewer.finals == [START_MS]
 
