@@ -17,6 +17,7 @@
     │   └── CredentialsRequired
     ├── Conflict
     ├── LimitExceeded                      the caller asked for too much, too often
+    │   └── TooManySubscriptions           one more does not fit, however long the caller waits
     ├── StorageUnavailable                 our own database does not answer
     └── DataSourceError                    data could not be had
         └── PluginError                    a venue failed or refused
@@ -55,6 +56,7 @@ __all__ = [
     "RateLimitPluginError",
     "StorageUnavailable",
     "TimeoutPluginError",
+    "TooManySubscriptions",
     "TradewrightError",
     "UnknownMarket",
     "UnknownProvider",
@@ -167,6 +169,12 @@ class LimitExceeded(TradewrightError):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class TooManySubscriptions(LimitExceeded):
+    """A connection watches as much as it may: one view must end before another can begin."""
+
+    code = "too_many_subscriptions"
 
 
 class StorageUnavailable(TradewrightError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tradewright.domain.errors import LimitExceeded
+from tradewright.domain.errors import LimitExceeded, TooManySubscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,15 @@ class SubscriptionRegistry:
         self._by_user[user] += 1
 
     def add(self, connection: str, topic: str) -> bool:
-        """Note that the connection watches the topic; False where it did already."""
+        """Note that the connection watches the topic; False where it did already.
+
+        ``TooManySubscriptions`` where that would be more than it may.
+        """
         topics = self._connections[connection].topics
         if topic in topics:
             return False
         if len(topics) >= self.limits.views_per_connection:
-            raise LimitExceeded(f"A connection may watch {self.limits.views_per_connection} topics.")
+            raise TooManySubscriptions(f"A connection may watch {self.limits.views_per_connection} topics.")
         topics[topic] = None
         self._viewers[topic] += 1
         return True

@@ -99,7 +99,7 @@ class SubscriptionService:
     async def subscribe(self, connection: str, key: StreamKey, *, history: int | None = None) -> str:
         """Register a view of the stream; the topic. Nothing is sent before ``open``.
 
-        Raises what ``StreamingManager.validate`` raises, and ``LimitExceeded``.
+        Raises what ``StreamingManager.validate`` raises, and ``TooManySubscriptions``.
         """
         if key.topic not in self._registry.topics(connection):
             await self._streams.validate(key)

@@ -16,6 +16,7 @@ from tradewright.domain.capabilities import Capability
 from tradewright.domain.errors import (
     LimitExceeded,
     PluginFeatureNotSupportedError,
+    TooManySubscriptions,
     UnknownSymbol,
     UnknownTimeframe,
 )
@@ -281,7 +282,7 @@ async def test_limits_of_a_connection_an_address_and_a_user() -> None:
         connection = rig.service.connect(Viewer(), "here")
         for number in range(200):
             await rig.service.subscribe(connection, stream(symbol=f"A{number}/B"))
-        with pytest.raises(LimitExceeded):
+        with pytest.raises(TooManySubscriptions):
             await rig.service.subscribe(connection, stream(symbol="ONE/MORE"))
         await rig.service.subscribe(connection, stream(symbol="A1/B"))  # again is not more
         assert len(rig.streaming.references) == 200

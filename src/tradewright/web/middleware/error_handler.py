@@ -23,6 +23,7 @@ STATUS: Final[dict[type[errors.TradewrightError], int]] = {
     errors.NotAllowed: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.TooManySubscriptions: 409,
     errors.LimitExceeded: 429,
     errors.PluginFeatureNotSupportedError: 501,
     errors.TimeoutPluginError: 504,
