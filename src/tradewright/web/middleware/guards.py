@@ -48,16 +48,19 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def origin_allowed(headers: Headers, public_url: str | None) -> bool:
-    """Whether a socket may be opened from there: from our own pages, or by a program without origin."""
+def origin_allowed(headers: Headers, scheme: str, public_url: str | None) -> bool:
+    """Whether a socket may be opened from there: from our own pages, or by a program without origin.
+
+    ``scheme`` is the socket's, ``ws`` or ``wss``: behind a proxy that ends TLS, what a trusted one says.
+    """
     origin = headers.get("Origin")
     if origin is None:
         return True
-    given = urlsplit(origin)
-    own = [f"{given.scheme}://{headers.get('Host', '')}"]
+    page_scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
+    own = [f"{page_scheme}://{headers.get('Host', '')}"]
     if public_url:
         own.append(public_url.rstrip("/"))
-    return given.scheme in ("http", "https") and origin in own
+    return origin in own
 
 
 def install_guards(app: Quart, config: BaseConfig) -> None:
@@ -78,7 +81,9 @@ def install_guards(app: Quart, config: BaseConfig) -> None:
     @app.before_websocket
     async def check_socket() -> Response | None:
         try:
-            known = allowed(websocket.host) and origin_allowed(websocket.headers, config.public_url)
+            known = allowed(websocket.host) and origin_allowed(
+                websocket.headers, websocket.scheme, config.public_url
+            )
         except ValueError:
             known = False
         return None if known else Response("This origin may not open a socket here.\n", status=403)
