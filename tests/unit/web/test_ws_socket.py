@@ -39,9 +39,9 @@ class Site:
 
     def connect(self, **headers: str) -> Any:
         protocols = headers.pop("protocols", "tradewright.v1").split(",")
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
         # Quart's client takes subprotocols and forgets them, so they go into the scope.
-        scope = {"subprotocols": protocols}
+        scope = {"subprotocols": protocols, "scheme": headers.pop("scheme", "ws")}
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.app.test_client().websocket("/api/v1/ws", headers=named, scope_base=scope)
 
 
@@ -226,9 +226,7 @@ async def test_only_our_own_pages_open_a_socket(
 async def test_over_tls_only_pages_that_came_over_tls_open_a_socket(origin: str, allowed: bool) -> None:
     async with site() as here:
         # As uvicorn gives it for TLS of its own, or by the word of a proxy that it trusts.
-        scope = {"subprotocols": ["tradewright.v1"], "scheme": "wss"}
-        headers = {"Host": "127.0.0.1", "Origin": origin}
-        connect = here.app.test_client().websocket("/api/v1/ws", headers=headers, scope_base=scope)
+        connect = here.connect(scheme="wss", Host="127.0.0.1", Origin=origin)
         if allowed:
             async with connect as socket:
                 await ask(socket, type="ping", id=1)
