@@ -122,7 +122,7 @@ async def test_a_venue_out_of_reach_is_not_offline(live_server: str, visitor: Vi
     async with visitor.visit(f"{live_server}/chart?provider=binance", expected=("Failed to load",)) as visit:
         await visit.page.locator(".banner").wait_for()
         assert "Binance could not be reached" in await visit.page.locator(".banner").inner_text()
-        assert await visit.main("data-connection") == "down"
+        await visit.wait("main.dataset.connection === 'down'")
         assert await visit.page.get_by_role("button", name="Retry").is_visible()
         await visit.picture("chart-venue-away")
 

@@ -78,6 +78,7 @@ class ChartPage {
     const id = wanted.timeframe ?? recent?.timeframe ?? TIMEFRAME_DEFAULT;
     const known = timeframe(id) !== undefined;
     this.#timeframe = known ? id : TIMEFRAME_DEFAULT;
+    this.#toolbar.timeframes.show(this.#timeframe);
     this.#view.showProblems([]);
     this.#view.say("Loading…");
     try {

@@ -11,7 +11,7 @@ import { precisionOfTick } from "../modules/state/format.js";
 
 const INSTRUMENT_WAIT_MS = 1_500;
 /** The reason is in the banner; once is enough. */
-const UNAVAILABLE = "Not available now.";
+const UNAVAILABLE = "Not available.";
 
 export class ChartSession {
   #service;

@@ -26,7 +26,7 @@ import { TradesPanel } from "../modules/ui/tradesPanel.js";
  */
 
 const NOTHING_STORED = "Nothing is stored that could be shown meanwhile.";
-const NO_SYMBOL = "No symbol could be found out: choose one above, or try again.";
+const NO_SYMBOL = "Which symbols there are could not be found out. Try again, or choose another provider above.";
 /** Codes of a server that could not be asked at all. */
 const UNANSWERED = new Set(["network", "timeout", "bad_answer"]);
 const UNTRUSTED = new Set(["stale", "down", "offline"]);
@@ -174,6 +174,7 @@ export class ChartView {
 
   /** Shows why there is nothing that a session could be opened for. @param {ApiError} error */
   refuse({ code, message }) {
+    for (const panel of [this.book, this.tape]) panel.clear("Nothing to show.");
     if (code === UNKNOWN_MARKET || code === UNKNOWN_PROVIDER) {
       this.status.setFault({ state: "none", words: code === UNKNOWN_MARKET ? "No such market" : "No such provider" });
       this.#banner.show([], "");
