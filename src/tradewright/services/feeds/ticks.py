@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.ticks import BOOK_DEPTH, OrderBook, Ticker, Trade
@@ -17,6 +18,8 @@ TRADES_REMEMBERED: Final = 20_000
 TRADES_WAITING_MAX: Final = 50_000
 TRADES_PER_UPDATE: Final = 200
 CLOCK_TOLERANCE_MS: Final = 5_000
+
+StateT = TypeVar("StateT", Ticker, OrderBook)
 
 
 class _NewestTime:
@@ -103,106 +106,93 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         return bool(new)
 
 
-class TickerLogic(FeedLogic[Ticker]):
-    """The newest ticker; older ones that come late are dropped."""
+class StateLogic(FeedLogic[StateT]):
+    """A feed of whole states, of which only the newest matters; older ones that come late are dropped."""
+
+    def __init__(
+        self, symbol: str, new_epoch: Callable[[], str], wake: Callable[[], None], clock: Clock
+    ) -> None:
+        super().__init__(symbol, new_epoch, wake)
+        self._times = _NewestTime(clock)
+        self._waiting: StateT | None = None
+        self._last: StateT | None = None
+
+    def put(self, item: StateT, connection: int) -> None:
+        self._waiting = item
+
+    @property
+    def waiting(self) -> bool:
+        return self._waiting is not None
+
+    async def drain(self) -> bool:
+        state, self._waiting = self._waiting, None
+        if state is not None:
+            await self._take(state)
+        return True
+
+    async def synchronise(self, plugin: MarketPlugin) -> None:
+        self._times.forget()
+        await self.ask(plugin)
+
+    async def give_up(self) -> None:
+        """The next state is whole again."""
+        self._times.forget()
+
+    async def ask(self, plugin: MarketPlugin) -> bool:
+        return await self._take(await self._fetch(plugin))
+
+    @abstractmethod
+    async def _fetch(self, plugin: MarketPlugin) -> StateT:
+        """The state now."""
+
+    @abstractmethod
+    async def _take(self, state: StateT) -> bool:
+        """Publish the state where it is newer and sound; whether it was news."""
+
+    async def _publish(self, state: StateT) -> None:
+        self._last = state
+        for topic in self.topics.values():
+            await topic.offer(state)
+
+
+class TickerLogic(StateLogic[Ticker]):
+    """The newest ticker."""
 
     watch_capability = Capability.WATCH_TICKER
     ask_capability = Capability.TICKER
 
-    def __init__(
-        self, symbol: str, new_epoch: Callable[[], str], wake: Callable[[], None], clock: Clock
-    ) -> None:
-        super().__init__(symbol, new_epoch, wake)
-        self._times = _NewestTime(clock)
-        self._waiting: Ticker | None = None
-        self._last: Ticker | None = None
-
     def watch(self, plugin: MarketPlugin) -> AsyncIterator[Ticker]:
         return plugin.watch_ticker(self.symbol)
 
-    def put(self, item: Ticker, connection: int) -> None:
-        self._waiting = item
+    async def _fetch(self, plugin: MarketPlugin) -> Ticker:
+        return await plugin.fetch_ticker(self.symbol)
 
-    @property
-    def waiting(self) -> bool:
-        return self._waiting is not None
-
-    async def drain(self) -> bool:
-        ticker, self._waiting = self._waiting, None
-        if ticker is not None:
-            await self._publish(ticker)
-        return True
-
-    async def synchronise(self, plugin: MarketPlugin) -> None:
-        self._times.forget()
-        await self.ask(plugin)
-
-    async def give_up(self) -> None:
-        """The next ticker is whole again."""
-        self._times.forget()
-
-    async def ask(self, plugin: MarketPlugin) -> bool:
-        return await self._publish(await plugin.fetch_ticker(self.symbol))
-
-    async def _publish(self, ticker: Ticker) -> bool:
+    async def _take(self, state: Ticker) -> bool:
         last = self._last
-        if ticker == last or not self._times.admits(ticker.t):
+        if state == last or not self._times.admits(state.t):
             return False
-        self._last = ticker
-        for topic in self.topics.values():
-            await topic.offer(ticker)
-        return last is None or (last.last, last.bid, last.ask) != (ticker.last, ticker.bid, ticker.ask)
+        await self._publish(state)
+        return last is None or (last.last, last.bid, last.ask) != (state.last, state.bid, state.ask)
 
 
-class OrderBookLogic(FeedLogic[OrderBook]):
-    """The newest order book, its best levels whole; crossed ones and older ones are dropped."""
+class OrderBookLogic(StateLogic[OrderBook]):
+    """The newest order book, its best levels whole; crossed ones are dropped."""
 
     watch_capability = Capability.WATCH_ORDER_BOOK
     ask_capability = Capability.ORDER_BOOK
 
-    def __init__(
-        self, symbol: str, new_epoch: Callable[[], str], wake: Callable[[], None], clock: Clock
-    ) -> None:
-        super().__init__(symbol, new_epoch, wake)
-        self._times = _NewestTime(clock)
-        self._waiting: OrderBook | None = None
-        self._last: OrderBook | None = None
-
     def watch(self, plugin: MarketPlugin) -> AsyncIterator[OrderBook]:
         return plugin.watch_order_book(self.symbol)
 
-    def put(self, item: OrderBook, connection: int) -> None:
-        self._waiting = item
+    async def _fetch(self, plugin: MarketPlugin) -> OrderBook:
+        return await plugin.fetch_order_book(self.symbol, BOOK_DEPTH)
 
-    @property
-    def waiting(self) -> bool:
-        return self._waiting is not None
-
-    async def drain(self) -> bool:
-        book, self._waiting = self._waiting, None
-        if book is not None:
-            await self._publish(book)
-        return True
-
-    async def synchronise(self, plugin: MarketPlugin) -> None:
-        self._times.forget()
-        await self.ask(plugin)
-
-    async def give_up(self) -> None:
-        """The next book is whole again."""
-        self._times.forget()
-
-    async def ask(self, plugin: MarketPlugin) -> bool:
-        return await self._publish(await plugin.fetch_order_book(self.symbol, BOOK_DEPTH))
-
-    async def _publish(self, book: OrderBook) -> bool:
+    async def _take(self, state: OrderBook) -> bool:
         last = self._last
-        if book.crossed or not self._times.admits(book.t):
+        if state.crossed or not self._times.admits(state.t):
             return False
-        book = book.top(BOOK_DEPTH)
+        book = state.top(BOOK_DEPTH)
         if last is not None and (book.bids, book.asks) == (last.bids, last.asks):
             return False
-        self._last = book
-        for topic in self.topics.values():
-            await topic.offer(book)
+        await self._publish(book)
         return True
