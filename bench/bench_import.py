@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import sqlite3
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+from bench.bare_sqlite import bare_write, open_bare
 from bench.generated import MINUTE_MS, START_MS, minute_bars
 from bench.measuring import Result, compare, report
 from tradewright.domain.instruments import SeriesKey
@@ -20,23 +20,6 @@ from tradewright.services.bar_import import import_files
 from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase, SQLiteInstrumentStore
 
 ROWS = 200_000
-SCHEMA = """
-CREATE TABLE bars (
-    series_id INTEGER NOT NULL, time INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
-    low REAL NOT NULL, close REAL NOT NULL, volume REAL NOT NULL, PRIMARY KEY (series_id, time)
-) STRICT, WITHOUT ROWID
-"""
-UPSERT = """
-INSERT INTO bars VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET open = excluded.open,
-    high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume
-"""
-
-
-def bare_write(connection: sqlite3.Connection, series: int, rows: Iterable[tuple[float, ...]]) -> None:
-    """Upsert all rows in one transaction, durably."""
-    connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(UPSERT, ((series, *row) for row in rows))
-    connection.execute("COMMIT")
 
 
 def bare_rows(path: Path) -> Iterator[tuple[float, ...]]:
@@ -54,9 +37,7 @@ def results(folder: Path, runner: asyncio.Runner) -> Iterator[Result]:
     database = SQLiteDatabase(folder / "ours.sqlite3")
     runner.run(database.open())
     store, instruments = SQLiteBarStore(database), SQLiteInstrumentStore(database)
-    connection = sqlite3.connect(folder / "bare.sqlite3", isolation_level=None)
-    for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", SCHEMA):
-        connection.execute(statement)
+    connection = open_bare(folder / "bare.sqlite3", "FULL")
     ours, theirs = count(1), count(1)
 
     def import_fresh(symbol: str | None = None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.bare_sqlite import bare_write, open_bare
 from bench.generated import MINUTE_MS, START_MS, minute_bars
 from bench.measuring import Result, compare, report
 from tradewright.domain.bars import Bars
@@ -23,26 +24,9 @@ from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase
 WRITTEN = 200_000
 READ = 10_000
 
-SCHEMA = """
-CREATE TABLE bars (
-    series_id INTEGER NOT NULL, time INTEGER NOT NULL, open REAL NOT NULL, high REAL NOT NULL,
-    low REAL NOT NULL, close REAL NOT NULL, volume REAL NOT NULL, PRIMARY KEY (series_id, time)
-) STRICT, WITHOUT ROWID
-"""
-UPSERT = """
-INSERT INTO bars VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET open = excluded.open,
-    high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume
-"""
 SELECT = (
     "SELECT time, open, high, low, close, volume FROM bars WHERE series_id = ? AND time >= ? AND time < ?"
 )
-
-
-def bare_write(connection: sqlite3.Connection, series: int, bars: Bars) -> None:
-    """Upsert all rows in one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    connection.executemany(UPSERT, ((series, *row) for row in bars.rows()))
-    connection.execute("COMMIT")
 
 
 def bare_read(connection: sqlite3.Connection, start_ms: int, end_ms: int) -> Bars:
@@ -59,9 +43,7 @@ def results(folder: Path, runner: asyncio.Runner) -> Iterator[Result]:
     database = SQLiteDatabase(folder / "ours.sqlite3")
     runner.run(database.open())
     store = SQLiteBarStore(database)
-    connection = sqlite3.connect(folder / "bare.sqlite3", isolation_level=None)
-    for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", SCHEMA):
-        connection.execute(statement)
+    connection = open_bare(folder / "bare.sqlite3", "NORMAL")
 
     ours, theirs = count(1), count(1)
     covered = IntervalSet.single(START_MS, end_ms)
@@ -73,7 +55,7 @@ def results(folder: Path, runner: asyncio.Runner) -> Iterator[Result]:
     yield compare(
         f"write {WRITTEN:,} bars with their coverage",
         write_ours,
-        lambda: bare_write(connection, next(theirs), bars),
+        lambda: bare_write(connection, next(theirs), bars.rows()),
         ratio_min=0.6,
     )
 

@@ -15,12 +15,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore, InstrumentStore, SeriesBars
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
 from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase, SQLiteInstrumentStore
 from tradewright.testing.bar_store_checks import compare, import_both
-from tradewright.testing.store_material import KEY, NOWHERE, StoreModel, bars_at, minute, minutes
+from tradewright.testing.store_material import KEY, StoreModel, bars_at, minute, minutes
 from tradewright.testing.stores import (
     BAR_STORE_CHECKS,
     INSTRUMENT_STORE_CHECKS,
@@ -82,7 +82,7 @@ async def test_the_suite_finds_a_store_that_forgets() -> None:
 class _KeepsWhatIsGone(MemoryBarStore):
     """A store with one fault: covered bars that a write does not name stay."""
 
-    async def write(self, data: SeriesBars, *, outage: IntervalSet = NOWHERE) -> None:
+    async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
         for start, end in data.covered:
             kept = (await self.read(data.key, start, end)).merged_with(data.bars)
             data = SeriesBars(data.key, kept, data.covered)

@@ -9,11 +9,11 @@ import msgspec
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
-from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import Coverage, ImportCounts, SeriesBars
 from tradewright.domain.timeframes import TIMEFRAMES
 from tradewright.storage.acceptance import by_symbol, check_storable, registrations
-from tradewright.storage.merging import NOWHERE, Spans, difference, extended, total
+from tradewright.storage.merging import Spans, difference, extended, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class MemoryBarStore:
     async def read_with_coverage(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[Bars, Coverage]:
         return await self.read(key, start_ms, end_ms), await self.coverage(key, start_ms, end_ms)
 
-    async def write(self, data: SeriesBars, *, outage: IntervalSet = NOWHERE) -> None:
+    async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
         check_storable(data)
         self._keep(data.key, self._series.get(data.key, _NOTHING).with_more(data, outage))
 
@@ -80,7 +80,7 @@ class MemoryBarStore:
             old = made.get(batch.key) or self._series.get(batch.key, _NOTHING)
             covered = Spans(batch.covered)
             counts.append(difference(batch.key, old.bars, batch.bars, covered, replace=replace).counts)
-            made[batch.key] = old.with_more(batch, NOWHERE)
+            made[batch.key] = old.with_more(batch, NO_INTERVALS)
             if progress is not None:
                 progress(len(batch.bars))
         for key, series in made.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,6 @@ from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.ports import Coverage, ImportCounts, StoredBarDiffers
 from tradewright.domain.timeframes import Times
-
-NOWHERE: Final = IntervalSet()
-"""No interval at all."""
 
 
 def extended(known: Coverage, complete: IntervalSet, outage: IntervalSet) -> Coverage:

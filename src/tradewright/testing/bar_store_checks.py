@@ -10,13 +10,12 @@ import numpy as np
 
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.instruments import InstrumentKey, SeriesKey
-from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore, Coverage, ImportCounts, SeriesBars, StoredBarDiffers
 from tradewright.domain.timeframes import MINUTE_MS, TIMEFRAMES
 from tradewright.testing.store_material import (
     ALL_TIME,
     KEY,
-    NOWHERE,
     Check,
     OpenStores,
     StoreModel,
@@ -45,7 +44,7 @@ async def check_empty(stores: Stores) -> None:
     assert await store.coverage(KEY, *ALL_TIME) == Coverage()
     assert await store.extent(KEY) is None
     assert await store.series(KEY.instrument) == ()
-    await store.write(SeriesBars(KEY, Bars.empty(), NOWHERE))
+    await store.write(SeriesBars(KEY, Bars.empty(), NO_INTERVALS))
     assert await store.series(KEY.instrument) == (), "writing nothing makes no series"
     assert await store.import_bars([], replace=False) == ImportCounts(0, 0, 0)
 
@@ -93,14 +92,14 @@ async def check_coverage_merges(stores: Stores) -> None:
 
     assert await extend(minutes((0, 2)), minutes((4, 6))) == Coverage(minutes((0, 2)), minutes((4, 6)))
     assert await extend(minutes((2, 3)), minutes((6, 8))) == Coverage(minutes((0, 3)), minutes((4, 8)))
-    assert await extend(minutes((3, 4)), NOWHERE) == Coverage(minutes((0, 4)), minutes((4, 8)))
-    assert await extend(minutes((5, 6)), NOWHERE) == Coverage(
+    assert await extend(minutes((3, 4)), NO_INTERVALS) == Coverage(minutes((0, 4)), minutes((4, 8)))
+    assert await extend(minutes((5, 6)), NO_INTERVALS) == Coverage(
         minutes((0, 4), (5, 6)), minutes((4, 5), (6, 8))
     )
-    assert await extend(NOWHERE, minutes((0, 10))) == Coverage(
+    assert await extend(NO_INTERVALS, minutes((0, 10))) == Coverage(
         minutes((0, 4), (5, 6)), minutes((4, 5), (6, 10))
     )
-    assert await extend(minutes((4, 5)), NOWHERE) == Coverage(minutes((0, 6)), minutes((6, 10)))
+    assert await extend(minutes((4, 5)), NO_INTERVALS) == Coverage(minutes((0, 6)), minutes((6, 10)))
     assert await extend(minutes((7, 9), (-5, -3)), minutes((-4, -2))) == Coverage(
         minutes((-5, -3), (0, 6), (7, 9)), minutes((-3, -2), (6, 7), (9, 10))
     )
@@ -121,8 +120,8 @@ async def check_series_apart(stores: Stores) -> None:
     instrument = InstrumentKey("crypto", "other", "BTC/USDT")
     hours, days, months = (instrument.series(TIMEFRAMES[name]) for name in ("1h", "1d", "1M"))
     await store.write(SeriesBars(days, Bars.empty(), IntervalSet.single(0, 86_400_000)))
-    await store.write(SeriesBars(months, Bars.from_rows([row_at(0, 1)]), NOWHERE))
-    await store.write(SeriesBars(hours, Bars.empty(), NOWHERE), outage=IntervalSet.single(0, 3_600_000))
+    await store.write(SeriesBars(months, Bars.from_rows([row_at(0, 1)]), NO_INTERVALS))
+    await store.write(SeriesBars(hours, Bars.empty(), NO_INTERVALS), outage=IntervalSet.single(0, 3_600_000))
     assert set(await store.series(instrument)) == {hours, days, months}
     assert await store.extent(days) is None, "coverage alone has no extent"
     assert await store.extent(months) == (0, 0)
@@ -213,7 +212,7 @@ async def check_long_import(stores: Stores) -> None:
     late = SeriesBars(KEY, data.bars.merged_with(bars_at([40_017])), data.covered)
     assert await store.import_bars([late], replace=False) == ImportCounts(1, len(indices), 0)
     assert (await _refusal(store, [data])).time_ms == minute(40_017)
-    scattered = SeriesBars(KEY, data.bars.take(np.arange(0, len(indices), 7)), NOWHERE)
+    scattered = SeriesBars(KEY, data.bars.take(np.arange(0, len(indices), 7)), NO_INTERVALS)
     counts = await store.import_bars([scattered], replace=False)
     assert counts == ImportCounts(0, len(scattered.bars), 0)
     assert await store.import_bars([data], replace=True) == ImportCounts(0, len(indices), 1)
@@ -226,7 +225,7 @@ async def check_random_history(stores: Stores, seed: int = 1, steps: int = 400) 
     model = StoreModel()
     for step in range(steps):
         data = random_batch(chance)
-        outage = random_intervals(chance) if chance.random() < 0.3 else NOWHERE
+        outage = random_intervals(chance) if chance.random() < 0.3 else NO_INTERVALS
         if chance.random() < 0.6:
             await stores.bars.write(data, outage=outage)
             model.write(data, outage)
@@ -243,7 +242,7 @@ async def import_both(store: BarStore, model: StoreModel, data: SeriesBars, *, r
         assert (await _refusal(store, [data])).time_ms == contradicted[0]
         return
     counts = await store.import_bars([data], replace=replace)
-    model.write(data, NOWHERE)
+    model.write(data, NO_INTERVALS)
     inserted = len(set(data.bars.time.tolist()) - old)
     kept = len(data.bars) - inserted - len([time for time in contradicted if time in data.bars.time])
     assert counts == ImportCounts(inserted, kept, len(contradicted)), counts

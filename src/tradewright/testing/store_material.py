@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.instruments import SeriesKey
-from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import (
     BarStore,
     InstrumentStore,
@@ -22,7 +22,6 @@ START_MS: Final = 1_600_000_020_000
 """An aligned minute from which the checks count."""
 ALL_TIME: Final = (-(2**70), 2**70)
 KEY: Final = SeriesKey("crypto", "venue", "BTC/USDT", "1m")
-NOWHERE: Final = IntervalSet()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def minutes_of(intervals: IntervalSet) -> set[int]:
 
 
 def random_batch(chance: random.Random) -> SeriesBars:
-    covered = random_intervals(chance) if chance.random() < 0.8 else NOWHERE
+    covered = random_intervals(chance) if chance.random() < 0.8 else NO_INTERVALS
     inside = [time for time in sorted(minutes_of(covered)) if chance.random() < 0.7]
     outside = [minute(chance.randrange(40)) for _ in range(chance.choice((0, 0, 1, 3)))]
     version = chance.choice((0, 0, 0, 1, 2))

@@ -61,6 +61,23 @@ def test_clipping_and_containing(raw: list[tuple[int, int]], start: int, end: in
         assert intervals.contains(start, end) == (set(range(start, end)) <= model(raw))
 
 
+@given(pairs, pairs)
+def test_touching_keeps_whole_intervals(left: list[tuple[int, int]], right: list[tuple[int, int]]) -> None:
+    a, b = IntervalSet.of(left), IntervalSet.of(right)
+    expected = [item for item in a if set(range(*item)) & points(b)]
+    assert list(a.touching(b)) == expected
+
+
+@given(pairs, st.integers(0, 12))
+def test_bridging_fills_short_gaps_and_no_others(raw: list[tuple[int, int]], shorter_than: int) -> None:
+    intervals = IntervalSet.of(raw)
+    bridged = intervals.bridged(shorter_than)
+    gaps = [(left.end, right.start) for left, right in pairwise(intervals)]
+    filled = {point for start, end in gaps if end - start < shorter_than for point in range(start, end)}
+    assert_sound(bridged)
+    assert points(bridged) == points(intervals) | filled
+
+
 @given(pairs)
 def test_equal_sets_are_equal_values(raw: list[tuple[int, int]]) -> None:
     again = IntervalSet.of((point, point + 1) for point in model(raw))

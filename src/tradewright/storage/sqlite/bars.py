@@ -10,11 +10,11 @@ import numpy as np
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
-from tradewright.domain.intervals import Interval, IntervalSet
+from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.ports import Coverage, CoverageKind, ImportCounts, SeriesBars
 from tradewright.domain.timeframes import TIMEFRAMES, Timeframe
 from tradewright.storage.acceptance import check_storable, registrations
-from tradewright.storage.merging import NOWHERE, Spans, difference, extended, total
+from tradewright.storage.merging import Spans, difference, extended, total
 from tradewright.storage.sqlite.database import SQLiteDatabase
 from tradewright.storage.sqlite.instruments import register
 
@@ -79,7 +79,7 @@ class SQLiteBarStore:
             )
         )
 
-    async def write(self, data: SeriesBars, *, outage: IntervalSet = NOWHERE) -> None:
+    async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
         check_storable(data)
         if not (len(data.bars) or data.covered or outage):
             return
@@ -227,7 +227,7 @@ def _import(
         if progress is not None:
             progress(len(imported))
         yield found.counts
-    _extend_coverage(connection, series_id, data.covered, NOWHERE)
+    _extend_coverage(connection, series_id, data.covered, NO_INTERVALS)
 
 
 def _windows(touched: IntervalSet, length_ms: int) -> Iterator[Interval]:
