@@ -34,11 +34,11 @@ class Result:
 
 
 def compare(
-    name: str, ours: Callable[[], object], limit: Callable[[], object], *, ratio_min: float
+    name: str, ours: Callable[[], object], limit: Callable[[], object], *, ratio_min: float, runs: int = RUNS
 ) -> Result:
     """Run both in turn, so that what else the machine does hits both, and take medians."""
     times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(RUNS):
+    for _ in range(runs):
         for work, taken in zip((ours, limit), times, strict=True):
             began = time.perf_counter()
             work()

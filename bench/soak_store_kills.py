@@ -1,10 +1,11 @@
-"""A writer that is killed again and again never leaves bars and coverage that contradict each other.
+"""A writer that is killed again and again never leaves bars, coverage and rollups that contradict each other.
 
     python -m bench.soak_store_kills [seconds]
 
 A child writes blocks of bars with their coverage, and says after each that it was accepted. It is
-killed at a random moment. Whatever the child said was accepted must be there, whole, and nothing may
-be covered without being there.
+killed at a random moment. Whatever the child said was accepted must be there, whole, nothing may be
+covered without being there, and hours and days must be those of the minutes that are there. After the last
+block a file holds what an undisturbed writer would have left.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from bench.generated import MINUTE_MS, START_MS, minute_bars
 from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.ports import SeriesBars
+from tradewright.storage.rollups import ROLLUPS
 from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase
+from tradewright.testing.bar_store_rollup_checks import expect_resampled
 
 KEY = SeriesKey("crypto", "kraken", "BTC/USD", "1m")
 BLOCK = 500
@@ -50,7 +53,10 @@ async def check(path: Path, accepted: int) -> int:
     end_ms = START_MS + BLOCK * BLOCKS * MINUTE_MS
     database = SQLiteDatabase(path)
     await database.open()
-    bars, coverage = await SQLiteBarStore(database).read_with_coverage(KEY, START_MS, end_ms)
+    store = SQLiteBarStore(database)
+    bars, coverage = await store.read_with_coverage(KEY, START_MS, end_ms)
+    for timeframe in ROLLUPS:
+        await expect_resampled(store, KEY.instrument, bars, timeframe, START_MS, end_ms)
     await database.close()
     blocks, rest = divmod(len(bars), BLOCK)
     if rest or blocks < accepted or not bars.equals(everything[: len(bars)]):

@@ -1,49 +1,56 @@
-"""What every test may ask for, and which tests wait for recorded market data.
+"""What every test may ask for, and which tests wait for what a machine may not have.
 
-Recorded data is not part of the repository: `TRADEWRIGHT_TEST_DATA` names the directory that
-holds it. Without the variable the tests marked `golden` are deselected and one line of the summary
+Recorded market data is not part of the repository: `TRADEWRIGHT_TEST_DATA` names the directory that
+holds it. TimescaleDB is in no package registry: `TRADEWRIGHT_TEST_TIMESCALE_URL` names a database of it.
+Without the variable the tests marked `golden` or `timescale` are deselected, and one line of the summary
 names each of them. With it every one of them runs, and a missing directory or file is a failure.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tools import private_servers
+from tools.private_servers import OwnRedis
+
 DATA_VARIABLE = "TRADEWRIGHT_TEST_DATA"
 POSTGRES_VARIABLE = "TRADEWRIGHT_TEST_POSTGRES_URL"
 REDIS_VARIABLE = "TRADEWRIGHT_TEST_REDIS_URL"
+TIMESCALE_VARIABLE = "TRADEWRIGHT_TEST_TIMESCALE_URL"
 
-_golden_not_run = pytest.StashKey[list[str]]()
+WAITING = {"golden": DATA_VARIABLE, "timescale": TIMESCALE_VARIABLE}
+"""The markers of tests that wait, and the variable that each of them waits for."""
+
+_not_run = pytest.StashKey[dict[str, list[str]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to start when the directory of recorded data is named but not there."""
-    config.stash[_golden_not_run] = []
+    config.stash[_not_run] = {}
     directory = os.environ.get(DATA_VARIABLE)
     if directory and not Path(directory).is_dir():
         raise pytest.UsageError(f"{DATA_VARIABLE} names {directory!r}, which is not a directory.")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take the golden tests out of the run when there is nothing to compare with."""
-    if os.environ.get(DATA_VARIABLE):
-        return
-    golden = [item for item in items if item.get_closest_marker("golden")]
-    if golden:
-        config.stash[_golden_not_run] = [item.nodeid for item in golden]
-        config.hook.pytest_deselected(items=golden)
-        items[:] = [item for item in items if item not in golden]
+    """Take tests out of the run that wait for something that is not there."""
+    for marker, variable in WAITING.items():
+        waiting = [item for item in items if item.get_closest_marker(marker)]
+        if waiting and not os.environ.get(variable):
+            config.stash[_not_run][marker] = [item.nodeid for item in waiting]
+            config.hook.pytest_deselected(items=waiting)
+            items[:] = [item for item in items if item not in waiting]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name, in one line, every golden test that did not run."""
-    names = config.stash[_golden_not_run]
-    if names:
-        what = "golden test" if len(names) == 1 else "golden tests"
-        reason = f"because {DATA_VARIABLE} is not set"
+    """Name, in one line for each marker, every test that did not run."""
+    for marker, names in config.stash[_not_run].items():
+        what = f"{marker} test" if len(names) == 1 else f"{marker} tests"
+        reason = f"because {WAITING[marker]} is not set"
         terminalreporter.write_line(f"{len(names)} {what} did not run, {reason}: {', '.join(names)}")
 
 
@@ -60,9 +67,22 @@ def postgres_url() -> str:
 
 
 @pytest.fixture(scope="session")
+def timescale_url() -> str:
+    """Return the URL of a database on TimescaleDB; only tests marked `timescale` may ask for it."""
+    return os.environ[TIMESCALE_VARIABLE]
+
+
+@pytest.fixture(scope="session")
 def redis_url() -> str:
     """Return the URL of a private Redis server."""
     return _server_url(REDIS_VARIABLE)
+
+
+@pytest.fixture
+def own_redis() -> Iterator[OwnRedis]:
+    """Return a Redis that the test has for itself, to be killed, frozen and started again."""
+    with private_servers.own_redis() as redis:
+        yield redis
 
 
 def _server_url(variable: str) -> str:

@@ -7,6 +7,8 @@ with `--check` it writes nothing and fails when the file is not what it would wr
 from __future__ import annotations
 
 import argparse
+import ast
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -19,6 +21,11 @@ import ccxt.pro
 from tradewright.domain.timeframes import TIMEFRAMES
 
 MANIFEST: Final = Path(__file__).parents[1] / "src/tradewright/plugins/ccxt_manifest.json"
+
+SERVED_BY_OWN_PLUGINS: Final = frozenset({"alpaca"})
+"""Left out of the manifest, so that one plugin alone serves the provider: ours for Alpaca knows its stocks
+as well, and never sends an order twice. Here rather than in the loader, where a plugin that claims a
+provider of another one is refused as a whole, which is right for plugins that we don't know."""
 
 CAPABILITIES: Final = {
     "ohlcv": "fetchOHLCV",
@@ -36,7 +43,7 @@ CAPABILITIES: Final = {
     "edit_order": "editOrder",
     "fetch_order": "fetchOrder",
     "fetch_open_orders": "fetchOpenOrders",
-    "fetch_closed_orders": "fetchClosedOrders",
+    "fetch_closed_orders": "fetchCanceledAndClosedOrders fetchOrders fetchClosedOrders",
     "fetch_my_trades": "fetchMyTrades",
     "fetch_balances": "fetchBalance",
     "fetch_positions": "fetchPositions",
@@ -57,17 +64,19 @@ CREDENTIAL_FIELDS: Final = {
 def entry(provider: str) -> dict[str, Any]:
     """What the manifest says of one exchange.
 
-    An exchange whose key needs a field that we don't have is listed with its public data alone.
+    An exchange whose key needs a field that we don't have, or of whose key CCXT does not tell the fields,
+    is listed with its public data alone.
     CCXT's "emulated" features (bars from trades and the like) do not count.
     """
     streams = provider in ccxt.pro.exchanges
     exchange = vars(ccxt.pro if streams else ccxt.async_support)[provider]()
     needed = [name for name, required in exchange.requiredCredentials.items() if required]
-    usable = all(name in CREDENTIAL_FIELDS for name in needed)
+    usable = bool(needed) and all(name in CREDENTIAL_FIELDS for name in needed)
     able = [
         ours
         for ours, theirs in CAPABILITIES.items()
-        if exchange.has.get(theirs) is True
+        if any(offers(exchange, one, needs_own=ours not in PUBLIC) for one in theirs.split())
+        and (ours != "edit_order" or edits_natively(type(exchange)))
         and (streams or not ours.startswith("watch_"))
         and (usable or ours in PUBLIC)
     ]
@@ -79,7 +88,49 @@ def entry(provider: str) -> dict[str, Any]:
     result["testnet"] = bool(exchange.urls.get("test")) or exchange.has.get("sandbox") is True
     result["streams"] = streams
     result["ohlcv_limit"] = ohlcv_limit(exchange)
+    result["finds_by_client_id"] = "fetch_order" in able and finds_by_client_id(type(exchange))
     return result
+
+
+def offers(exchange: Any, feature: str, *, needs_own: bool) -> bool:
+    """Whether CCXT says that the exchange has the feature, and has code for it. Of the general methods
+    that stand for missing ones only the one that picks a symbol's fees out of all fees does its work."""
+    if exchange.has.get(feature) is not True:
+        return False
+    if not needs_own or (feature == "fetchTradingFee" and exchange.has.get("fetchTradingFees") is True):
+        return True
+    name = exchange.un_camel_case(feature)
+    own: bool = getattr(type(exchange), name) is not getattr(ccxt.async_support.Exchange, name)
+    return own
+
+
+def edits_natively(kind: type[Any]) -> bool:
+    """Whether its way of editing is its own, and no cancellation with a new order behind."""
+    if kind.edit_order is ccxt.async_support.Exchange.edit_order:
+        return False
+    calls = (node for node in ast.walk(method(kind, "edit_order")) if isinstance(node, ast.Attribute))
+    return not any(node.attr in ("cancel_order", "cancelOrder") for node in calls)
+
+
+def finds_by_client_id(kind: type[Any]) -> bool:
+    """Whether its ``fetch_order`` reads a client order id from the parameters."""
+    if kind.fetch_order is ccxt.async_support.Exchange.fetch_order:
+        return False
+    for node in ast.walk(method(kind, "fetch_order")):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+            continue
+        reads = node.func.attr.startswith("safe_") and isinstance(node.args[0], ast.Name)
+        if reads and node.args[0].id.startswith("params"):  # type: ignore[attr-defined]
+            texts = (one.value for one in ast.walk(node) if isinstance(one, ast.Constant))
+            if "clientOrderId" in texts:
+                return True
+    return False
+
+
+def method(kind: type[Any], name: str) -> ast.Module:
+    """The method's code without its remarks."""
+    source = inspect.getsource(vars(kind).get(name) or getattr(kind, name))
+    return ast.parse(f"class _:\n{source}")
 
 
 def ohlcv_limit(exchange: Any) -> int | None:
@@ -98,7 +149,7 @@ def manifest() -> str:
     head = json.dumps({"ccxt": ccxt.__version__})[:-1]
     lines = (
         f"{json.dumps(name)}:{json.dumps(entry(name), separators=(',', ':'), ensure_ascii=False)}"
-        for name in sorted(ccxt.exchanges)
+        for name in sorted(set(ccxt.exchanges) - SERVED_BY_OWN_PLUGINS)
     )
     return head + ',"exchanges":{\n' + ",\n".join(lines) + "\n}}\n"
 

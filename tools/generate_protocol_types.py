@@ -4,7 +4,8 @@
     python tools/generate_protocol_types.py --check    fails when the file is not what would be written
 
 ``tradewright.web.protocol`` names the messages of the socket, ``CLIENT_MESSAGES`` and ``SERVER_MESSAGES``,
-and ``tradewright.web.models`` the answers over HTTP, ``HTTP_MODELS``.
+and ``tradewright.web.models`` the answers over HTTP, ``HTTP_MODELS``, with those of what is stored in
+``tradewright.web.coverage_models``.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from tradewright.web import models, protocol
+from tradewright.web import coverage_models, models, protocol
 
 Schema: TypeAlias = Mapping[str, object]
 
@@ -50,7 +51,8 @@ def render() -> str:
         "ClientMessage": protocol.CLIENT_MESSAGES,
         "ServerMessage": protocol.SERVER_MESSAGES,
     }
-    wanted = [model for group in groups.values() for model in group] + list(models.HTTP_MODELS)
+    answers = [*models.HTTP_MODELS, *coverage_models.COVERAGE_MODELS]
+    wanted = [model for group in groups.values() for model in group] + answers
     _, components = msgspec.json.schema_components(wanted, ref_template=REFERENCE)
     declarations = [declaration(name, schema) for name, schema in sorted(components.items())]
     unions = [

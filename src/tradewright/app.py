@@ -6,35 +6,48 @@ and in order, before the server serves, and closed in reverse after it.
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from quart import Quart
 from quart_schema import QuartSchema
 
 from tradewright import __version__
 from tradewright.app_extensions import init_app_extensions
+from tradewright.app_extensions.doctor import Finding, look_around
 from tradewright.app_extensions.readiness import BarsReadiness
+from tradewright.app_extensions.redis_manager import RedisManager
+from tradewright.app_extensions.stores import StoreSet, stores_of
 from tradewright.config import BaseConfig
-from tradewright.domain.errors import ConfigError, TradewrightError
-from tradewright.domain.ports import BarStore, InstrumentStore, MessageBus
+from tradewright.domain.errors import ConfigError
+from tradewright.domain.ports import BarStore, Cache, InstrumentStore, MessageBus
 from tradewright.plugins import PluginLoader
 from tradewright.runtime.clock import Clock, SystemClock
+from tradewright.runtime.metrics import Metrics
+from tradewright.services.adjusted_bars import AdjustedBars
+from tradewright.services.backfill.stream import BackfillStream
+from tradewright.services.backfill_manager import BackfillManager
+from tradewright.services.bar_export import BarExporter
+from tradewright.services.cache_manager import CacheManager
+from tradewright.services.coverage import CoverageService
 from tradewright.services.data_orchestrator import DataOrchestrator
 from tradewright.services.market_service import MarketService
 from tradewright.services.streaming_manager import StreamingManager
 from tradewright.services.subscription_registry import SubscriptionLimits, SubscriptionRegistry
-from tradewright.services.subscription_service import SubscriptionService
+from tradewright.services.subscription_service import StreamSource, SubscriptionService
 from tradewright.storage.memory_bus import MemoryBus
-from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase, SQLiteInstrumentStore
+from tradewright.storage.memory_cache import MemoryCache
 from tradewright.web import views
-from tradewright.web.blueprints import market, operations
+from tradewright.web.blueprints import backfills, coverage, market, operations
 from tradewright.web.middleware.error_handler import install_error_handler
-from tradewright.web.middleware.guards import install_guards
-from tradewright.web.middleware.headers import install_headers
+from tradewright.web.middleware.guards import host_check, install_guards
+from tradewright.web.middleware.headers import api_headers, install_headers
+from tradewright.web.middleware.warm_history import WarmAnswers, WarmHistory
 from tradewright.web.models import DependencyState
 from tradewright.web.openapi import StrictOpenAPIProvider
 from tradewright.web.ws import blueprint as ws
@@ -42,7 +55,6 @@ from tradewright.web.ws.connections import WebSocketConnections
 
 _log = logging.getLogger(__name__)
 
-BARS_FILE: Final = "bars.sqlite3"
 BODY_BYTES_MAX: Final = 64 * 1024
 BODY_DEADLINE_S: Final = 10
 
@@ -54,46 +66,103 @@ class Adapters:
 
     clock: Clock = field(default_factory=SystemClock)
     loader: PluginLoader | None = None
-    bars: BarStore | None = None
-    instruments: InstrumentStore | None = None
+    stores: StoreSet | None = None
+    cache: Cache | None = None
     bus: MessageBus | None = None
+
+
+@dataclass(kw_only=True)
+class Engine:
+    """The services of market data, as the server and the commands beside it use them."""
+
+    stores: StoreSet
+    redis: RedisManager | None
+    cache: CacheManager
+    metrics: Metrics
+    loader: PluginLoader
+    markets: MarketService
+    orchestrator: DataOrchestrator
+    backfills: BackfillManager
 
 
 @dataclass(kw_only=True)
 class Services:
     """Everything that ``create_app`` made, for the server, the tests, and nobody else."""
 
-    loader: PluginLoader
-    markets: MarketService
-    orchestrator: DataOrchestrator
+    engine: Engine
+    bars: AdjustedBars
+    warm: WarmAnswers
+    backfill_stream: BackfillStream
     streaming: StreamingManager
     subscriptions: SubscriptionService
     registry: SubscriptionRegistry
     connections: WebSocketConnections
-    database: SQLiteDatabase | None = None
-    """What ``create_app`` made for the stores that it was not given."""
+
+    @property
+    def markets(self) -> MarketService:
+        """The engine's market service."""
+        return self.engine.markets
+
+    @property
+    def orchestrator(self) -> DataOrchestrator:
+        """The engine's orchestrator."""
+        return self.engine.orchestrator
+
+    @property
+    def backfills(self) -> BackfillManager:
+        """The engine's backfills."""
+        return self.engine.backfills
 
     async def open_database(self) -> None:
         """Open it, which may be done again; ConfigError and StorageUnavailable say why it can't be."""
-        if self.database is None:
-            return
-        try:
-            await self.database.open()
-        except TradewrightError:
-            await self.database.close()
-            raise
+        await self.engine.stores.open()
 
 
 @asynccontextmanager
 async def open_stores(config: BaseConfig) -> AsyncIterator[tuple[BarStore, InstrumentStore]]:
     """The stores of bars and instruments as the configuration names them, for a command that works
     beside the server."""
-    database = SQLiteDatabase(config.data_dir / BARS_FILE)
+    stores = stores_of(config, SystemClock())
     try:
-        await database.open()
-        yield SQLiteBarStore(database), SQLiteInstrumentStore(database)
+        await stores.open()
+        yield stores.bars, stores.instruments
     finally:
-        await database.close()
+        await stores.close()
+
+
+@asynccontextmanager
+async def open_backfills(config: BaseConfig) -> AsyncIterator[BackfillManager]:
+    """A manager of backfills that works beside the server, on the same stores; it is not started."""
+    engine = make_engine(config, Adapters())
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.stores.close)
+        await engine.stores.open()
+        stack.push_async_callback(engine.cache.close)
+        stack.push_async_callback(engine.markets.close)
+        stack.push_async_callback(engine.backfills.close)
+        yield engine.backfills
+
+
+async def examine(config: BaseConfig) -> AsyncIterator[Finding]:
+    """What ``tradewright doctor`` tells of a server of this configuration."""
+    clock = SystemClock()
+
+    @asynccontextmanager
+    async def open_bars() -> AsyncIterator[BarStore]:
+        async with open_stores(config) as (bars, _):
+            yield bars
+
+    @asynccontextmanager
+    async def open_cache() -> AsyncIterator[Cache]:
+        redis = RedisManager(config.redis_url or "", clock)
+        try:
+            await redis.ping()
+            yield redis.cache
+        finally:
+            await redis.close()
+
+    async for finding in look_around(config, open_bars, open_cache if config.redis_url else None):
+        yield finding
 
 
 def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
@@ -102,17 +171,10 @@ def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
     app = Quart("tradewright.web", static_folder="static", static_url_path="/static")
     app.config.update(MAX_CONTENT_LENGTH=BODY_BYTES_MAX, BODY_TIMEOUT=BODY_DEADLINE_S)
     init_app_extensions(app, config)
-
-    database: SQLiteDatabase | None = None
-    if adapters.bars is None or adapters.instruments is None:
-        database = SQLiteDatabase(config.data_dir / BARS_FILE)
-    bars = adapters.bars or SQLiteBarStore(_present(database))
-    instruments = adapters.instruments or SQLiteInstrumentStore(_present(database))
-    services = _services(config, adapters, bars, instruments)
-    services.database = database
+    services = _services(config, adapters, make_engine(config, adapters))
     app.extensions["tradewright"] = services
 
-    _install_web(app, config, services, bars, adapters.clock)
+    _install_web(app, config, services, adapters.clock)
     _install_lifespan(app, services)
     return app
 
@@ -123,15 +185,10 @@ def services_of(app: Quart) -> Services:
     return services
 
 
-def _present(database: SQLiteDatabase | None) -> SQLiteDatabase:
-    assert database is not None
-    return database
-
-
 def check_provider_options(config: BaseConfig, loader: PluginLoader) -> None:
     """``ConfigError`` where a table ``[providers.<id>]`` names no provider or holds what can't be used."""
     problems: list[str] = []
-    for provider, options in config.providers.items():
+    for provider, options in config.provider_options().items():
         kinds = {
             loader.plugin_class(market, provider)
             for market in loader.markets()
@@ -146,44 +203,86 @@ def check_provider_options(config: BaseConfig, loader: PluginLoader) -> None:
         raise ConfigError(problems)
 
 
-def _services(
-    config: BaseConfig, adapters: Adapters, bars: BarStore, instruments: InstrumentStore
-) -> Services:
-    clock = adapters.clock
+def make_engine(config: BaseConfig, adapters: Adapters) -> Engine:
+    """The services of market data, made but not yet opened; ``ConfigError`` where a setting is wrong."""
+    clock, metrics = adapters.clock, Metrics()
     loader = adapters.loader or PluginLoader()
     check_provider_options(config, loader)
-    bus = adapters.bus or MemoryBus()
-    markets = MarketService(loader, instruments, clock, provider_options=config.providers)
-    orchestrator = DataOrchestrator(markets, bars, clock)
-    streaming = StreamingManager(markets, orchestrator, bus, clock)
-    registry = SubscriptionRegistry(SubscriptionLimits(connections_per_address=config.ws_max_per_address))
-    subscriptions = SubscriptionService(bus, streaming, orchestrator, registry, clock)
-    connections = WebSocketConnections(subscriptions, registry, clock)
-    return Services(
+    stores = adapters.stores or stores_of(config, clock)
+    redis = None
+    if config.redis_url:
+        redis = RedisManager(config.redis_url, clock, metrics.cache, prefix=_cache_prefix(config))
+    cache = CacheManager(
+        adapters.cache or (redis.cache if redis else MemoryCache(clock)), clock, metrics.cache
+    )
+    markets = MarketService(
+        loader,
+        stores.instruments,
+        clock,
+        provider_options=config.provider_options(),
+        operator_credentials=config.operator_credentials(),
+    )
+    orchestrator = DataOrchestrator(markets, stores.bars, clock, cache)
+    backfills = BackfillManager(markets, orchestrator.venue, stores.bars, stores.jobs, clock)
+    orchestrator.repair = backfills.repair
+    return Engine(
+        stores=stores,
+        redis=redis,
+        cache=cache,
+        metrics=metrics,
         loader=loader,
         markets=markets,
         orchestrator=orchestrator,
-        streaming=streaming,
-        subscriptions=subscriptions,
-        registry=registry,
-        connections=connections,
+        backfills=backfills,
     )
 
 
-def _install_web(app: Quart, config: BaseConfig, services: Services, bars: BarStore, clock: Clock) -> None:
+def _cache_prefix(config: BaseConfig) -> str:
+    """Servers on one database share their cache, others on the same Redis have nothing to do with it."""
+    url = urlsplit(config.database_url or "")
+    database = f"{url.hostname}:{url.port}{url.path}" if config.database_url else str(config.data_dir)
+    return f"tradewright:{hashlib.blake2b(database.encode(), digest_size=8).hexdigest()}"
+
+
+def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Services:
+    clock, bus = adapters.clock, adapters.bus or MemoryBus()
+    bars = AdjustedBars(engine.orchestrator, engine.markets, engine.stores.instruments, clock)
+    own_bus = MemoryBus()
+    backfill_stream = BackfillStream(engine.backfills, own_bus, clock)
+    streaming = StreamingManager(engine.markets, engine.orchestrator, bus, clock)
+    registry = SubscriptionRegistry(SubscriptionLimits(connections_per_address=config.ws_max_per_address))
+    subscriptions = SubscriptionService(
+        bus,
+        streaming,
+        bars,
+        registry,
+        clock,
+        own={"backfills": StreamSource(backfill_stream, own_bus)},
+    )
+    return Services(
+        engine=engine,
+        bars=bars,
+        warm=WarmAnswers(clock),
+        backfill_stream=backfill_stream,
+        streaming=streaming,
+        subscriptions=subscriptions,
+        registry=registry,
+        connections=WebSocketConnections(subscriptions, registry, clock),
+    )
+
+
+def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Clock) -> None:
     install_headers(app, config)
     install_guards(app, config)
     install_error_handler(app)
-
-    readiness = BarsReadiness(bars, clock)
-
-    async def dependencies() -> Sequence[DependencyState]:
-        problem = await readiness.problem()
-        state = DependencyState(name="bars", ok=problem is None, detail=problem or "")
-        return [state, *_plugin_states(services.loader)]
-
-    app.register_blueprint(market.build(services.markets, services.orchestrator))
-    app.register_blueprint(operations.build(__version__, dependencies))
+    engine = services.engine
+    bars, markets = engine.stores.bars, engine.markets
+    app.register_blueprint(market.build(markets, services.bars, services.warm))
+    app.register_blueprint(
+        coverage.build(CoverageService(bars, markets, clock), BarExporter(bars, markets, clock))
+    )
+    app.register_blueprint(backfills.build(engine.backfills))
+    app.register_blueprint(operations.build(__version__, _dependencies(engine, clock), engine.metrics))
     app.register_blueprint(ws.build(services.connections))
     app.register_blueprint(views.build())
     QuartSchema(
@@ -196,6 +295,27 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, bars: BarSt
         conversion_preference="msgspec",
         openapi_provider_class=StrictOpenAPIProvider,
     )
+    if not config.require_login:
+        app.asgi_app = WarmHistory(  # type: ignore[method-assign]
+            app.asgi_app, services.warm, allowed=host_check(config), headers=api_headers(config)
+        )
+
+
+def _dependencies(engine: Engine, clock: Clock) -> Callable[[], Awaitable[Sequence[DependencyState]]]:
+    """What ``/readyz`` tells; the server serves without what is optional."""
+    readiness = BarsReadiness(engine.stores.bars, clock)
+
+    async def dependencies() -> Sequence[DependencyState]:
+        problem = await readiness.problem()
+        states = [DependencyState(name="bars", ok=problem is None, detail=problem or "")]
+        if engine.redis is not None:
+            problem = await engine.redis.problem()
+            states.append(
+                DependencyState(name="redis", ok=problem is None, detail=problem or "", required=False)
+            )
+        return [*states, *_plugin_states(engine.loader)]
+
+    return dependencies
 
 
 def _plugin_states(loader: PluginLoader) -> list[DependencyState]:
@@ -209,13 +329,20 @@ def _install_lifespan(app: Quart, services: Services) -> None:
 
     @app.before_serving
     async def open_everything() -> None:
+        engine = services.engine
+        stack.push_async_callback(engine.stores.close)
         await services.open_database()
-        if services.database is not None:
-            stack.push_async_callback(services.database.close)
-        services.markets.start()
-        stack.push_async_callback(services.markets.close)
-        stack.push_async_callback(services.orchestrator.close)
+        stack.push_async_callback(engine.cache.close)
+        if engine.redis is not None:
+            await engine.redis.open()
+            stack.push_async_callback(engine.redis.close)
+        engine.markets.start()
+        stack.push_async_callback(engine.markets.close)
+        stack.push_async_callback(engine.orchestrator.close)
+        engine.backfills.start()
+        stack.push_async_callback(engine.backfills.close)
         stack.push_async_callback(services.streaming.close)
+        stack.push_async_callback(services.backfill_stream.close)
         stack.push_async_callback(services.subscriptions.close)
         stack.push_async_callback(services.connections.close)
 

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 refused or failed with a sentence that says why, 2 a setti
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,9 +18,12 @@ import click
 from tradewright import __version__
 from tradewright.config import BaseConfig, load_config
 from tradewright.domain.errors import ConfigError, InvalidInput, TradewrightError
+from tradewright.domain.instruments import InstrumentKey, check_identifier, check_symbol
 from tradewright.domain.timeframes import TIMEFRAMES
 
 if TYPE_CHECKING:
+    from tradewright.domain.backfills import BackfillJob
+    from tradewright.services.backfill.command import WantedHistory
     from tradewright.services.bar_import import ImportProgress, ImportSummary
 
 
@@ -117,6 +121,143 @@ async def _import(
                 instruments=instruments,
                 progress=_ProgressBars(stack),
             )
+
+
+@cli.command()
+@click.option("--market", help="The market: crypto or stocks.")
+@click.option("--provider", help="Where the bars come from.")
+@click.option("--symbol", help="Whose bars.")
+@click.option("--start", help="From when on: a date (2024-01-31, 2024-01-31T12:00) in UTC, or epoch ms.")
+@click.option("--end", help="Until when, in the same form; now where it is left out.")
+@click.option("--newest-first", is_flag=True, help="Fetch the newest bars first.")
+@click.option("--resume", metavar="ID", help="Take up a backfill that was left.")
+@click.option("--list", "listed", is_flag=True, help="Show the newest backfills and end.")
+def backfill(
+    market: str | None,
+    provider: str | None,
+    symbol: str | None,
+    start: str | None,
+    end: str | None,
+    newest_first: bool,
+    resume: str | None,
+    listed: bool,
+) -> None:
+    """Fetch history from a provider: what is missing of a range, and nothing twice.
+
+    May run beside the server. Ctrl-C leaves the backfill to be taken up again.
+    """
+    from tradewright.app_extensions.data_dir import prepare_data_dir
+
+    config = load_config()
+    config.validate()
+    wanted = None if resume or listed else _wanted(market, provider, symbol, start, end, newest_first)
+    prepare_data_dir(config.data_dir)
+    if listed:
+        asyncio.run(_list_backfills(config))
+    else:
+        _run_backfill(config, wanted or resume or "")
+
+
+def _wanted(
+    market: str | None,
+    provider: str | None,
+    symbol: str | None,
+    start: str | None,
+    end: str | None,
+    newest_first: bool,
+) -> WantedHistory:
+    """What the options ask for; a usage error names those that are missing or can't be read."""
+    from tradewright.services.backfill.command import WantedHistory, read_time_ms
+
+    def time_ms(option: str, text: str) -> int:
+        try:
+            return read_time_ms(text)
+        except ValueError:
+            problem = f"{text!r} is neither a date (2024-01-31, 2024-01-31T12:00) nor epoch ms."
+            raise click.BadParameter(problem, param_hint=option) from None
+
+    if market is None or provider is None or symbol is None or start is None:
+        raise click.UsageError("--market, --provider, --symbol and --start must be given.")
+    key = InstrumentKey(
+        check_identifier("market", market), check_identifier("provider", provider), check_symbol(symbol)
+    )
+    end_ms = None if end is None else time_ms("--end", end)
+    return WantedHistory(key, time_ms("--start", start), end_ms, newest_first)
+
+
+async def _list_backfills(config: BaseConfig) -> None:
+    from tradewright.app import open_backfills
+    from tradewright.services.backfill.command import line
+
+    async with open_backfills(config) as manager:
+        for job in await manager.newest(50):
+            click.echo(line(job))
+
+
+def _run_backfill(config: BaseConfig, wanted: WantedHistory | str) -> None:
+    """Work until it has ended or the user ends it; what was fetched until then is kept."""
+    from tradewright.services.backfill.command import summary
+
+    begun: list[BackfillJob] = []
+    try:
+        job = asyncio.run(_backfill(config, wanted, begun))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        for left in begun:
+            click.echo(
+                "\nLeft; what was fetched is kept. A server on this data directory goes on with it, and so "
+                f"does:\n  tradewright backfill --resume {left.id}",
+                err=True,
+            )
+        sys.exit(1)
+    if job.state != "done":
+        click.echo(f"tradewright: {summary(job)}", err=True)
+        sys.exit(1)
+    click.echo(summary(job))
+
+
+async def _backfill(config: BaseConfig, wanted: WantedHistory | str, begun: list[BackfillJob]) -> BackfillJob:
+    from tradewright.app import open_backfills
+    from tradewright.runtime.clock import SystemClock
+    from tradewright.services.backfill.command import ask_for, follow
+
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    clock = SystemClock()
+    async with open_backfills(config) as manager:
+        job = await ask_for(manager, wanted, clock)
+        begun.append(job)
+        with click.progressbar(length=1_000, label=f"{job.provider} {job.symbol}", file=sys.stderr) as bar:
+            said: set[str] = set()
+
+            def show(job: BackfillJob) -> None:
+                bar.update(max(0, round(job.progress * 1_000) - bar.pos))
+                if job.open and job.error and job.error not in said:
+                    said.add(job.error)
+                    click.echo(f"\n{job.error} It is tried again.", err=True)
+
+            return await follow(manager, job, clock, show)
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what a server of these settings would stand on: disk, database, cache, plugins.
+
+    Exit code 1 where something is missing without which it can't serve.
+    """
+    config = load_config()
+    config.validate()
+    sys.exit(asyncio.run(_doctor(config)))
+
+
+async def _doctor(config: BaseConfig) -> int:
+    from tradewright.app import examine
+
+    worst = 0
+    async for finding in examine(config):
+        click.echo(f"{finding.state:<9} {finding.name}: {finding.detail}")
+        worst = max(worst, int(finding.state == "broken"))
+    return worst
 
 
 class _ProgressBars:

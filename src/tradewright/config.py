@@ -16,9 +16,11 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_args
 from urllib.parse import urlsplit
 
+from tradewright.domain.capabilities import CredentialFieldName
+from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import ConfigError
 
 PREFIX: Final = "TRADEWRIGHT_"
@@ -51,10 +53,10 @@ class BaseConfig:
     host: str = "127.0.0.1"
     port: int = 8000
     data_dir: Path = field(default_factory=lambda: default_data_dir(os.environ))
-    database_url: str | None = None
-    auth_database_url: str | None = None
-    user_configs_database_url: str | None = None
-    redis_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)
+    auth_database_url: str | None = field(default=None, repr=False)
+    user_configs_database_url: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
     jwt_secret: str | None = field(default=None, repr=False)
     encryption_key: str | None = field(default=None, repr=False)
     registration: str = "closed"
@@ -128,8 +130,50 @@ class BaseConfig:
             return []
         return [f"{PREFIX}DATA_DIR names a file ({self.data_dir}): give a directory."]
 
-    def _address_problems(self) -> list[str]:
+    def provider_options(self) -> Mapping[str, Mapping[str, object]]:
+        """What reaches each provider's plugin: its table without the key."""
+        return {
+            provider: {name: value for name, value in _table(table).items() if name != "credentials"}
+            for provider, table in self.providers.items()
+        }
+
+    def operator_credentials(self) -> dict[str, Credentials]:
+        """The operator's own keys, with which data that needs one is fetched for everybody."""
+        tables = ((provider, _table(table).get("credentials")) for provider, table in self.providers.items())
+        return {provider: Credentials(fields) for provider, fields in tables if fields}
+
+    def _url_problems(self) -> list[str]:
+        kinds = {
+            "DATABASE_URL": (
+                self.database_url,
+                ("postgresql", "postgres"),
+                "postgresql://user@host/database",
+            ),
+            "REDIS_URL": (self.redis_url, ("redis", "rediss"), "redis://host:6379/0"),
+        }
+        return [
+            f"{PREFIX}{name} must be an address such as {example}."  # never the value: it may hold a password
+            for name, (value, schemes, example) in kinds.items()
+            if value is not None and not _is_url(value, schemes)
+        ]
+
+    def _credential_problems(self) -> list[str]:
+        known = get_args(CredentialFieldName)
         problems = []
+        for provider, table in self.providers.items():
+            fields = _table(table).get("credentials", {})
+            if not isinstance(fields, Mapping):
+                problems.append(f"[providers.{provider}.credentials] must be a table.")
+                continue
+            problems += [
+                f"[providers.{provider}.credentials] {name} must be one of {', '.join(known)}, with a text."
+                for name, value in fields.items()
+                if name not in known or not isinstance(value, str) or not value
+            ]
+        return problems
+
+    def _address_problems(self) -> list[str]:
+        problems = [*self._url_problems(), *self._credential_problems()]
         if self.public_url is not None and not _is_origin(self.public_url):
             problems.append(
                 f"{PREFIX}PUBLIC_URL must be an origin such as https://trade.example.com, without a path."
@@ -152,10 +196,8 @@ class BaseConfig:
     def _unserved_problems(self) -> list[str]:
         """A setting that this version can't honour is refused, never ignored."""
         unserved = {
-            "DATABASE_URL": (self.database_url, "bars are kept in SQLite in the data directory"),
             "AUTH_DATABASE_URL": (self.auth_database_url, "there are no accounts yet"),
             "USER_CONFIGS_DATABASE_URL": (self.user_configs_database_url, "there are no accounts yet"),
-            "REDIS_URL": (self.redis_url, "one process serves everything"),
             "REQUIRE_LOGIN": (self.require_login, "there are no accounts yet"),
         }
         return [
@@ -220,6 +262,19 @@ def _is_origin(url: str) -> bool:
         return False
     rest = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
     return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0 and not rest
+
+
+def _table(value: object) -> Mapping[str, Any]:
+    """A table of the file; one that is none is reported elsewhere."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _is_url(url: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_guessable(secret: str) -> bool:

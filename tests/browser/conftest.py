@@ -17,6 +17,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
 
 START_DEADLINE_S = 60
@@ -178,7 +179,7 @@ class Line:
         writer.transport.abort()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def line(live_server: str) -> AsyncIterator[Line]:
     """A line to the running server."""
     carried = Line(target_port=int(live_server.rpartition(":")[2]))
@@ -192,9 +193,12 @@ async def line(live_server: str) -> AsyncIterator[Line]:
         await server.wait_closed()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """Debian's Chromium without a window."""
+    """Debian's Chromium without a window, one for all tests: each visit has a context of its own.
+
+    It belongs to the event loop of the session, in which therefore every test of a page runs.
+    """
     executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert executable, "chromium is missing: apt-get install -y chromium"
     async with async_playwright() as playwright:

@@ -15,7 +15,7 @@ from playwright.async_api import WebSocket, WebSocketRoute
 from tests.browser.conftest import Line, RunningServer, Visit, Visitor, serve
 from tests.venues.binance import CAPTURE_FILE, BinanceVenue
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 MINUTE_MS = 60_000
 

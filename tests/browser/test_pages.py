@@ -9,13 +9,14 @@ from playwright.async_api import Request, ViewportSize
 
 from tests.browser.conftest import Visitor
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-PAGES = {"dashboard": "/", "chart": "/chart", "api-docs": "/api/docs"}
+PAGES = {"dashboard": "/", "chart": "/chart", "data": "/data", "api-docs": "/api/docs"}
 PHONE = ViewportSize(width=380, height=820)
 READY = {
     "dashboard": "document.querySelectorAll('#watch tbody tr[data-last]').length > 0",
     "chart": "Number(main.dataset.bars) > 100",
+    "data": "main.dataset.shown !== undefined && main.dataset.connection === 'live'",
     "api-docs": "document.querySelectorAll('.operation').length > 5",
 }
 

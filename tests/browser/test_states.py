@@ -10,7 +10,7 @@ from playwright.async_api import ViewportSize, WebSocketRoute
 from tests.browser.conftest import Visitor
 from tests.browser.test_chart import chart_url, loaded
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 PHONE = ViewportSize(width=390, height=844)
 

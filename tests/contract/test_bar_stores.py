@@ -15,21 +15,26 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.support.postgres_schemas import in_schemas
+from tradewright.domain.bars import Bars
+from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
-from tradewright.domain.ports import BarStore, InstrumentStore, SeriesBars
+from tradewright.domain.ports import BarStore, EmptyAnswer, InstrumentStore, SeriesBars
+from tradewright.domain.resampling import resample
+from tradewright.domain.timeframes import ONE_MINUTE, Timeframe
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
+from tradewright.storage.postgres import PostgresBarStore, PostgresDatabase, PostgresInstrumentStore
 from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase, SQLiteInstrumentStore
-from tradewright.testing.bar_store_checks import compare, import_both
+from tradewright.testing.bar_store_checks import compare, import_both, note_both, write_both
 from tradewright.testing.store_material import KEY, StoreModel, bars_at, minute, minutes
 from tradewright.testing.stores import (
     BAR_STORE_CHECKS,
     INSTRUMENT_STORE_CHECKS,
+    RESTART_CHECKS,
     Check,
     OpenStores,
     Stores,
     check_bar_store,
-    check_bars_survive_restart,
-    check_instruments_survive_restart,
 )
 
 CHECKS: Final = [*BAR_STORE_CHECKS, *INSTRUMENT_STORE_CHECKS]
@@ -57,10 +62,33 @@ def in_files(directory: Path) -> OpenStores:
     return opened
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def open_stores(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStores:
+POSTGRES: Final = ["postgresql", pytest.param("timescaledb", marks=pytest.mark.timescale)]
+"""The stores on servers; which of the two kinds it is, the store itself finds out."""
+
+
+async def _opening(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStores]:
+    if kind == "memory":
+        yield in_memory
+    elif kind == "sqlite":
+        yield in_files(tmp_path)
+    else:
+        url = request.getfixturevalue("postgres_url" if kind == "postgresql" else "timescale_url")
+        async with in_schemas(url) as open_stores:
+            yield open_stores
+
+
+@pytest.fixture(params=["memory", "sqlite", *POSTGRES])
+async def open_stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStores]:
     """Return how to open stores of one implementation."""
-    return in_memory if request.param == "memory" else in_files(tmp_path)
+    async for opening in _opening(request.param, request, tmp_path):
+        yield opening
+
+
+@pytest.fixture(params=["sqlite", *POSTGRES])
+async def open_durable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStores]:
+    """Return how to open stores of one implementation that outlives the process."""
+    async for opening in _opening(request.param, request, tmp_path):
+        yield opening
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -69,14 +97,26 @@ async def test_promises(open_stores: OpenStores, check: Check) -> None:
         await check(stores)
 
 
-async def test_durability(tmp_path: Path) -> None:
-    await check_bars_survive_restart(in_files(tmp_path))
-    await check_instruments_survive_restart(in_files(tmp_path))
+@pytest.mark.parametrize("check", RESTART_CHECKS, ids=lambda check: check.__name__)
+async def test_durability(open_durable: OpenStores, check: Callable[[OpenStores], Awaitable[None]]) -> None:
+    await check(open_durable)
 
 
-async def test_the_suite_finds_a_store_that_forgets() -> None:
-    with pytest.raises(AssertionError, match="after a restart"):
-        await check_bars_survive_restart(in_memory)
+@pytest.mark.parametrize("kind", POSTGRES)
+async def test_a_store_says_what_it_stands_on(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    async for opening in _opening(kind, request, tmp_path):
+        async with opening("described") as stores:
+            assert (await stores.bars.describe()).kind == kind
+
+
+@pytest.mark.parametrize("check", RESTART_CHECKS, ids=lambda check: check.__name__)
+async def test_the_suite_finds_a_store_that_forgets(
+    check: Callable[[OpenStores], Awaitable[None]],
+) -> None:
+    with pytest.raises(AssertionError):
+        await check(in_memory)
 
 
 class _KeepsWhatIsGone(MemoryBarStore):
@@ -97,7 +137,43 @@ class _HalfImports(MemoryBarStore):
         return counts[0] if counts else await super().import_bars([], replace=replace, progress=progress)
 
 
-@pytest.mark.parametrize("faulty", [_KeepsWhatIsGone, _HalfImports])
+class _CutsBars(MemoryBarStore):
+    """A store with one fault: the last bar of a range is made of the minutes inside the range."""
+
+    async def read_resampled(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> Bars:
+        minutes_inside = await self.read(instrument.series(ONE_MINUTE), start_ms, end_ms)
+        return resample(minutes_inside, timeframe).between(start_ms, end_ms)
+
+
+class _RaisesForNothing(MemoryBarStore):
+    """A store with one fault: every write raises the revision."""
+
+    writes = 0
+
+    async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
+        self.writes += 1
+        await super().write(data, outage=outage)
+
+    async def revision(self, key: SeriesKey) -> int:
+        return await super().revision(key) + self.writes
+
+
+class _AnswersAgain(MemoryBarStore):
+    """A store with one fault: an empty answer is told of what is covered since."""
+
+    async def empty_answers(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[EmptyAnswer, ...]:
+        covered = (await self.coverage(key, start_ms, end_ms)).complete
+        return tuple(EmptyAnswer(start, end, 1) for start, end in covered) or await super().empty_answers(
+            key, start_ms, end_ms
+        )
+
+
+FAULTY: Final = [_KeepsWhatIsGone, _HalfImports, _CutsBars, _RaisesForNothing, _AnswersAgain]
+
+
+@pytest.mark.parametrize("faulty", FAULTY)
 async def test_the_suite_finds_a_fault(faulty: type[MemoryBarStore]) -> None:
     @asynccontextmanager
     async def opened(_name: str) -> AsyncIterator[Stores]:
@@ -109,11 +185,12 @@ async def test_the_suite_finds_a_fault(faulty: type[MemoryBarStore]) -> None:
 
 
 def test_the_stores_fit_their_ports() -> None:
-    database = SQLiteDatabase(Path("never-opened"))
-    bars: list[BarStore] = [MemoryBarStore(), SQLiteBarStore(database)]
+    database, server = SQLiteDatabase(Path("never-opened")), PostgresDatabase("postgresql://nowhere/never")
+    bars: list[BarStore] = [MemoryBarStore(), SQLiteBarStore(database), PostgresBarStore(server)]
     instruments: list[InstrumentStore] = [
         MemoryInstrumentStore(MemoryBarStore()),
         SQLiteInstrumentStore(database),
+        PostgresInstrumentStore(server),
     ]
     assert len(bars) == len(instruments)
 
@@ -157,8 +234,11 @@ class SQLiteHistory(RuleBasedStateMachine):
 
     @rule(data=_batches, outage=_intervals)
     def write(self, data: SeriesBars, outage: IntervalSet) -> None:
-        self._run(lambda store: store.write(data, outage=outage))
-        self._model.write(data, outage)
+        self._run(lambda store: write_both(store, self._model, data, outage))
+
+    @rule(empty=_intervals, answered_ms=st.integers(0, 3))
+    def note_empty(self, empty: IntervalSet, answered_ms: int) -> None:
+        self._run(lambda store: note_both(store, self._model, empty, answered_ms))
 
     @rule(data=_batches, replace=st.booleans())
     def import_bars(self, data: SeriesBars, replace: bool) -> None:

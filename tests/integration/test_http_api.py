@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.applications import Answer, RunningApp, running_app
+from tests.support.applications import Answer, RunningApp, memory_stores, running_app
 from tradewright.app import Adapters
 from tradewright.domain.errors import StorageUnavailable
-from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
+from tradewright.storage.memory import MemoryBarStore
 from tradewright.testing.clock import DrivenClock
 
 BTC: dict[str, object] = {"market": "crypto", "provider": "simulated", "symbol": "BTC/USDT"}
@@ -253,7 +255,7 @@ class _FullStore(MemoryBarStore):
 
 async def test_readiness_wants_a_store_that_can_be_written(tmp_path: Path, clock: DrivenClock) -> None:
     bars = _FullStore()
-    adapters = Adapters(clock=clock, bars=bars, instruments=MemoryInstrumentStore(bars))
+    adapters = Adapters(clock=clock, stores=memory_stores(bars))
     async with running_app(tmp_path, adapters) as server:
         for _ in range(20):
             answer = await server.get("/readyz")
@@ -271,7 +273,21 @@ async def test_the_openapi_document_names_the_routes(api: RunningApp) -> None:
     paths = {path for path in document["paths"] if path.startswith("/api/v1/market")}
     assert paths == {
         f"/api/v1/market/{name}"
-        for name in ("markets", "providers", "symbols", "ohlcv", "ticker", "order_book", "trades")
+        for name in (
+            "markets",
+            "providers",
+            "symbols",
+            "ohlcv",
+            "ticker",
+            "order_book",
+            "trades",
+            "backfills",
+            "backfills/{job_id}",
+            "coverage",
+            "coverage/strip",
+            "stored",
+            "export",
+        )
     }
     ohlcv_route = document["paths"]["/api/v1/market/ohlcv"]["get"]
     required = {item["name"]: item["required"] for item in ohlcv_route["parameters"]}
@@ -280,3 +296,23 @@ async def test_the_openapi_document_names_the_routes(api: RunningApp) -> None:
         "start": False, "end": False, "limit": False, "adjustment": False,
     }  # fmt: skip
     assert "application/problem+json" in ohlcv_route["responses"]["422"]["content"]
+
+
+async def test_the_openapi_document_defines_all_that_it_refers_to(api: RunningApp) -> None:
+    answer = await api.get("/api/v1/openapi.json")
+    text = json.dumps(answer.body)
+    named = set(re.findall(r'"\$ref": "#/components/schemas/([^"]+)"', text))
+    assert {"BackfillJob", "OhlcvResponse", "ProblemDocument", "SourceItem"} <= named
+    assert named == set(answer.body["components"]["schemas"])
+    export = answer.body["paths"]["/api/v1/market/export"]["get"]
+    assert set(export["responses"]["200"]["content"]) == {"text/csv", "application/vnd.apache.parquet"}
+    for path in answer.body["paths"].values():
+        for operation in path.values():
+            assert "application/problem+json" in operation["responses"]["default"]["content"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/market/markets", "/api/v1/market/backfills/any"])
+async def test_a_call_that_takes_no_parameters_refuses_them(api: RunningApp, path: str) -> None:
+    answer = await api.get(path, verbose=1)
+    assert answer.status == 422
+    assert answer.body["errors"] == {"verbose": "unknown parameter"}

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from quart import Quart
+from quart import Quart, Response
 from quart.typing import TestClientProtocol
 from werkzeug.datastructures import Headers
 
 from tradewright.app import Adapters, Services, create_app, services_of
+from tradewright.app_extensions.stores import GivenStores
 from tradewright.config import TestingConfig
+from tradewright.domain.ports import BackfillJobStore
+from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
+from tradewright.storage.memory_jobs import MemoryBackfillJobStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +43,34 @@ class RunningApp:
         """GET with these parameters; a JSON body comes decoded."""
         return await self.get_with(path, {}, **query)
 
+    async def post(self, path: str, body: object, **headers: str) -> Answer:
+        """POST this as JSON, or bytes as they are."""
+        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        sent = {"Content-Type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        return await self._answer(await self.client.post(path, data=data, headers=sent))
+
+    async def delete(self, path: str, **headers: str) -> Answer:
+        """DELETE."""
+        return await self._answer(await self.client.delete(path, headers=headers))
+
     async def get_with(self, path: str, request_headers: dict[str, str], **query: object) -> Answer:
         """The same with these request headers."""
         response = await self.client.get(
             path, query_string={name: str(value) for name, value in query.items()}, headers=request_headers
         )
+        return await self._answer(response)
+
+    @staticmethod
+    async def _answer(response: Response) -> Answer:
         text = await response.get_data(as_text=True)
         body = msgspec.json.decode(text) if "json" in response.headers.get("Content-Type", "") else None
         return Answer(response.status_code, response.headers, body, text)
+
+
+def memory_stores(bars: MemoryBarStore | None = None, jobs: BackfillJobStore | None = None) -> GivenStores:
+    """Stores in memory for an application, some of them given."""
+    bars = bars or MemoryBarStore()
+    return GivenStores(bars, MemoryInstrumentStore(bars), jobs or MemoryBackfillJobStore())
 
 
 @asynccontextmanager

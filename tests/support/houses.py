@@ -16,10 +16,13 @@ from tests.support.ledger import (
 from tests.support.loaders import loader_of
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import InstrumentKey, SeriesKey
+from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, TIMEFRAMES
+from tradewright.services.cache_manager import CacheManager
 from tradewright.services.data_orchestrator import BarsAnswer, DataOrchestrator
 from tradewright.services.market_service import MarketService
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
+from tradewright.storage.memory_cache import MemoryCache
 from tradewright.testing.clock import DrivenClock
 
 INSTRUMENT = InstrumentKey("crypto", "ledger", SYMBOL)
@@ -36,6 +39,7 @@ class House:
     plugin: type[LedgerPlugin]
     clock: DrivenClock
     bars: MemoryBarStore = field(default_factory=MemoryBarStore)
+    repairs: list[tuple[SeriesKey, IntervalSet]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.instruments = MemoryInstrumentStore(self.bars)
@@ -46,7 +50,9 @@ class House:
         self.markets = MarketService(
             loader_of(self.plugin), self.instruments, self.clock, provider_options={}
         )
-        self.orchestrator = DataOrchestrator(self.markets, self.bars, self.clock)
+        cache = CacheManager(MemoryCache(self.clock), self.clock)
+        self.orchestrator = DataOrchestrator(self.markets, self.bars, self.clock, cache)
+        self.orchestrator.repair = lambda key, holes: self.repairs.append((key, holes))
 
     async def ask(
         self, timeframe: str, start_ms: int | None = None, end_ms: int | None = None, limit: int = 500
@@ -57,9 +63,15 @@ class House:
 
 
 def house(
-    minutes: Bars, now_ms: int, *, page_limit: int = 500, native: tuple[str, ...] = ("1m", "1h", "1d")
+    minutes: Bars,
+    now_ms: int,
+    *,
+    page_limit: int = 500,
+    native: tuple[str, ...] = ("1m", "1h", "1d"),
+    others: dict[str, Bars] | None = None,
 ) -> House:
-    return House(ledger_plugin(minutes, page_limit=page_limit, native=native), DrivenClock(now_ms))
+    kind = ledger_plugin(minutes, page_limit=page_limit, native=native, others=others)
+    return House(kind, DrivenClock(now_ms))
 
 
 def assert_same(found: Bars, expected: Bars) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.capabilities import Capability, ProviderInfo
-from tradewright.domain.instruments import Instrument
+from tradewright.domain.errors import CredentialsRequired
+from tradewright.domain.instruments import ALWAYS_OPEN, Instrument, Split
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, TIMEFRAMES, Timeframe
 from tradewright.plugins.base import MarketPlugin, NetworkPluginError, PluginError, PluginSetup
@@ -45,9 +46,15 @@ class LedgerPlugin(MarketPlugin):
     """Serves ``minutes``; everything about it is set on the class by ``ledger_plugin``."""
 
     minutes: ClassVar[Bars]
+    others: ClassVar[dict[str, Bars]]
+    """What else is listed."""
     page_limit: ClassVar[int]
     native: ClassVar[tuple[str, ...]]
-    failure: ClassVar[PluginError | None]
+    market: ClassVar[str] = "crypto"
+    calendar: ClassVar[str] = ALWAYS_OPEN
+    splits: ClassVar[tuple[Split, ...] | None] = None
+    split_questions: ClassVar[int] = 0
+    failure: ClassVar[PluginError | CredentialsRequired | None]
     requests: ClassVar[list[tuple[str, int, int]]]
     served: ClassVar[list[list[tuple[str, int]]]]
     """Timeframe and opening of each bar of each page that could not change any more."""
@@ -64,25 +71,30 @@ class LedgerPlugin(MarketPlugin):
 
     @classmethod
     def get_supported_markets(cls) -> tuple[str, ...]:
-        return ("crypto",)
+        return (cls.market,)
 
     @classmethod
     def list_configurable_providers(cls, market: str) -> Sequence[ProviderInfo]:
-        if market != "crypto":
+        if market != cls.market:
             return ()
         info = ProviderInfo(
             provider="ledger",
             name="Ledger",
-            market="crypto",
+            market=cls.market,
             plugin="ledger",
             timeframes=cls.native,
-            capabilities=(Capability.OHLCV,),
+            capabilities=tuple(cls._offers()),
         )
         return (info,)
 
+    @classmethod
+    def _offers(cls) -> frozenset[Capability]:
+        more = () if cls.splits is None else (Capability.SPLITS,)
+        return frozenset({Capability.OHLCV, *more})
+
     @property
     def capabilities(self) -> frozenset[Capability]:
-        return frozenset({Capability.OHLCV})
+        return self._offers()
 
     @property
     def timeframes(self) -> tuple[Timeframe, ...]:
@@ -94,20 +106,36 @@ class LedgerPlugin(MarketPlugin):
 
     async def fetch_instruments(self) -> Sequence[Instrument]:
         self._fail()
-        return (Instrument(market="crypto", symbol=SYMBOL, base="BTC", quote="USDT"),)
+        return tuple(
+            Instrument(
+                market=self.market,
+                symbol=symbol,
+                base=symbol.split("/")[0],
+                quote="USDT",
+                calendar=self.calendar,
+            )
+            for symbol in (SYMBOL, *self.others)
+        )
 
     async def fetch_ohlcv(
         self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int, limit: int | None = None
     ) -> Bars:
         self._fail()
         now_ms = self.clock.now_ms()
-        bars = resample(as_of(self.minutes, now_ms), timeframe).between(start_ms, end_ms)
+        minutes = self.minutes if symbol == SYMBOL else self.others[symbol]
+        bars = resample(as_of(minutes, now_ms), timeframe).between(start_ms, end_ms)
         page = bars[: min(self.page_limit, limit or self.page_limit)]
-        self.requests.append((timeframe.name, start_ms, end_ms))
+        if symbol == SYMBOL:
+            self.requests.append((timeframe.name, start_ms, end_ms))
         if limit is None:
             final = page.between(0, timeframe.floor(now_ms - self.settling_ms))
             self.served.append([(timeframe.name, time) for time in final.time.tolist()])
         return page
+
+    async def fetch_splits(self, symbol: str) -> Sequence[Split]:
+        self._fail()
+        type(self).split_questions += 1
+        return self.splits or ()
 
     async def close(self) -> None:
         self.closed += 1
@@ -118,7 +146,11 @@ class LedgerPlugin(MarketPlugin):
 
 
 def ledger_plugin(
-    minutes: Bars, *, page_limit: int = 500, native: tuple[str, ...] = ("1m", "1h", "1d")
+    minutes: Bars,
+    *,
+    page_limit: int = 500,
+    native: tuple[str, ...] = ("1m", "1h", "1d"),
+    others: dict[str, Bars] | None = None,
 ) -> type[LedgerPlugin]:
     """A plugin class of its own over these minutes."""
     return type(
@@ -126,6 +158,7 @@ def ledger_plugin(
         (LedgerPlugin,),
         {
             "minutes": minutes,
+            "others": others or {},
             "page_limit": page_limit,
             "native": native,
             "failure": None,

@@ -86,10 +86,10 @@ def test_testing_takes_any_free_port() -> None:
         ("TRUSTED_PROXIES", "10.0.0.1,proxy", "no address or network"),
         ("JWT_SECRET", "short", "shorter than 32"),
         ("ENCRYPTION_KEY", "short", "shorter than 32"),
-        ("DATABASE_URL", "postgresql://localhost/x", "leave it out"),
+        ("DATABASE_URL", "mysql://localhost/x", "an address such as postgresql://"),
         ("AUTH_DATABASE_URL", "postgresql://localhost/x", "leave it out"),
         ("USER_CONFIGS_DATABASE_URL", "postgresql://localhost/x", "leave it out"),
-        ("REDIS_URL", "redis://localhost", "leave it out"),
+        ("REDIS_URL", "localhost:6379", "an address such as redis://"),
         ("CONFIG", "/nowhere/at/all.toml", "can't be read"),
         ("COLOUR", "green", "is no setting"),
     ],
@@ -214,3 +214,33 @@ def test_secrets_never_show_in_a_representation() -> None:
     config = load_config({"TRADEWRIGHT_ENV": "production", **GOOD_SECRETS})
     for secret in GOOD_SECRETS.values():
         assert secret not in repr(config)
+
+
+@pytest.mark.parametrize(
+    "name", ["DATABASE_URL", "AUTH_DATABASE_URL", "USER_CONFIGS_DATABASE_URL", "REDIS_URL"]
+)
+def test_the_password_in_an_address_shows_itself_nowhere(name: str) -> None:
+    config = load_config({f"TRADEWRIGHT_{name}": "postgresql://user:planted@localhost/x"})
+    assert "planted" not in repr(config)
+
+
+def test_the_operators_key_is_no_option_and_shows_itself_nowhere(tmp_path: Path) -> None:
+    file = tmp_path / "tradewright.toml"
+    file.write_text(
+        '[providers.alpaca]\nfeed = "iex"\n'
+        '[providers.alpaca.credentials]\napi_key = "AK1"\nsecret = "planted"\n'
+    )
+    config = load_config({"TRADEWRIGHT_CONFIG": str(file), "TRADEWRIGHT_DATA_DIR": str(tmp_path)})
+    config.validate()
+    assert config.provider_options() == {"alpaca": {"feed": "iex"}}
+    assert config.operator_credentials()["alpaca"].reveal("secret") == "planted"
+    assert "planted" not in repr(config)
+
+
+@pytest.mark.parametrize("table", ['colour = "green"', "api_key = 5", 'secret = ""'])
+def test_a_key_with_wrong_fields_is_refused_without_its_value(tmp_path: Path, table: str) -> None:
+    file = tmp_path / "tradewright.toml"
+    file.write_text(f"[providers.alpaca.credentials]\n{table}\n")
+    (problem,) = problems_of({"TRADEWRIGHT_CONFIG": str(file)})
+    assert "[providers.alpaca.credentials]" in problem
+    assert "green" not in problem

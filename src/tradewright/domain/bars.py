@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.timeframes import Times
 
 Values: TypeAlias = NDArray[np.float64]
@@ -99,8 +100,14 @@ class Bars:
 
     def between(self, start_ms: int, end_ms: int) -> Bars:
         """The bars that open in ``[start_ms, end_ms)``; a view, not a copy."""
-        first, last = np.searchsorted(self.time, (start_ms, end_ms))
-        return self[int(first) : int(last)]
+        time = self.time
+        return self[int(time.searchsorted(start_ms)) : int(time.searchsorted(end_ms))]
+
+    def inside(self, intervals: IntervalSet) -> Bars:
+        """The bars that open inside any of the intervals."""
+        if not intervals:
+            return Bars.empty()
+        return Bars.concat([self.between(start, end) for start, end in intervals])
 
     def __getitem__(self, part: slice) -> Bars:
         return Bars(self.time[part], *(column[part] for column in self.values()))

@@ -15,6 +15,7 @@ class Capability(StrEnum):
     TICKER = "ticker"
     ORDER_BOOK = "order_book"
     TRADES = "trades"
+    SPLITS = "splits"
     WATCH_OHLCV = "watch_ohlcv"
     WATCH_TICKER = "watch_ticker"
     WATCH_ORDER_BOOK = "watch_order_book"

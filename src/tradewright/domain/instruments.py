@@ -42,6 +42,14 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
 
 
+class Split(msgspec.Struct, frozen=True):
+    """A split of a stock: from ``time`` (00:00 UTC of its first session) on, ``ratio`` shares stand for
+    each one before; 4 for a four-for-one split, 0.1 for a one-for-ten reverse split."""
+
+    time: int
+    ratio: Decimal
+
+
 class InstrumentKey(msgspec.Struct, frozen=True, order=True):
     """Names one instrument."""
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from tradewright.domain.backfills import BackfillJob, BackfillState, JobLease, JobPosition, JobReport
 from tradewright.domain.bars import Bars
-from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
+from tradewright.domain.credentials import Credentials
+from tradewright.domain.errors import TradewrightError
+from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey, Split
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
+from tradewright.domain.timeframes import Timeframe
 
 CoverageKind: TypeAlias = Literal["complete", "outage"]
 
@@ -37,6 +42,33 @@ class SeriesBars:
     key: SeriesKey
     bars: Bars
     covered: IntervalSet
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyAnswer:
+    """At ``answered_ms`` (epoch ms) a venue had nothing to say of ``[start, end)``, which alone proves
+    nothing: it may have been asked too early, or have a fault."""
+
+    start: int
+    end: int
+    answered_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreDescription:
+    """What a store stands on: ``kind`` is ``memory``, ``sqlite``, ``postgresql`` or ``timescaledb``,
+    ``detail`` a sentence for the operator, without secrets."""
+
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSplits:
+    """The splits of an instrument as a venue told them at ``read_ms``, ascending by time."""
+
+    splits: tuple[Split, ...]
+    read_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +108,34 @@ class BarStore(Protocol):
         """Bars and coverage of one moment, which two calls would not promise."""
         ...
 
+    async def read_resampled(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> Bars:
+        """Bars of ``timeframe`` made of the stored minutes, aligned to UTC, those that open in
+        ``[start_ms, end_ms)``: one wherever at least one of its minutes is stored. Whether all of them
+        are is for coverage to tell. Equal to resampling what ``read`` gives, volume within 1e-12.
+        The cost grows with the bars returned, not with the minutes stored."""
+        ...
+
+    async def revision(self, key: SeriesKey) -> int:
+        """A number that rises whenever what was known of the series turned out otherwise: a stored bar
+        was replaced by a different one or removed, one was added inside the known coverage, an outage
+        became complete. Bars and coverage that are merely added leave it. 0 for an unknown series."""
+        ...
+
     async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
         """Insert or replace the bars, remove stored bars inside ``covered`` that are not among them,
-        and extend the coverage by ``covered`` and ``outage``."""
+        and extend the coverage by ``covered`` and ``outage``. What is covered, or an outage, is no
+        empty answer any more."""
+        ...
+
+    async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
+        """Remember that the venue answered nothing for these intervals. Where that was noted before, or
+        is covered or an outage, what is known stays as it is."""
+        ...
+
+    async def empty_answers(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[EmptyAnswer, ...]:
+        """The noted empty answers inside ``[start_ms, end_ms)``, clipped to it, ascending; disjoint."""
         ...
 
     async def import_bars(
@@ -99,6 +156,16 @@ class BarStore(Protocol):
 
     async def series(self, instrument: InstrumentKey) -> tuple[SeriesKey, ...]:
         """The series of an instrument that hold a bar or coverage."""
+        ...
+
+    async def stored_instruments(
+        self, *, after: InstrumentKey | None = None, limit: int = 1_000
+    ) -> tuple[InstrumentKey, ...]:
+        """The instruments with a bar or coverage in any timeframe, ascending, those after ``after``."""
+        ...
+
+    async def describe(self) -> StoreDescription:
+        """What the store stands on."""
         ...
 
     async def extent(self, key: SeriesKey) -> tuple[int, int] | None:
@@ -130,6 +197,106 @@ class InstrumentStore(Protocol):
     async def instrument(self, key: InstrumentKey) -> Instrument | None:
         """One of them."""
         ...
+
+    async def save_splits(self, key: InstrumentKey, known: KnownSplits) -> None:
+        """Keep what the venue says of the instrument's splits now, in place of what it said before."""
+        ...
+
+    async def splits(self, key: InstrumentKey) -> KnownSplits | None:
+        """What was kept last; None where the venue was never asked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UserCredential:
+    """A user's key to a provider, decrypted for the instance that signs with it."""
+
+    market: str
+    provider: str
+    testnet: bool
+    credentials: Credentials
+
+
+class UserCredentialSource(Protocol):
+    """Who keeps the users' keys."""
+
+    async def get(self, user_id: str, credential_id: str) -> UserCredential:
+        """The credential; ``NotFound`` where that user has none of that id."""
+        ...
+
+
+class BackfillJobStore(Protocol):
+    """Backfill jobs, durable, each with at most one owner at a time.
+
+    An owner holds a lease, which ends unless it is renewed, and reports under the lease's token, which
+    each claim and each cancellation raises: what is said with an old one changes nothing. ``now_ms`` is
+    the caller's clock; processes that share a store must agree on it within a second or two, and where
+    they don't, a lease ends early, and nothing else goes wrong. Every method may raise
+    ``StorageUnavailable``.
+    """
+
+    async def add(self, job: BackfillJob, *, open_max: int, kept_max: int) -> bool:
+        """Keep a new job; False, and nothing is kept, where ``open_max`` are open already. Of the finished
+        ones only the newest ``kept_max`` stay."""
+        ...
+
+    async def get(self, job_id: str) -> BackfillJob | None:
+        """One of them."""
+        ...
+
+    async def newest(self, limit: int, *, before: JobPosition | None = None) -> tuple[BackfillJob, ...]:
+        """The newest jobs, newest first; those that stand behind ``before``."""
+        ...
+
+    async def claim(
+        self, owner: str, *, now_ms: int, lease_ms: int, job_id: str | None = None
+    ) -> tuple[BackfillJob, JobLease] | None:
+        """The oldest job that nobody works at (queued, or its lease has ended), now running and leased;
+        only ``job_id`` where that is given. None where there is none."""
+        ...
+
+    async def report(self, lease: JobLease, report: JobReport, *, now_ms: int, lease_ms: int) -> bool:
+        """Renew the lease and keep the report; False, and nothing changes, where it is another's now."""
+        ...
+
+    async def settle(
+        self, lease: JobLease, report: JobReport, state: BackfillState, *, now_ms: int
+    ) -> BackfillJob | None:
+        """End the lease and leave the job in that state, ``queued`` for the next owner; None, and nothing
+        changes, where it is another's now."""
+        ...
+
+    async def cancel(self, job_id: str, *, now_ms: int) -> BackfillJob | None:
+        """Cancel the job where it is open, whoever works at it; the job as it is then, or None where
+        there is none."""
+        ...
+
+
+class CacheUnavailable(TradewrightError):
+    """The cache did not answer in time, refused, or is left alone because it failed just now."""
+
+    code = "cache_unavailable"
+
+
+class CacheRefused(CacheUnavailable):
+    """The cache is there but would not do this (it is full, or may only be read); other calls may succeed."""
+
+
+class Cache(ABC):
+    """Bytes under keys, for a while. It may forget anything at any time, and holds nothing that could
+    not be had elsewhere. Each method raises ``CacheUnavailable`` and nothing else, within its deadline."""
+
+    @abstractmethod
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The value of each key, None where there is none."""
+
+    @abstractmethod
+    async def set_many(self, items: Mapping[str, bytes], ttl_s: float) -> None:
+        """Keep the values for at most ``ttl_s`` seconds."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of every connection; may be called twice."""
 
 
 class BusSubscription(Protocol):

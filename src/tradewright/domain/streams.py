@@ -11,27 +11,31 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from tradewright.domain.backfills import BackfillJob
 from tradewright.domain.bars import BarRow
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.ticks import OrderBook, Ticker, Trade
 
-StreamKind: TypeAlias = Literal["ohlcv", "trades", "ticker", "order_book"]
+StreamKind: TypeAlias = Literal["ohlcv", "trades", "ticker", "order_book", "backfills"]
 FeedState: TypeAlias = Literal["live", "polling", "stale", "down", "closed"]
 GapReason: TypeAlias = Literal["no_trades", "outage", "not_fetched"]
 
 
 class StreamKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Names one stream; ``timeframe`` is set for ``ohlcv`` and for nothing else."""
+    """Names one stream; ``timeframe`` is set for ``ohlcv`` and for nothing else. ``backfills`` is one
+    stream of all instruments, and has the kind alone."""
 
     kind: StreamKind
-    market: str
-    provider: str
-    symbol: str
+    market: str = ""
+    provider: str = ""
+    symbol: str = ""
     timeframe: str | None = None
 
     @property
     def topic(self) -> str:
         """The name under which clients know it; opaque to them, since symbols may hold colons."""
+        if self.kind == "backfills":
+            return self.kind
         parts = [self.kind, self.market, self.provider, self.symbol]
         return ":".join([*parts, self.timeframe] if self.timeframe else parts)
 
@@ -52,7 +56,7 @@ class Gap(msgspec.Struct, frozen=True):
 class Update(msgspec.Struct, frozen=True, kw_only=True, tag="update", tag_field="type"):
     """A change of one topic. ``seq`` rises by one with each; ``epoch`` changes with the feed's owner.
 
-    Just one of ``bars`` (with ``final``), ``trades``, ``ticker``, ``order_book`` is set.
+    Just one of ``bars`` (with ``final``), ``trades``, ``ticker``, ``order_book``, ``backfill`` is set.
     ``conflated`` counts the updates that were left out before this one, for this client only.
     """
 
@@ -64,6 +68,7 @@ class Update(msgspec.Struct, frozen=True, kw_only=True, tag="update", tag_field=
     trades: tuple[Trade, ...] | UnsetType = UNSET
     ticker: Ticker | UnsetType = UNSET
     order_book: OrderBook | UnsetType = UNSET
+    backfill: BackfillJob | UnsetType = UNSET
     conflated: int | UnsetType = UNSET
 
 
@@ -71,7 +76,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_fi
     """The state of a topic as of ``seq``; each topic begins with one.
 
     ``bars`` ascend; the last one may be forming, and then ``forming`` is true. ``gaps`` say where
-    bars are missing and why, ``problems`` which source failed.
+    bars are missing and why, ``problems`` which source failed. ``backfills`` are the newest, newest first.
     """
 
     topic: str
@@ -84,6 +89,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_fi
     trades: tuple[Trade, ...] | UnsetType = UNSET
     ticker: Ticker | UnsetType | None = UNSET
     order_book: OrderBook | UnsetType | None = UNSET
+    backfills: tuple[BackfillJob, ...] | UnsetType = UNSET
 
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True, tag="feed", tag_field="type"):

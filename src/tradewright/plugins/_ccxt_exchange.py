@@ -1,4 +1,4 @@
-"""The only module that imports CCXT. Importing it takes up to seconds: do it in a thread.
+"""CCXT's exchanges with our manners. Importing CCXT takes up to seconds: do it in a thread.
 
 An exchange made here takes its pace from our ``Governor`` (CCXT's own limiters and its dial backoff
 run on the wall clock and freeze when it is set back), logs nothing that could hold a secret, and
@@ -9,35 +9,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import aiohttp
 import ccxt.async_support
 import ccxt.pro
 from ccxt.base import errors as theirs
 
 from tradewright.domain.credentials import Credentials
-from tradewright.domain.errors import (
-    AuthenticationPluginError,
-    MalformedAnswerPluginError,
-    NetworkPluginError,
-    PluginError,
-    PluginFeatureNotSupportedError,
-    RateLimitPluginError,
-    TimeoutPluginError,
-    TradewrightError,
-    UnknownSymbol,
-)
+from tradewright.domain.errors import RateLimitPluginError
+from tradewright.plugins._ccxt_clock import VenueClock
+from tradewright.plugins._ccxt_errors import ERRORS, answer_of, attempt, private_answer_of
 from tradewright.plugins._ccxt_governor import Governor
 from tradewright.plugins._ccxt_manifest import load_manifest
+from tradewright.plugins._ccxt_numbers import exact_json
+from tradewright.plugins._ccxt_precision import outgoing_amount, outgoing_price
 from tradewright.runtime.clock import Clock
 
-_T = TypeVar("_T")
+ArgumentsRequired = theirs.ArgumentsRequired
+OrderNotFound = theirs.OrderNotFound
+
+__all__ = [
+    "ArgumentsRequired",
+    "OrderNotFound",
+    "answer_of",
+    "as_account_of",
+    "make_exchange",
+    "outgoing_amount",
+    "outgoing_price",
+    "private_answer_of",
+    "sent_ms",
+    "share_markets",
+]
 
 CACHE_ROWS: Final = 1_000
+SEND_WITHIN_S: Final = 5.0
+"""How long a write may queue for the rate limit; later it would be an order of another moment."""
 
 sent_ms: Final[ContextVar[int]] = ContextVar("sent_ms")
 """When the running task's last request went out, on our clock."""
@@ -47,109 +55,31 @@ sent_ms: Final[ContextVar[int]] = ContextVar("sent_ms")
 _library_log = logging.getLogger(f"{__name__}.library")
 _library_log.addFilter(lambda record: record.levelno >= logging.WARNING)
 
-ERRORS: Final[Mapping[type[Exception], type[TradewrightError]]] = {
-    # CCXT's tree; of an error's classes the most special one that is named here decides
-    theirs.AuthenticationError: AuthenticationPluginError,
-    theirs.RateLimitExceeded: RateLimitPluginError,
-    theirs.DDoSProtection: RateLimitPluginError,
-    theirs.RequestTimeout: TimeoutPluginError,
-    theirs.NetworkError: NetworkPluginError,
-    theirs.UnsubscribeError: NetworkPluginError,
-    theirs.ExchangeClosedByUser: NetworkPluginError,
-    theirs.BadResponse: MalformedAnswerPluginError,
-    theirs.OperationFailed: NetworkPluginError,
-    theirs.BadSymbol: UnknownSymbol,
-    theirs.NotSupported: PluginFeatureNotSupportedError,
-    theirs.BaseError: PluginError,
-    # what CCXT lets through
-    aiohttp.ClientError: NetworkPluginError,
-    TimeoutError: TimeoutPluginError,
-    OSError: NetworkPluginError,
-    # what its parsers raise on an answer of another form than they expect; decimal's InvalidOperation
-    # and OverflowError are ArithmeticErrors, JSON's and Unicode's errors are ValueErrors
-    ArithmeticError: MalformedAnswerPluginError,
-    AttributeError: MalformedAnswerPluginError,
-    LookupError: MalformedAnswerPluginError,
-    TypeError: MalformedAnswerPluginError,
-    ValueError: MalformedAnswerPluginError,
-    RecursionError: MalformedAnswerPluginError,
-}
-
-_WORDS: Final[Mapping[type[TradewrightError], str]] = {
-    AuthenticationPluginError: "did not accept the key, or wants one",
-    RateLimitPluginError: "says that we ask too often",
-    TimeoutPluginError: "did not answer in time",
-    NetworkPluginError: "could not be reached",
-    MalformedAnswerPluginError: "gave an answer that can't be right",
-    UnknownSymbol: "does not list this symbol",
-    PluginFeatureNotSupportedError: "does not offer this",
-    PluginError: "refused",
-}
-
-
-async def answer_of(exchange: Any, call: Callable[[Any], Awaitable[_T]], *, deadline_s: float | None) -> _T:
-    """What the call gives; every failure of CCXT and of the venue as one of our errors.
-
-    The original error is left out of the chain: its text may hold a signed address.
-    """
-    try:
-        async with asyncio.timeout(deadline_s):
-            return await call(exchange)
-    except TradewrightError:
-        raise
-    except tuple(ERRORS) as error:
-        raise our_error(exchange, error) from None
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        # CCXT cancels the futures of a socket that it closes; nobody asked us to stop.
-        raise NetworkPluginError(f"{exchange.name} could not be reached.") from None
-
-
-def our_error(exchange: Any, error: Exception) -> TradewrightError:
-    """Our error for one of CCXT's, in a sentence without secrets."""
-    kind = next(ERRORS[base] for base in type(error).__mro__ if base in ERRORS)
-    if isinstance(error, theirs.ExchangeError) and isinstance(error.__cause__, aiohttp.ClientError):
-        kind = NetworkPluginError  # a body that broke off is no refusal
-    if issubclass(kind, NetworkPluginError | RateLimitPluginError):
-        message = f"{exchange.name} {_WORDS[kind]}."  # CCXT's text is an address, which tells nobody more
-    else:
-        message = f"{exchange.name} {_WORDS[kind]}: {_harmless(exchange, error)}"
-    retry_after_s = exchange.governor.retry_after_s
-    if issubclass(kind, PluginError) and retry_after_s is not None:
-        return kind(message, retry_after_s)
-    return kind(message)
-
-
-def _harmless(exchange: Any, error: Exception) -> str:
-    """The error's text in short, without query strings and without any field of the key."""
-    text = re.sub(r"\?\S*", "?…", " ".join(str(error).split()))
-    for field in ("apiKey", "secret", "password", "uid", "walletAddress", "privateKey"):
-        value = getattr(exchange, field, None)
-        if isinstance(value, str) and value:
-            text = text.replace(value, "***")
-    return f"{type(error).__name__} {text}"[:240].rstrip()
-
 
 class _Manners:
     """Laid over CCXT's class of an exchange."""
 
     governor: Governor
     clock: Clock
+    venue_clock: VenueClock
+    measure_clock: Callable[[], Awaitable[None]]
+    rules_in_doubt = False
+    exact = False
     clients: dict[str, Any]
+    session: Any
+    options: dict[str, Any]
     logger = _library_log
 
-    async def throttle(self, cost: float | None = None) -> None:
-        await self.governor.acquire(1.0 if cost is None else float(cost))
+    # pace
 
-    def client(self, url: str) -> Any:
-        known = url in (self.clients or {})
-        client = super().client(url)  # type: ignore[misc]
-        if not known:
-            client.throttle = self._throttle_message
-            client.handle_message = _loud(client)
-        return client
+    async def throttle(self, cost: float | None = None) -> None:
+        tried = attempt.get()
+        within_s = SEND_WITHIN_S if tried is not None and tried.writes else None
+        try:
+            async with asyncio.timeout(within_s):
+                await self.governor.acquire(1.0 if cost is None else float(cost))
+        except TimeoutError:
+            raise RateLimitPluginError("Too many calls wait for the venue's rate limit.", 1.0) from None
 
     async def _throttle_message(self, cost: float | None = None) -> None:
         await self.governor.acquire_message(1.0 if cost is None else float(cost))
@@ -157,19 +87,104 @@ class _Manners:
     def ws_dial_delay(self, _url: str) -> float:
         return 0.0  # who watches decides when to try again
 
+    # time, by which requests are signed
+
+    def milliseconds(self) -> int:
+        return self.venue_clock.now_ms()
+
+    def seconds(self) -> int:
+        return self.milliseconds() // 1000
+
+    def microseconds(self) -> int:
+        return self.milliseconds() * 1000
+
+    def on_json_response(self, text: str) -> Any:
+        return exact_json(text) if self.exact else super().on_json_response(text)  # type: ignore[misc]
+
+    # what goes out and comes in
+
     def log(self, *_: object) -> None:
         pass  # CCXT prints here
 
+    def open(self, lazy: bool = False) -> None:
+        super().open(lazy)  # type: ignore[misc]
+        # aiohttp sends a DELETE or PUT anew when a kept connection breaks: it takes them for harmless.
+        self.session._retry_connection = _ReadsOnly()
+
+    def client(self, url: str) -> Any:
+        known = url in (self.clients or {})
+        client = super().client(url)  # type: ignore[misc]
+        if not known:
+            client.throttle = self._throttle_message
+            client.handle_message = _loud(client)
+            client.subscriptions = _Subscriptions(client.subscriptions)
+            if self.exact:
+                client.handle_text_or_binary_message = _exact(client)
+        return client
+
+    def parse_ohlcvs(self, ohlcvs: Any, market: Any = None, timeframe: str = "1m", *_: Any) -> Any:
+        """All rows of an answer: CCXT leaves out, without a word, rows before `since`, beyond the limit and
+        without a time, and makes an empty page of what is none."""
+        return super().parse_ohlcvs(ohlcvs, market, timeframe)  # type: ignore[misc]
+
     def handle_errors(self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any) -> Any:
         self.governor.heed(code, headers or {})
-        return super().handle_errors(code, reason, url, method, headers, *rest)  # type: ignore[misc]
+        tried = attempt.get()
+        if tried is not None:
+            tried.status = code
+        # With it, CCXT takes a key that is refused after it was accepted for a request to slow down.
+        self.options.pop("hasAlreadyAuthenticatedSuccessfully", None)
+        try:
+            answer = super().handle_errors(code, reason, url, method, headers, *rest)  # type: ignore[misc]
+        except theirs.ExchangeError as error:
+            if code >= 500 and type(error) is theirs.ExchangeError:  # a code that CCXT does not know
+                raise theirs.ExchangeNotAvailable(str(error)) from None
+            raise
+        if code in (418, 429):  # which CCXT takes at some exchanges for a venue that is away
+            raise theirs.RateLimitExceeded(f"the venue answered {code}")
+        return answer
 
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
         sent_ms.set(self.clock.now_ms())
+        tried = attempt.get()
+        if tried is not None:
+            tried.status = None
+            tried.sent += method != "GET"
         answer = await super().fetch(url, method, headers, body)  # type: ignore[misc]
-        if method == "GET" and _no_answer(answer):
+        no_content = method != "GET" and tried is not None and tried.status == 204
+        if _no_answer(answer) and not no_content:
             raise theirs.BadResponse("the body is empty, a page, or no JSON")
         return answer
+
+
+class _Subscriptions(dict[str, Any]):
+    """CCXT takes a subscription that the venue refused away twice, and the second time hides why it did."""
+
+    def __delitem__(self, name: str) -> None:
+        self.pop(name, None)
+
+
+class _ReadsOnly:
+    """True while the running task makes no write."""
+
+    def __bool__(self) -> bool:
+        tried = attempt.get()
+        return tried is None or tried.writes is None
+
+
+def _exact(client: Any) -> Callable[[Any], None]:
+    """The client's reading of a message, but with all digits of its numbers."""
+
+    read = client.handle_text_or_binary_message
+
+    def handle_text_or_binary_message(data: Any) -> None:
+        if isinstance(data, bytes) and not client.decompressBinary:
+            read(data)  # it is no JSON
+            return
+        text = data.decode() if isinstance(data, bytes) else data
+        client.on_message_callback(client, exact_json(text) if text[:1] in ("{", "[") else text)
+
+    return handle_text_or_binary_message
 
 
 def _loud(client: Any) -> Callable[[Any], None]:
@@ -195,6 +210,23 @@ def _no_answer(answer: object) -> bool:
             return not isinstance(answer, list)
 
 
+def as_account_of(exchange: Any, twin: Any) -> Any:
+    """The twin, made into the private side of the exchange: it keeps all digits of numbers as strings.
+
+    The public side can't do without floats, since CCXT sorts prices. Both keep one pace together.
+    """
+    twin.number = str
+    twin.exact = True
+    twin.governor = exchange.governor
+    return twin
+
+
+def share_markets(exchange: Any, account: Any) -> None:
+    """Give the account the markets that the exchange has loaded."""
+    if account.markets is not exchange.markets:
+        account.set_markets_from_exchange(exchange)
+
+
 def make_exchange(
     provider: str,
     *,
@@ -203,6 +235,8 @@ def make_exchange(
     credentials: Credentials | None,
     testnet: bool,
     clock: Clock,
+    venue_clock: VenueClock,
+    measure_clock: Callable[[], Awaitable[None]],
 ) -> Any:
     """CCXT's exchange of that id, which must be in the manifest; opens no connection.
 
@@ -210,7 +244,9 @@ def make_exchange(
     """
     entry = load_manifest().exchanges[provider]
     base = vars(ccxt.pro if entry.streams else ccxt.async_support)[provider]
-    kind = type(base.__name__, (_Manners, base), {})
+    # on the class, since the constructor may ask for the time
+    clocks = {"clock": clock, "venue_clock": venue_clock, "measure_clock": staticmethod(measure_clock)}
+    kind = type(base.__name__, (_Manners, base), clocks)
     settings: dict[str, Any] = {
         "enableRateLimit": True,  # by our governor: `throttle` is ours
         "timeout": int(http_timeout_s * 1000),
@@ -220,6 +256,7 @@ def make_exchange(
             "tradesLimit": CACHE_ROWS,
             "OHLCVLimit": CACHE_ROWS,
             "ordersLimit": CACHE_ROWS,
+            "warnOnFetchOpenOrdersWithoutSymbol": False,
             **_plain(options.get("options", {})),
         },
     }
@@ -230,7 +267,6 @@ def make_exchange(
                 settings[name] = value
     exchange = kind(settings)
     per_second = 1000 / max(float(exchange.rateLimit), 1.0)
-    exchange.clock = clock
     exchange.governor = Governor(provider, clock, per_second=per_second)
     if testnet:
         exchange.set_sandbox_mode(True)

@@ -1,20 +1,23 @@
-"""What each kind of stream makes of CCXT's answers: new bars, tickers, books, trades."""
+"""What each kind of stream makes of CCXT's answers: new bars, tickers, books, trades, orders."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.errors import MalformedAnswerPluginError, PluginError
+from tradewright.domain.orders import VenueOrder
 from tradewright.domain.ticks import BOOK_DEPTH, OrderBook, Ticker, Trade
 from tradewright.domain.timeframes import Timeframe
+from tradewright.plugins import _ccxt_orders as order_parse
 from tradewright.plugins import _ccxt_parse as parse
 from tradewright.plugins._ccxt_streams import Feed
 from tradewright.plugins.base import BarUpdate
 from tradewright.runtime.clock import Clock
 
 TRADES_WAITING_MAX: Final = 10_000
+ORDERS_WAITING_MAX: Final = 10_000
 IDS_REMEMBERED: Final = 5_000
 CROSSED_IN_ROW_MAX: Final = 50
 
@@ -122,3 +125,32 @@ def trades_feed(symbol: str, dropped: Callable[[int], None]) -> Feed[tuple[Trade
         take=take,
         merge=merge,
     )
+
+
+def orders_feed() -> Feed[tuple[VenueOrder, ...]]:
+    """The account's orders at each change; who falls too far behind is told so by an error."""
+
+    def merge(waiting: tuple[VenueOrder, ...], newer: tuple[VenueOrder, ...]) -> tuple[VenueOrder, ...]:
+        if len(waiting) + len(newer) > ORDERS_WAITING_MAX:
+            raise PluginError(f"More than {ORDERS_WAITING_MAX} changes of orders wait to be taken.")
+        return waiting + newer
+
+    return Feed(
+        "orders",
+        "",
+        watch=lambda exchange: exchange.watch_orders(),
+        unwatch=lambda exchange: exchange.un_watch_orders(),
+        unwatch_feature="unWatchOrders",
+        take=lambda answer: tuple(order_parse.orders(answer)) or None,
+        merge=merge,
+    )
+
+
+async def one_by_one(stream: AsyncIterator[tuple[VenueOrder, ...]]) -> AsyncIterator[VenueOrder]:
+    """The orders of a stream of batches; closing it closes the stream."""
+    try:
+        async for batch in stream:
+            for order in batch:
+                yield order
+    finally:
+        await stream.aclose()  # type: ignore[attr-defined]

@@ -1,18 +1,53 @@
-"""What is known of CCXT's exchanges without importing CCXT: a file generated from it."""
+"""What is known of CCXT and its exchanges without importing CCXT: what of it we use, and a file generated
+from it."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+from typing import Final
 
 import msgspec
 
 from tradewright.domain.capabilities import Capability, CredentialFieldName
 
+PUBLIC: Final = frozenset(
+    {
+        Capability.OHLCV,
+        Capability.TICKER,
+        Capability.ORDER_BOOK,
+        Capability.TRADES,
+        Capability.WATCH_OHLCV,
+        Capability.WATCH_TICKER,
+        Capability.WATCH_ORDER_BOOK,
+        Capability.WATCH_TRADES,
+    }
+)
+"""What any instance can do; an exchange offers what the manifest names."""
+TRADING: Final = frozenset(
+    {
+        Capability.WATCH_ORDERS,
+        Capability.CREATE_ORDER,
+        Capability.CANCEL_ORDER,
+        Capability.CANCEL_ALL_ORDERS,
+        Capability.EDIT_ORDER,
+        Capability.FETCH_ORDER,
+        Capability.FETCH_OPEN_ORDERS,
+        Capability.FETCH_CLOSED_ORDERS,
+        Capability.FETCH_MY_TRADES,
+        Capability.FETCH_BALANCES,
+        Capability.FETCH_POSITIONS,
+        Capability.FETCH_FEES,
+        Capability.SET_LEVERAGE,
+    }
+)
+"""What an instance with a key can do besides."""
+
 
 class ManifestEntry(msgspec.Struct, frozen=True):
     """One exchange. ``streams`` says whether CCXT has websocket code for it; ``ohlcv_limit`` is how
-    many bars one call gives, where CCXT knows."""
+    many bars one call gives, where CCXT knows; ``finds_by_client_id`` whether its ``fetch_order`` takes a
+    client order id."""
 
     name: str
     timeframes: tuple[str, ...]
@@ -21,6 +56,7 @@ class ManifestEntry(msgspec.Struct, frozen=True):
     testnet: bool
     streams: bool
     ohlcv_limit: int | None
+    finds_by_client_id: bool
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ from tradewright.domain.errors import (
     RateLimitPluginError,
     TimeoutPluginError,
 )
-from tradewright.domain.instruments import Instrument
+from tradewright.domain.instruments import Instrument, Split
 from tradewright.domain.orders import (
     Balance,
     OrderRequest,
@@ -140,12 +140,27 @@ class MarketPlugin(ABC):
         """How many bars one ``fetch_ohlcv`` gives at most."""
         return 500
 
+    @property
+    def ohlcv_reach_bars(self) -> int | None:
+        """How many of the newest bars of each timeframe the venue serves, the forming one among them;
+        None where it serves its whole history. What is older does not come, and that says nothing."""
+        return None
+
+    def served_from(self, timeframe: Timeframe, now_ms: int) -> int:
+        """The oldest opening whose bar comes when it is asked for at ``now_ms``, venue time.
+
+        One bar less than the venue serves, since time goes by until it answers.
+        """
+        reach = self.ohlcv_reach_bars
+        return 0 if reach is None else max(0, timeframe.shift(timeframe.floor(now_ms), 2 - reach))
+
     def supports(self, capability: Capability) -> bool:
         """Whether the capability is among those declared."""
         return capability in self.capabilities
 
     async def venue_time_ms(self) -> int:
-        """The venue's clock: ours plus the measured offset, where one is measured."""
+        """The venue's clock: ours plus the measured offset, where the venue tells its time. Raises
+        ``PluginError`` where it would, and could never be asked: by our clock alone nothing is final."""
         return self.clock.now_ms()
 
     @abstractmethod
@@ -162,7 +177,8 @@ class MarketPlugin(ABC):
         self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int, limit: int | None = None
     ) -> Bars:
         """One page: the earliest bars that open in ``[start_ms, end_ms)``, at most ``limit`` and at most
-        ``ohlcv_page_limit``. The last one may be forming. A time without trades has no bar.
+        ``ohlcv_page_limit``; a page with fewer holds all of them. The last one may be forming. A time
+        without trades has no bar.
         Source: the venue's own bars of that timeframe."""
         raise self._unsupported(Capability.OHLCV)
 
@@ -177,6 +193,10 @@ class MarketPlugin(ABC):
     async def fetch_trades(self, symbol: str, limit: int) -> Sequence[Trade]:
         """The newest public trades, at most ``limit``, newest last."""
         raise self._unsupported(Capability.TRADES)
+
+    async def fetch_splits(self, symbol: str) -> Sequence[Split]:
+        """All splits of a stock that have happened, ascending by time."""
+        raise self._unsupported(Capability.SPLITS)
 
     # Streams. Each runs until it is closed or fails; closing it ends its subscription at the venue.
 
@@ -200,9 +220,10 @@ class MarketPlugin(ABC):
         """The account's orders at each change."""
         raise self._unsupported(Capability.WATCH_ORDERS)
 
-    # Trading. Nothing here is ever retried by the plugin. A method that returns has the venue's word;
-    # AuthenticationPluginError and PluginError mean the venue refused; NetworkPluginError and
-    # MalformedAnswerPluginError mean that the outcome is unknown.
+    # Trading. Nothing here is ever retried by the plugin. A method that returns has the venue's word. Where
+    # a write fails, NetworkPluginError and its kin and MalformedAnswerPluginError mean that its outcome is
+    # unknown; every other error means that nothing was done: the venue refused, or nothing was sent at all
+    # (RateLimitPluginError: the venue wants no call now). Who is cancelled learns nothing of the outcome.
 
     async def create_order(self, request: OrderRequest) -> VenueOrder:
         """Send the order once."""

@@ -1,4 +1,4 @@
-"""``CCXTPlugin``: market data of every crypto exchange that CCXT speaks.
+"""``CCXTPlugin``: market data and trading at every crypto exchange that CCXT speaks.
 
 What can be known without an exchange comes from a manifest; CCXT itself is imported in a thread when an
 instance is first called.
@@ -28,13 +28,26 @@ from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.domain.timeframes import TIMEFRAMES, Timeframe
 from tradewright.plugins import _ccxt_feeds as feeds
 from tradewright.plugins import _ccxt_parse as parse
-from tradewright.plugins._ccxt_manifest import ManifestEntry, load_manifest
-from tradewright.plugins._ccxt_quirks import order_book_limit, ticker_params, trades_params
+from tradewright.plugins._ccxt_account import AccountMethods
+from tradewright.plugins._ccxt_candles import CandleReader
+from tradewright.plugins._ccxt_clock import VenueClock
+from tradewright.plugins._ccxt_manifest import PUBLIC, TRADING, ManifestEntry, load_manifest
+from tradewright.plugins._ccxt_quirks import (
+    data_facts,
+    order_book_limit,
+    ticker_params,
+    trades_limit,
+    trades_params,
+    trading_facts,
+)
 from tradewright.plugins._ccxt_streams import Answerer, StreamSet
-from tradewright.plugins.base import BarUpdate, MarketPlugin, PluginSetup
+from tradewright.plugins._ccxt_trading import CALL_DEADLINE_S, Trading
+from tradewright.plugins.base import BarUpdate, PluginSetup
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from tradewright.plugins._ccxt_errors import Writes
 
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
@@ -42,29 +55,13 @@ _log = logging.getLogger(__name__)
 MARKETS_LIFETIME_S: Final = 3_600.0
 MARKETS_RETRY_S: Final = 60.0
 MARKETS_DEADLINE_S: Final = 60.0
-CLOCK_LIFETIME_S: Final = 300.0
-CLOCK_RETRY_S: Final = 60.0
+MARKETS_DOUBT_S: Final = 30.0
 CLOCK_DEADLINE_S: Final = 3.0
-CALL_DEADLINE_S: Final = 30.0
 CLOSE_GRACE_S: Final = 1.0
 DEFAULT_PAGE: Final = 500
 
-OFFERED: Final = frozenset(
-    {
-        Capability.OHLCV,
-        Capability.TICKER,
-        Capability.ORDER_BOOK,
-        Capability.TRADES,
-        Capability.WATCH_OHLCV,
-        Capability.WATCH_TICKER,
-        Capability.WATCH_ORDER_BOOK,
-        Capability.WATCH_TRADES,
-    }
-)
-"""What this plugin knows how to do; an exchange offers what of it the manifest names."""
 
-
-class CCXTPlugin(MarketPlugin):
+class CCXTPlugin(AccountMethods):
     """One exchange through CCXT. ``rows_dropped`` counts the bars and trades that could not be right."""
 
     http_timeout_s: ClassVar[float] = 10.0
@@ -81,12 +78,28 @@ class CCXTPlugin(MarketPlugin):
         self._opening = asyncio.Lock()
         self._library: ModuleType | None = None
         self._exchange: Any = None
+        self._account: Any = None
         self._markets_loading: asyncio.Task[None] | None = None
         self._markets_until_s: float | None = None
-        self._clock_lock = asyncio.Lock()
-        self._clock_offset_ms = 0
-        self._clock_until_s = self.clock.monotonic()
+        self._markets_loaded_s = self.clock.monotonic()
+        self._venue_clock = VenueClock(setup.provider, self.clock)
         self._streams = StreamSet(entry.name, self._ready_for_stream)
+        self._account_streams = StreamSet(entry.name, self._ready_for_account_stream)
+        self._trading = Trading(
+            entry.name,
+            trading_facts(setup.provider),
+            finds_by_client_id=entry.finds_by_client_id,
+            private=self._private,
+            ready=self._ready_to_trade,
+            library=lambda: self._library,
+        )
+        self._candles = CandleReader(
+            self._ask_bars,
+            data_facts(setup.provider),
+            rows=self.ohlcv_page_limit,
+            timeframes=self.timeframes,
+            now_ms=self._supposed_time_ms,
+        )
         self._closed = False
         self.rows_dropped = 0
 
@@ -124,8 +137,8 @@ class CCXTPlugin(MarketPlugin):
                 name=entry.name,
                 market=market,
                 plugin=cls.get_plugin_key(),
-                timeframes=entry.timeframes,
-                capabilities=tuple(one for one in entry.capabilities if one in OFFERED),
+                timeframes=_timeframes(provider, entry),
+                capabilities=tuple(one for one in entry.capabilities if one in PUBLIC | TRADING),
                 credential_fields=_credential_fields(entry),
                 testnet=entry.testnet,
             )
@@ -134,11 +147,12 @@ class CCXTPlugin(MarketPlugin):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        return OFFERED.intersection(self._entry.capabilities)
+        able = PUBLIC | TRADING if self.setup.credentials is not None else PUBLIC
+        return able.intersection(self._entry.capabilities)
 
     @property
     def timeframes(self) -> tuple[Timeframe, ...]:
-        return tuple(TIMEFRAMES[name] for name in self._entry.timeframes)
+        return tuple(TIMEFRAMES[name] for name in _timeframes(self.provider, self._entry))
 
     @property
     def credential_fields(self) -> tuple[CredentialField, ...]:
@@ -148,34 +162,39 @@ class CCXTPlugin(MarketPlugin):
     def ohlcv_page_limit(self) -> int:
         return self._entry.ohlcv_limit or DEFAULT_PAGE
 
+    @property
+    def ohlcv_reach_bars(self) -> int | None:
+        return data_facts(self.provider).reach_bars
+
     # Opening and closing
 
     async def close(self) -> None:
         self._closed = True
         await self._streams.close()
+        await self._account_streams.close()
         if self._markets_loading is not None:
             self._markets_loading.cancel()
             await asyncio.wait((self._markets_loading,), timeout=CLOSE_GRACE_S)
-        exchange, self._exchange = self._exchange, None
-        if exchange is None:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_GRACE_S):
-                await exchange.close()
-                return
-        # A peer that has fallen silent does not answer the closing of its socket: let it go.
-        exchange.clients.clear()
-        await exchange.close()
+        both = self._exchange, self._account
+        self._exchange = self._account = None
+        await asyncio.gather(*(_let_go(exchange) for exchange in both if exchange is not None))
 
     async def _open(self) -> Any:
-        """CCXT's exchange, made at the first call."""
+        """CCXT's exchange, made at the first call; its private side, where there is a key, is made too."""
         async with self._opening:
             self._check_open()
             if self._exchange is None:
-                exchange = await asyncio.to_thread(self._make_exchange)
+                made = await asyncio.to_thread(self._make_exchanges)
                 self._check_open()  # nothing is connected yet, so there is nothing to close
-                self._exchange = exchange
+                self._exchange, self._account = made
             return self._exchange
+
+    def _make_exchanges(self) -> tuple[Any, Any]:
+        exchange = self._make_exchange()
+        if self.setup.credentials is None:
+            return exchange, None
+        assert self._library is not None
+        return exchange, self._library.as_account_of(exchange, self._make_exchange())
 
     def _make_exchange(self) -> Any:
         from tradewright.plugins import _ccxt_exchange
@@ -189,6 +208,8 @@ class CCXTPlugin(MarketPlugin):
             credentials=setup.credentials,
             testnet=setup.testnet,
             clock=setup.clock,
+            venue_clock=self._venue_clock,
+            measure_clock=self._refresh_clock,
         )
 
     def _check_open(self) -> None:
@@ -218,6 +239,8 @@ class CCXTPlugin(MarketPlugin):
 
     async def _load_markets(self, exchange: Any) -> None:
         known = self._markets_until_s is not None
+        if self._account is not None:
+            await self._refresh_clock()  # with a key, some exchanges sign for their currencies
         try:
             await self._answer()(
                 exchange, lambda exchange: exchange.load_markets(known), deadline_s=MARKETS_DEADLINE_S
@@ -230,7 +253,8 @@ class CCXTPlugin(MarketPlugin):
             _log.warning("%s: keeping the old list of markets: %s", self.provider, error)
             self._markets_until_s = self.clock.monotonic() + MARKETS_RETRY_S
         else:
-            self._markets_until_s = self.clock.monotonic() + MARKETS_LIFETIME_S
+            self._markets_loaded_s = self.clock.monotonic()
+            self._markets_until_s = self._markets_loaded_s + MARKETS_LIFETIME_S
 
     def _markets_loaded(self, task: asyncio.Task[None]) -> None:
         self._markets_loading = None
@@ -249,30 +273,32 @@ class CCXTPlugin(MarketPlugin):
         return result
 
     async def venue_time_ms(self) -> int:
-        async with self._clock_lock:
-            if self.clock.monotonic() >= self._clock_until_s:
-                await self._measure_clock()
-        return self.clock.now_ms() + self._clock_offset_ms
+        now_ms = await self._supposed_time_ms()
+        failure = self._venue_clock.unmeasured
+        if failure is not None:
+            raise type(failure)(failure.message, failure.retry_after_s)
+        return now_ms
 
-    async def _measure_clock(self) -> None:
+    async def _supposed_time_ms(self) -> int:
+        await self._refresh_clock()
+        return self._venue_clock.now_ms()
+
+    async def _refresh_clock(self) -> None:
+        await self._venue_clock.refresh(self._clock_offset_ms)
+
+    async def _clock_offset_ms(self) -> int | None:
         exchange = await self._open()
         if exchange.has.get("fetchTime") is not True:
-            self._clock_until_s = self.clock.monotonic() + CLOCK_LIFETIME_S
-            return
-        try:
-            theirs = await self._answer()(
-                exchange, lambda exchange: exchange.fetch_time(), deadline_s=CLOCK_DEADLINE_S
-            )
-        except PluginError as error:
-            _log.info("%s: keeping the last clock offset: %s", self.provider, error)
-            self._clock_until_s = self.clock.monotonic() + CLOCK_RETRY_S
-            return
+            return None
+        theirs = await self._answer()(
+            exchange, lambda exchange: exchange.fetch_time(), deadline_s=CLOCK_DEADLINE_S
+        )
         at_ms = parse.time_ms(theirs)
-        if at_ms is not None:
-            assert self._library is not None
-            sent_ms: int = self._library.sent_ms.get()  # not when we asked: the call may have queued
-            self._clock_offset_ms = at_ms - (sent_ms + self.clock.now_ms()) // 2
-        self._clock_until_s = self.clock.monotonic() + CLOCK_LIFETIME_S
+        if at_ms is None:
+            return None
+        assert self._library is not None
+        sent_ms: int = self._library.sent_ms.get()  # not when we asked: the call may have queued
+        return at_ms - (sent_ms + self.clock.now_ms()) // 2
 
     # Market data
 
@@ -284,18 +310,20 @@ class CCXTPlugin(MarketPlugin):
     ) -> Bars:
         self._require(Capability.OHLCV)
         self._require_timeframe(timeframe)
-        first_ms = timeframe.ceil(start_ms)
-        count = min(timeframe.count(start_ms, end_ms), self.ohlcv_page_limit, limit or self.ohlcv_page_limit)
-        exchange = await self._ready()
-        self._market(exchange, symbol)
-        if count <= 0:
-            return Bars.empty()
+        self._market(await self._ready(), symbol)
+        return await self._candles.page(symbol, timeframe, start_ms, end_ms, limit)
+
+    async def _ask_bars(
+        self, symbol: str, timeframe: Timeframe, since: int, limit: int, params: Mapping[str, object]
+    ) -> Bars:
         answer = await self._call(
-            lambda exchange: exchange.fetch_ohlcv(symbol, timeframe.name, since=first_ms, limit=count)
+            lambda exchange: exchange.fetch_ohlcv(
+                symbol, timeframe.name, since=since, limit=limit, params=dict(params)
+            )
         )
-        rows, dropped = parse.bar_rows(answer, timeframe)
+        bars, dropped = parse.page_of_bars(answer, timeframe)
         self._dropped(dropped)
-        return Bars.from_unordered(rows).between(first_ms, end_ms)[:count]
+        return bars
 
     async def fetch_ticker(self, symbol: str) -> Ticker:
         self._require(Capability.TICKER)
@@ -306,7 +334,7 @@ class CCXTPlugin(MarketPlugin):
     async def fetch_order_book(self, symbol: str, depth: int) -> OrderBook:
         self._require(Capability.ORDER_BOOK)
         self._market(await self._ready(), symbol)
-        limit = order_book_limit(depth)
+        limit = order_book_limit(self.provider, depth)
         answer = await self._call(lambda exchange: exchange.fetch_order_book(symbol, limit))
         book = parse.order_book(answer, self.clock.now_ms(), max(depth, 1))
         if book.crossed or not (book.bids or book.asks):
@@ -316,9 +344,9 @@ class CCXTPlugin(MarketPlugin):
     async def fetch_trades(self, symbol: str, limit: int) -> Sequence[Trade]:
         self._require(Capability.TRADES)
         market = self._market(await self._ready(), symbol)
-        params = trades_params(self.provider, market)
+        params, count = trades_params(self.provider, market), trades_limit(self.provider, market, limit)
         answer = await self._call(
-            lambda exchange: exchange.fetch_trades(symbol, limit=limit, params=dict(params))
+            lambda exchange: exchange.fetch_trades(symbol, limit=count, params=dict(params))
         )
         found, dropped = parse.trades(answer)
         self._dropped(dropped)
@@ -349,13 +377,47 @@ class CCXTPlugin(MarketPlugin):
         self._market(exchange, symbol)
         return exchange, self._answer()
 
+    async def _ready_for_account_stream(self, _symbol: str) -> tuple[Any, Answerer]:
+        return await self._ready_to_trade(None), self._answer()
+
+    # Trading
+
+    async def _ready_to_trade(self, symbol: str | None) -> Any:
+        """The private side, with fresh markets and a fresh clock."""
+        exchange = await self._ready()
+        if symbol is not None:
+            self._market(exchange, symbol)
+        await self._refresh_clock()
+        self._check_open()
+        assert self._library is not None
+        self._library.share_markets(exchange, self._account)
+        return self._account
+
+    async def _private(self, call: Callable[[Any], Awaitable[_T]], *, writes: Writes | None) -> _T:
+        """A call with the key. A refusal that may come of rules that have changed makes the next call load
+        the markets anew, though not time and again."""
+        account = self._account
+        if self._closed:
+            raise PluginError(f"Nothing was sent: the connection to {self._entry.name} is closed.")
+        assert self._library is not None
+        try:
+            result: _T = await self._library.private_answer_of(
+                account, call, deadline_s=CALL_DEADLINE_S, writes=writes
+            )
+        finally:
+            if account.rules_in_doubt:
+                account.rules_in_doubt = False
+                now_s = self.clock.monotonic()
+                self._markets_until_s = max(now_s, self._markets_loaded_s + MARKETS_DOUBT_S)
+        return result
+
     def _require(self, capability: Capability) -> None:
         if not self.supports(capability):
             raise self._unsupported(capability)
 
     def _require_timeframe(self, timeframe: Timeframe) -> None:
-        if timeframe.name not in self._entry.timeframes:
-            offered = ", ".join(self._entry.timeframes)
+        if timeframe not in self.timeframes:
+            offered = ", ".join(_timeframes(self.provider, self._entry))
             raise UnknownTimeframe(
                 f"{self._entry.name} has no bars of {timeframe.name}.", {"timeframe": f"one of {offered}"}
             )
@@ -364,6 +426,22 @@ class CCXTPlugin(MarketPlugin):
         if count:
             self.rows_dropped += count
             _log.warning("%s: dropped %d rows that can't be right", self.provider, count)
+
+
+async def _let_go(exchange: Any) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_GRACE_S):
+            await exchange.close()
+            return
+    # A peer that has fallen silent does not answer the closing of its socket: let it go.
+    exchange.clients.clear()
+    await exchange.close()
+
+
+def _timeframes(provider: str, entry: ManifestEntry) -> tuple[str, ...]:
+    """Those whose bars open when ours do."""
+    own_grid = data_facts(provider).own_grid
+    return tuple(name for name in entry.timeframes if name not in own_grid)
 
 
 def _credential_fields(entry: ManifestEntry) -> tuple[CredentialField, ...]:

@@ -10,8 +10,11 @@ import numpy as np
 
 from tradewright.domain.instruments import ALWAYS_OPEN
 from tradewright.domain.intervals import IntervalSet
-from tradewright.domain.timeframes import DAY_MS
+from tradewright.domain.timeframes import DAY_MS, MINUTE_MS, Timeframe
 
+BEFORE_HOURS_MS: Final = 330 * MINUTE_MS
+AFTER_HOURS_MS: Final = 240 * MINUTE_MS
+"""New York trades from 4:00 to 20:00, with sessions from 9:30 to 16:00."""
 _FIRST_SESSION: Final = "1990-01-01"
 _AHEAD_MS: Final = 366 * DAY_MS
 _RENEWED_AFTER_MS: Final = 90 * DAY_MS
@@ -24,15 +27,29 @@ class TradingCalendar(Protocol):
         """The parts of ``[start_ms, end_ms)`` in which bars are expected."""
         ...
 
+    def traded_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
+        """The parts of ``[start_ms, end_ms)`` in which there may be bars: the sessions and, around them,
+        the hours in which some trade, from which none is expected."""
+        ...
+
     def next_open_ms(self, time_ms: int) -> int | None:
         """When the market opens at or after ``time_ms``; None while it is open, or where nobody knows."""
         ...
+
+
+def follows_sessions(calendar: TradingCalendar, timeframe: Timeframe) -> bool:
+    """Whether a bar is made of the sessions alone: days and longer, where the market closes. Intraday bars
+    hold what was traded outside of them, too."""
+    return timeframe.length_ms >= DAY_MS and not isinstance(calendar, AlwaysOpenCalendar)
 
 
 class AlwaysOpenCalendar:
     """A market that never closes."""
 
     def open_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
+        return IntervalSet.single(start_ms, end_ms)
+
+    def traded_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
         return IntervalSet.single(start_ms, end_ms)
 
     def next_open_ms(self, time_ms: int) -> int | None:
@@ -53,6 +70,11 @@ class SessionCalendar:
         last = int(np.searchsorted(self._opens, end_ms, side="left"))
         sessions = zip(self._opens[first:last].tolist(), self._closes[first:last].tolist(), strict=True)
         return IntervalSet.of((max(o, start_ms), min(c, end_ms)) for o, c in sessions)
+
+    def traded_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
+        sessions = self.open_intervals(start_ms - AFTER_HOURS_MS, end_ms + BEFORE_HOURS_MS)
+        widened = IntervalSet.of((o - BEFORE_HOURS_MS, c + AFTER_HOURS_MS) for o, c in sessions)
+        return widened.clip(start_ms, end_ms)
 
     def next_open_ms(self, time_ms: int) -> int | None:
         session = int(np.searchsorted(self._closes, time_ms, side="right"))

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
 from tradewright.domain.bars import Bars
-from tradewright.domain.errors import InvalidInput, LimitExceeded
+from tradewright.domain.errors import (
+    CredentialsRequired,
+    InvalidInput,
+    LimitExceeded,
+    TimeoutPluginError,
+)
 from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore
 from tradewright.domain.streams import Gap, GapReason, Problem
 from tradewright.domain.timeframes import ONE_DAY, ONE_MINUTE, Timeframe
 from tradewright.runtime.clock import Clock
+from tradewright.services.cache_manager import CacheManager
 from tradewright.services.data_sources.aggregate import AggregateSource
 from tradewright.services.data_sources.base import (
     BarRequest,
@@ -25,6 +31,7 @@ from tradewright.services.data_sources.base import (
     SourceChain,
     SourcePart,
 )
+from tradewright.services.data_sources.cache import CacheSource
 from tradewright.services.data_sources.db import DbSource
 from tradewright.services.data_sources.plugin import PluginSource
 from tradewright.services.market_service import MarketService
@@ -45,7 +52,8 @@ SESSION_DAY_FACTOR: Final = 1.5
 class BarsAnswer:
     """Bars of one series, where each part came from, and what is missing and why.
 
-    ``forming`` says that the last bar has not ended. ``stored`` is the opening of the first and last
+    ``forming`` says that the last bar has not ended, ``final`` that nothing of the answer can change but by
+    a correction. ``stored`` is the opening of the first and last
     stored bar, told where the answer has no bar, so that a reader can go where there are some.
     """
 
@@ -55,6 +63,7 @@ class BarsAnswer:
     sources: tuple[SourcePart, ...]
     gaps: tuple[Gap, ...]
     problems: tuple[Problem, ...]
+    final: bool = False
     stored: tuple[int, int] | None = None
 
 
@@ -63,6 +72,13 @@ class _Question(NamedTuple):
     start_ms: int | None
     end_ms: int | None
     limit: int
+
+
+Repair: TypeAlias = Callable[[SeriesKey, IntervalSet], None]
+
+
+def _leave(_key: SeriesKey, _holes: IntervalSet) -> None:
+    """Nobody repairs."""
 
 
 @dataclass(slots=True)
@@ -74,19 +90,27 @@ class _Flight:
 
 
 class DataOrchestrator:
-    """Asks the store, then what can be made from stored minutes, then the plugin; each only for what
-    those before it lack.
+    """Asks the cache and the store, or what can be made from stored minutes, then the plugin; each only
+    for what those before it lack.
 
     Equal questions in flight are one. A provider that fails costs the part that only it has. A
-    question that nobody waits for any more is dropped.
+    question that nobody waits for any more is dropped. ``repair``, where somebody set it, is told
+    what a read had to leave out for want of time; it returns at once.
     """
 
-    def __init__(self, markets: MarketService, store: BarStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        markets: MarketService,
+        store: BarStore,
+        clock: Clock,
+        cache: CacheManager,
+    ) -> None:
         self._markets = markets
         self._store = store
+        self.repair: Repair = _leave
         plugin = self.venue = PluginSource(markets, store, clock)
-        self._minutes = SourceChain(DbSource(store), plugin)
-        self._higher = SourceChain(AggregateSource(store), DbSource(store), plugin)
+        self._minutes = SourceChain(CacheSource(cache, store), plugin)
+        self._higher = SourceChain(AggregateSource(store, cache), DbSource(store), plugin)
         self._flights: dict[_Question, _Flight] = {}
 
     async def close(self) -> None:
@@ -148,29 +172,38 @@ class DataOrchestrator:
         calendar = await self._markets.calendar(instrument)
         deadline_s = asyncio.get_running_loop().time() + READ_DEADLINE_S
         async with self._markets.plugin(key.market, key.provider) as plugin:
-            now_ms = await self.venue.venue_time_ms(plugin, deadline_s)
+            now_ms, final_ms = await self.venue.moment(plugin, deadline_s)
             request = BarRequest(
                 key.instrument,
                 calendar,
                 Timeframe.parse(key.timeframe),
                 NO_INTERVALS,
                 now_ms,
-                final_ms=now_ms - plugin.settling_ms,
+                final_ms=final_ms,
                 budget=ReadBudget(deadline_s, MINUTE_CALLS_MAX),
             )
+            expected_ms = now_ms - plugin.settling_ms
             known = self.venue.known_listing(key.instrument)
             if known is not None:
                 request = replace(request, listed_ms=await self.with_stored(key, known))
-        reader = _Reader(self, request, question.limit)
+        reader = _Reader(self, request, question.limit, expected_ms)
         end = now_ms + 1 if question.end_ms is None else question.end_ms
         if question.start_ms is None:
             await reader.read_backwards(end)
         else:
             await reader.read_forwards(question.start_ms, end)
         answer = reader.answer(key)
+        self._tell_repair(answer)
         if not len(answer.bars):
+            _refuse_without_key(answer)
             answer = replace(answer, stored=await self.stored_extent(key))
         return answer
+
+    def _tell_repair(self, answer: BarsAnswer) -> None:
+        """What was left out because the venue needs more time is worth fetching beside the readers."""
+        if any(problem.code == TimeoutPluginError.code for problem in answer.problems):
+            holes = ((gap.start, gap.end) for gap in answer.gaps if gap.reason == "not_fetched")
+            self.repair(answer.key, IntervalSet.of(holes))
 
     async def stored_extent(self, key: SeriesKey) -> tuple[int, int] | None:
         """The openings of the first and last stored bar that can serve the series."""
@@ -194,14 +227,25 @@ class DataOrchestrator:
         return await chain.fetch(request)
 
 
-class _Reader:
-    """One question being answered: reads windows until there are enough bars or no more to look for."""
+def _refuse_without_key(answer: BarsAnswer) -> None:
+    """Without a key there is nothing to tell but that; with stored bars the missing key is a problem."""
+    for problem in answer.problems:
+        if problem.code == CredentialsRequired.code:
+            raise CredentialsRequired(problem.detail)
 
-    def __init__(self, orchestrator: DataOrchestrator, request: BarRequest, limit: int) -> None:
+
+class _Reader:
+    """One question being answered: reads windows until there are enough bars or no more to look for. Bars
+    that ended by ``expected_ms`` should be there."""
+
+    def __init__(
+        self, orchestrator: DataOrchestrator, request: BarRequest, limit: int, expected_ms: int
+    ) -> None:
         self._orchestrator = orchestrator
         self._request = request
         self._timeframe = request.timeframe
         self._limit = limit
+        self._expected_ms = expected_ms
         self._sessions = request.calendar.open_intervals(0, 1) != IntervalSet.single(0, 1)
         self._asked_for_beginning = False
         self._found: list[SourceAnswer] = []
@@ -310,15 +354,21 @@ class _Reader:
         bars, (start, end) = self._bars, self._range
         forming = bool(len(bars)) and self._timeframe.end(int(bars.time[-1])) > self._request.now_ms
         parts = _merged_parts(found.parts, start, end)
-        return BarsAnswer(key, bars, forming, parts, self._gaps(found, start, end), found.problems)
+        gaps = self._gaps(found, start, end)
+        settled = end <= self._timeframe.floor(max(0, self._request.final_ms))
+        passing = found.provisional or any(gap.reason == "not_fetched" for gap in gaps)
+        final = settled and not found.problems and not passing
+        return BarsAnswer(key, bars, forming, parts, gaps, found.problems, final)
 
     def _gaps(self, found: SourceAnswer, start: int, end: int) -> tuple[Gap, ...]:
         """The stretches without a bar, and why. The forming bar, bars that have only just ended, closed
         sessions and the time before the listing are none."""
-        end = min(end, self._timeframe.floor(max(0, self._request.final_ms)))
-        missing = self._expected(start, end).subtract(_occupied(self._bars, self._timeframe))
+        end = min(end, self._timeframe.floor(max(0, self._expected_ms)))
+        missing = self._expected(start, end).subtract(occupied(self._bars, self._timeframe))
         quiet = missing.intersect(found.complete)
-        down = missing.intersect(found.outage).subtract(quiet)
+        # A bar without a trade in what was there of it, and with an outage in the rest, is all outage.
+        broken = ((self._timeframe.floor(s), self._timeframe.ceil(e)) for s, e in found.outage)
+        down = missing.intersect(IntervalSet.of(broken)).subtract(quiet)
         unknown = missing.subtract(quiet).subtract(down)
         labelled: tuple[tuple[GapReason, IntervalSet], ...] = (
             ("no_trades", quiet),
@@ -335,7 +385,7 @@ class _Reader:
         return IntervalSet.of((timeframe.floor(s), timeframe.ceil(e)) for s, e in sessions).clip(start, end)
 
 
-def _occupied(bars: Bars, timeframe: Timeframe) -> IntervalSet:
+def occupied(bars: Bars, timeframe: Timeframe) -> IntervalSet:
     """The time that the bars take up."""
     if not len(bars):
         return NO_INTERVALS

@@ -13,7 +13,9 @@ from typing import Final, NamedTuple, TypeAlias
 from tradewright.domain.capabilities import ProviderInfo
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import (
+    CredentialsRequired,
     NetworkPluginError,
+    NotFound,
     PluginError,
     StorageUnavailable,
     TimeoutPluginError,
@@ -21,7 +23,7 @@ from tradewright.domain.errors import (
     UnknownSymbol,
 )
 from tradewright.domain.instruments import Instrument, InstrumentKey
-from tradewright.domain.ports import InstrumentStore
+from tradewright.domain.ports import InstrumentStore, UserCredential, UserCredentialSource
 from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.plugins import PluginLoader
 from tradewright.plugins.base import MarketPlugin, PluginSetup
@@ -41,7 +43,7 @@ IDLE_S: Final = 600.0
 SWEEP_S: Final = 60.0
 
 
-ListingProblem: TypeAlias = PluginError | StorageUnavailable
+ListingProblem: TypeAlias = PluginError | StorageUnavailable | CredentialsRequired
 
 
 class InstanceKey(NamedTuple):
@@ -82,7 +84,7 @@ class MarketService:
     """Knows every market and provider, lends out plugin instances, and answers what one call answers.
 
     An instance is made once however many ask at the same time, is kept while anybody uses it, and is
-    closed after ``IDLE_S`` without a user.
+    closed after ``IDLE_S`` without a user. Instances share nothing: what befalls one is no other's matter.
     """
 
     def __init__(
@@ -92,12 +94,16 @@ class MarketService:
         clock: Clock,
         *,
         provider_options: Mapping[str, Mapping[str, object]],
+        operator_credentials: Mapping[str, Credentials] | None = None,
+        user_credentials: UserCredentialSource | None = None,
         calendars: Calendars | None = None,
     ) -> None:
         self._loader = loader
         self._store = instruments
         self._clock = clock
         self._options = provider_options
+        self._operator_credentials = dict(operator_credentials or {})
+        self._user_credentials = user_credentials
         self._calendars = calendars or Calendars()
         self._instances: dict[InstanceKey, _Instance] = {}
         self._listings: dict[str, _ListingState] = {}
@@ -112,7 +118,7 @@ class MarketService:
         await self._tasks.close()
         instances = [instance.plugin for instance in self._instances.values()]
         self._instances.clear()
-        await asyncio.gather(*(plugin.close() for plugin in instances))
+        await self._close_all(instances)
 
     # What there is
 
@@ -155,7 +161,11 @@ class MarketService:
         credentials: Credentials | None = None,
         testnet: bool = False,
     ) -> AsyncIterator[MarketPlugin]:
-        """An instance for the provider, which stays open while the context lasts."""
+        """An instance for the provider, which stays open while the context lasts. Without
+        ``credentials`` it is the one that feeds the shared data, with the operator's key if there is one.
+        """
+        if credentials is None and not testnet:
+            credentials = self._operator_credentials.get(provider)
         info = await self.provider(market, provider)
         imported = info.plugin == ImportedDataPlugin.get_plugin_key()
         kind = ImportedDataPlugin if imported else self._loader.plugin_class(market, provider)
@@ -178,6 +188,21 @@ class MarketService:
             instance.users -= 1
             instance.idle_since_s = self._clock.monotonic()
 
+    @asynccontextmanager
+    async def account_plugin(self, user_id: str, credential_id: str) -> AsyncIterator[MarketPlugin]:
+        """An instance with a user's own key, for that user's orders and balances and never for shared
+        data; ``NotFound`` where the user has no such credential."""
+        stored = await self._get_user_api_credentials(user_id, credential_id)
+        async with self.plugin(
+            stored.market, stored.provider, credentials=stored.credentials, testnet=stored.testnet
+        ) as plugin:
+            yield plugin
+
+    async def _get_user_api_credentials(self, user_id: str, credential_id: str) -> UserCredential:
+        if self._user_credentials is None:
+            raise NotFound("There is no such credential.")
+        return await self._user_credentials.get(user_id, credential_id)
+
     async def _sweep(self) -> None:
         while True:
             await self._clock.sleep(SWEEP_S)
@@ -192,8 +217,16 @@ class MarketService:
             if not instance.users and now_s - instance.idle_since_s >= IDLE_S
         ]
         plugins = [self._instances.pop(key).plugin for key in idle]
-        await asyncio.gather(*(plugin.close() for plugin in plugins))
+        await self._close_all(plugins)
         return len(plugins)
+
+    @staticmethod
+    async def _close_all(plugins: Sequence[MarketPlugin]) -> None:
+        """Close each of them, whatever becomes of the others."""
+        outcomes = await asyncio.gather(*(plugin.close() for plugin in plugins), return_exceptions=True)
+        for plugin, outcome in zip(plugins, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                _log.error("%r could not be closed", plugin, exc_info=outcome)
 
     # Instruments
 
@@ -203,9 +236,15 @@ class MarketService:
         await self.provider(market, provider)
         problem = await self._refresh_listing(market, provider)
         instruments = await self._store.instruments(market, provider)
-        if problem is not None and not instruments:
-            raise problem
+        if not instruments:
+            if problem is not None:
+                raise problem
+            self._check_key_for(market, provider)
         return Listing(instruments, problem)
+
+    async def known_instruments(self, market: str, provider: str) -> tuple[Instrument, ...]:
+        """All instruments that are stored, without asking the venue."""
+        return await self._store.instruments(market, provider)
 
     async def instrument(self, key: InstrumentKey) -> Instrument:
         """One instrument; ``UnknownSymbol`` where the provider lists none of that name, and the provider's
@@ -220,7 +259,20 @@ class MarketService:
             return known
         if problem is not None:
             raise problem
+        if not await self._store.instruments(key.market, key.provider):
+            self._check_key_for(key.market, key.provider)
         raise UnknownSymbol(f"{key.provider} lists no {key.symbol} in {key.market}.")
+
+    def _check_key_for(self, market: str, provider: str) -> None:
+        """``CredentialsRequired`` where a provider lists nothing in a market because the operator has no key
+        with it: of two markets it may serve one to everybody."""
+        if (
+            provider not in self._operator_credentials
+            and self._loader.provider(market, provider).credential_fields
+        ):
+            raise CredentialsRequired(
+                f"{provider} serves {market} to key holders, and the operator has set no key."
+            )
 
     async def calendar(self, instrument: Instrument) -> TradingCalendar:
         """The sessions in which the instrument trades."""
@@ -260,7 +312,7 @@ class MarketService:
             if state.problem is not None:
                 _log.info("%s lists its symbols again", provider)
             state.read_at_s, state.problem = self._clock.monotonic(), None
-        except (PluginError, StorageUnavailable) as error:
+        except (PluginError, StorageUnavailable, CredentialsRequired) as error:
             self._note_failure(provider, state, error)
         finally:
             state.running = None

@@ -39,6 +39,12 @@ _NEEDED: Final[dict[StreamKind, tuple[Capability, Capability]]] = {
     "ticker": (Capability.WATCH_TICKER, Capability.TICKER),
     "order_book": (Capability.WATCH_ORDER_BOOK, Capability.ORDER_BOOK),
 }
+_WORDS: Final[dict[StreamKind, str]] = {
+    "ohlcv": "bars",
+    "trades": "trades",
+    "ticker": "ticker",
+    "order_book": "order book",
+}
 
 
 class FeedKey(NamedTuple):
@@ -105,7 +111,7 @@ class StreamingManager:
             if key.kind == "ohlcv":
                 offered = offered and ONE_MINUTE in plugin.timeframes
         if not offered:
-            raise PluginFeatureNotSupportedError(f"{key.provider} does not offer {key.kind} streams.")
+            raise PluginFeatureNotSupportedError(f"{key.provider} has no live {_WORDS[key.kind]}.")
 
     def acquire(self, key: StreamKey) -> None:
         """Want the stream once more; every call is matched by one ``release``."""
@@ -189,6 +195,8 @@ class StreamingManager:
                 return TickerLogic(key.instrument.symbol, self._new_epoch, wakeup.set, self._clock)
             case "order_book":
                 return OrderBookLogic(key.instrument.symbol, self._new_epoch, wakeup.set, self._clock)
+            case "backfills":
+                raise ValueError("backfills are no feed of a venue")
 
     async def _run(self, feed: Feed, predecessor: asyncio.Task[None] | None) -> None:
         if predecessor is not None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tradewright.domain.errors import NotFound
 from tradewright.domain.ports import MessageBus
-from tradewright.domain.streams import StreamKey
+from tradewright.domain.streams import StreamKey, StreamKind
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
@@ -27,6 +29,7 @@ from tradewright.services.subscription_registry import SubscriptionRegistry
 __all__ = [
     "ResumeFrom",
     "ResyncReason",
+    "StreamSource",
     "SubscriptionService",
     "TopicMessage",
     "ViewSink",
@@ -45,11 +48,20 @@ class WatchableStreams(Streams, Protocol):
     async def validate(self, key: StreamKey) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class StreamSource:
+    """Who runs streams, and the bus on which they are published."""
+
+    streams: WatchableStreams
+    bus: MessageBus
+
+
 class SubscriptionService:
     """Views of any number of clients, browsers and bots alike.
 
     ``subscribe`` answers whether a stream may be watched; after ``open``, the client's sink gets a
-    snapshot or what it missed, and then every update.
+    snapshot or what it missed, and then every update. ``own`` names the streams that each process makes for
+    itself.
     """
 
     def __init__(
@@ -61,9 +73,10 @@ class SubscriptionService:
         clock: Clock,
         *,
         linger_s: float = LINGER_S,
+        own: Mapping[StreamKind, StreamSource] | None = None,
     ) -> None:
-        self._bus = bus
-        self._streams = streams
+        self._shared = StreamSource(streams, bus)
+        self._own = dict(own or {})
         self._history = history
         self._registry = registry
         self._clock = clock
@@ -102,7 +115,7 @@ class SubscriptionService:
         Raises what ``StreamingManager.validate`` raises, and ``TooManySubscriptions``.
         """
         if key.topic not in self._registry.topics(connection):
-            await self._streams.validate(key)
+            await self._source(key).streams.validate(key)
         if connection not in self._sinks:
             raise NotFound("The connection is gone.")
         topic = key.topic
@@ -137,10 +150,14 @@ class SubscriptionService:
         """The topics that are listened to."""
         return frozenset(self._hubs)
 
+    def _source(self, key: StreamKey) -> StreamSource:
+        return self._own.get(key.kind, self._shared)
+
     def _hub(self, key: StreamKey) -> TopicHub:
         hub = self._hubs.get(key.topic)
         if hub is None:
-            hub = TopicHub(key, self._bus, self._streams, self._history, self._clock)
+            source = self._source(key)
+            hub = TopicHub(key, source.bus, source.streams, self._history, self._clock)
             self._hubs[key.topic] = hub
             hub.start()
         if self._reaper is None:

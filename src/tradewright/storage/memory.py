@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,20 +11,61 @@ import msgspec
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
-from tradewright.domain.ports import Coverage, ImportCounts, SeriesBars
-from tradewright.domain.timeframes import TIMEFRAMES
+from tradewright.domain.ports import (
+    Coverage,
+    EmptyAnswer,
+    ImportCounts,
+    KnownSplits,
+    SeriesBars,
+    StoreDescription,
+)
+from tradewright.domain.resampling import resample
+from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
 from tradewright.storage.acceptance import by_symbol, check_storable, registrations
-from tradewright.storage.merging import Spans, difference, extended, total
+from tradewright.storage.merging import (
+    Difference,
+    Spans,
+    clipped,
+    difference,
+    extended,
+    newly_empty,
+    outside,
+    total,
+)
+from tradewright.storage.rollups import source_range
 
 
 @dataclass(frozen=True, slots=True)
 class _Series:
     bars: Bars
     coverage: Coverage
+    empty: tuple[EmptyAnswer, ...]
+    revision: int
+
+    @property
+    def held(self) -> bool:
+        """Whether there is a bar or coverage."""
+        return bool(len(self.bars) or self.coverage.known)
+
+    def difference(self, data: SeriesBars, *, replace: bool) -> Difference:
+        return difference(data.key, self.bars, data.bars, Spans(data.covered), replace=replace)
 
     def with_more(self, data: SeriesBars, outage: IntervalSet) -> _Series:
         kept = self.bars.take(~Spans(data.covered).contain(self.bars.time))
-        return _Series(kept.merged_with(data.bars), extended(self.coverage, data.covered, outage))
+        found, known = self.difference(data, replace=True), Spans(self.coverage.known)
+        otherwise = found.contradicts(known) or self.coverage.outage.intersect(data.covered)
+        return _Series(
+            kept.merged_with(data.bars),
+            extended(self.coverage, data.covered, outage),
+            outside(self.empty, data.covered.union(outage)),
+            self.revision + bool(otherwise),
+        )
+
+    def with_empty(self, empty: IntervalSet, answered_ms: int) -> _Series:
+        new = newly_empty(empty, self.empty, self.coverage.known, answered_ms)
+        return dataclasses.replace(
+            self, empty=tuple(sorted((*self.empty, *new), key=lambda each: each.start))
+        )
 
 
 class _Listing:
@@ -39,7 +81,7 @@ class _Listing:
             self.registered.add(key)
 
 
-_NOTHING = _Series(Bars.empty(), Coverage())
+_NOTHING = _Series(Bars.empty(), Coverage(), empty=(), revision=0)
 
 
 class MemoryBarStore:
@@ -59,9 +101,25 @@ class MemoryBarStore:
     async def read_with_coverage(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[Bars, Coverage]:
         return await self.read(key, start_ms, end_ms), await self.coverage(key, start_ms, end_ms)
 
+    async def read_resampled(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> Bars:
+        key, bounds = instrument.series(ONE_MINUTE), source_range(timeframe, start_ms, end_ms)
+        return resample(await self.read(key, *bounds), timeframe)
+
+    async def revision(self, key: SeriesKey) -> int:
+        return self._series.get(key, _NOTHING).revision
+
     async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
         check_storable(data)
-        self._keep(data.key, self._series.get(data.key, _NOTHING).with_more(data, outage))
+        self._series[data.key] = self._series.get(data.key, _NOTHING).with_more(data, outage)
+
+    async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
+        self._series[key] = self._series.get(key, _NOTHING).with_empty(empty, answered_ms)
+
+    async def empty_answers(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[EmptyAnswer, ...]:
+        empty = self._series.get(key, _NOTHING).empty
+        return clipped(empty, start_ms, end_ms)
 
     async def import_bars(
         self,
@@ -78,19 +136,26 @@ class MemoryBarStore:
         counts: list[ImportCounts] = []
         for batch in batches:
             old = made.get(batch.key) or self._series.get(batch.key, _NOTHING)
-            covered = Spans(batch.covered)
-            counts.append(difference(batch.key, old.bars, batch.bars, covered, replace=replace).counts)
+            counts.append(old.difference(batch, replace=replace).counts)
             made[batch.key] = old.with_more(batch, NO_INTERVALS)
             if progress is not None:
                 progress(len(batch.bars))
-        for key, series in made.items():
-            self._keep(key, series)
+        self._series.update(made)
         self.listing.register(registered)
         return total(counts)
 
     async def series(self, instrument: InstrumentKey) -> tuple[SeriesKey, ...]:
         keys = (instrument.series(timeframe) for timeframe in TIMEFRAMES.values())
-        return tuple(key for key in keys if key in self._series)
+        return tuple(key for key in keys if self._series.get(key, _NOTHING).held)
+
+    async def stored_instruments(
+        self, *, after: InstrumentKey | None = None, limit: int = 1_000
+    ) -> tuple[InstrumentKey, ...]:
+        found = {key.instrument for key, series in self._series.items() if series.held}
+        return tuple(sorted(key for key in found if after is None or key > after)[:limit])
+
+    async def describe(self) -> StoreDescription:
+        return StoreDescription("memory", "Bars are kept in memory and end with the program.")
 
     async def extent(self, key: SeriesKey) -> tuple[int, int] | None:
         time = self._series.get(key, _NOTHING).bars.time
@@ -102,11 +167,7 @@ class MemoryBarStore:
     def holds_bars(self, instrument: InstrumentKey) -> bool:
         """Whether any bar of the instrument is stored."""
         keys = (instrument.series(timeframe) for timeframe in TIMEFRAMES.values())
-        return any(len(self._series[key].bars) for key in keys if key in self._series)
-
-    def _keep(self, key: SeriesKey, series: _Series) -> None:
-        if len(series.bars) or series.coverage.known:
-            self._series[key] = series
+        return any(len(self._series.get(key, _NOTHING).bars) for key in keys)
 
 
 class MemoryInstrumentStore:
@@ -117,6 +178,7 @@ class MemoryInstrumentStore:
         self._bars = bars
         self._instruments = bars.listing.known
         self._registered = bars.listing.registered
+        self._splits: dict[InstrumentKey, KnownSplits] = {}
 
     async def save_listing(self, provider: str, market: str, instruments: Sequence[Instrument]) -> None:
         listed = by_symbol(market, instruments)
@@ -138,6 +200,12 @@ class MemoryInstrumentStore:
 
     async def instrument(self, key: InstrumentKey) -> Instrument | None:
         return self._instruments.get(key)
+
+    async def save_splits(self, key: InstrumentKey, known: KnownSplits) -> None:
+        self._splits[key] = known
+
+    async def splits(self, key: InstrumentKey) -> KnownSplits | None:
+        return self._splits.get(key)
 
     def _keys(self, market: str, provider: str) -> list[InstrumentKey]:
         return [key for key in self._instruments if (key.market, key.provider) == (market, provider)]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import IntervalSet
-from tradewright.domain.ports import Coverage, ImportCounts, StoredBarDiffers
+from tradewright.domain.ports import Coverage, EmptyAnswer, ImportCounts, StoredBarDiffers
 from tradewright.domain.timeframes import Times
 
 
@@ -19,6 +19,29 @@ def extended(known: Coverage, complete: IntervalSet, outage: IntervalSet) -> Cov
     """``known`` with more of both kinds; where both are claimed, ``complete`` holds."""
     all_complete = known.complete.union(complete)
     return Coverage(all_complete, known.outage.union(outage).subtract(all_complete))
+
+
+def outside(noted: Iterable[EmptyAnswer], known: IntervalSet) -> tuple[EmptyAnswer, ...]:
+    """What is left of empty answers where ``known`` says more."""
+    return tuple(
+        EmptyAnswer(start, end, each.answered_ms)
+        for each in noted
+        for start, end in IntervalSet.single(each.start, each.end).subtract(known)
+    )
+
+
+def clipped(noted: Iterable[EmptyAnswer], start_ms: int, end_ms: int) -> tuple[EmptyAnswer, ...]:
+    """The parts of empty answers inside ``[start_ms, end_ms)``."""
+    parts = ((max(each.start, start_ms), min(each.end, end_ms), each.answered_ms) for each in noted)
+    return tuple(EmptyAnswer(*part) for part in parts if part[0] < part[1])
+
+
+def newly_empty(
+    empty: IntervalSet, noted: Iterable[EmptyAnswer], known: IntervalSet, answered_ms: int
+) -> tuple[EmptyAnswer, ...]:
+    """The empty answers that are to be noted beside those that are, where nothing is known."""
+    taken = known.union(IntervalSet.of((each.start, each.end) for each in noted))
+    return tuple(EmptyAnswer(start, end, answered_ms) for start, end in empty.subtract(taken))
 
 
 class Spans:
@@ -45,6 +68,15 @@ class Difference:
     changed: Bars
     removed: Times
     unchanged: int
+
+    def contradicts(self, known: Spans) -> bool:
+        """Whether something that was known before turns out otherwise: a bar, or that there was none."""
+        return bool(len(self.changed) or len(self.removed) or known.contain(self.new.time).any())
+
+    @property
+    def touched(self) -> Times:
+        """The times at which anything changes, ascending."""
+        return np.sort(np.concatenate((self.new.time, self.changed.time, self.removed)))
 
     @property
     def counts(self) -> ImportCounts:

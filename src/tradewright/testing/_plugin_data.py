@@ -20,7 +20,6 @@ from tradewright.domain.timeframes import DAY_MS, ONE_MINUTE, Timeframe
 from tradewright.plugins.base import MarketPlugin
 from tradewright.testing._plugin_subject import CLOCK_TOLERANCE_MS, Subject
 
-_DEPTH: Final = 5
 _TRADES: Final = 20
 _MOST_PAGES: Final = 50
 _VOLUME_TOLERANCE: Final = 1e-9
@@ -212,11 +211,11 @@ async def check_order_book(subject: Subject, plugin: MarketPlugin) -> None:
     """The book is sorted, uncrossed and deep enough."""
     if plugin.supports(Capability.ORDER_BOOK):
         async with subject.attempt("fetch_order_book()"):
-            book = await plugin.fetch_order_book(subject.symbol, _DEPTH)
+            book = await plugin.fetch_order_book(subject.symbol, subject.book_levels)
         check_one_book(book, await subject.now_ms(plugin), "fetch_order_book")
         for side, levels in (("bids", book.bids), ("asks", book.asks)):
-            assert len(levels) >= _DEPTH, (
-                f"fetch_order_book gave {len(levels)} {side}; {_DEPTH} were asked for."
+            assert len(levels) >= subject.book_levels, (
+                f"fetch_order_book gave {len(levels)} {side}; {subject.book_levels} were asked for."
             )
 
 
@@ -274,7 +273,7 @@ def _data_calls(
     timeframes = subject.timeframes(plugin)
     possible: list[tuple[Capability, Callable[[], Awaitable[object]]]] = [
         (Capability.TICKER, lambda: plugin.fetch_ticker(symbol)),
-        (Capability.ORDER_BOOK, lambda: plugin.fetch_order_book(symbol, _DEPTH)),
+        (Capability.ORDER_BOOK, lambda: plugin.fetch_order_book(symbol, subject.book_levels)),
         (Capability.TRADES, lambda: plugin.fetch_trades(symbol, _TRADES)),
     ]
     if timeframes:

@@ -21,6 +21,7 @@ MakePlugin: TypeAlias = Callable[[], MarketPlugin | Awaitable[MarketPlugin]]
 Advance: TypeAlias = Callable[[float], Awaitable[object]]
 """Moves a driven clock on by some seconds, such as ``DrivenClock.advance``."""
 
+BOOK_LEVELS: Final = 5
 AT_ONCE_S: Final = 2.0
 """Within this a stream has to end when it is closed or cancelled."""
 CLOCK_TOLERANCE_MS: Final = 1_000
@@ -69,6 +70,7 @@ class Subject:
     venue_now_ms: Callable[[], int] | None
     deadline_s: float
     advance: Advance | None
+    book_levels: int
 
     def attempt(self, what: str) -> Attempt:
         """A scope for one thing that the plugin has to do within the deadline."""

@@ -1,9 +1,10 @@
-"""The promises of ``BarStore``, each as a check."""
+"""The promises of ``BarStore`` about bars and coverage, each as a check."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,9 @@ from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore, Coverage, ImportCounts, SeriesBars, StoredBarDiffers
-from tradewright.domain.timeframes import MINUTE_MS, TIMEFRAMES
+from tradewright.domain.resampling import resample
+from tradewright.domain.timeframes import MINUTE_MS, ONE_DAY, ONE_HOUR, TIMEFRAMES
+from tradewright.testing.bar_store_rollup_checks import expect_resampled
 from tradewright.testing.store_material import (
     ALL_TIME,
     KEY,
@@ -226,30 +229,56 @@ async def check_random_history(stores: Stores, seed: int = 1, steps: int = 400) 
     for step in range(steps):
         data = random_batch(chance)
         outage = random_intervals(chance) if chance.random() < 0.3 else NO_INTERVALS
-        if chance.random() < 0.6:
-            await stores.bars.write(data, outage=outage)
-            model.write(data, outage)
+        act = chance.random()
+        if act < 0.2:
+            await note_both(stores.bars, model, data.covered, answered_ms=step)
+        elif act < 0.7:
+            await write_both(stores.bars, model, data, outage)
         else:
             await import_both(stores.bars, model, data, replace=chance.random() < 0.5)
         start, end = sorted(chance.choices(range(-3, 45), k=2))
         await compare(stores.bars, model, minute(start), minute(end), f"seed {seed}, step {step}")
 
 
+async def note_both(store: BarStore, model: StoreModel, empty: IntervalSet, answered_ms: int) -> None:
+    revision = await store.revision(KEY)
+    await store.note_empty(KEY, empty, answered_ms)
+    model.note_empty(empty, answered_ms)
+    assert await store.revision(KEY) == revision, "an empty answer contradicts nothing"
+
+
+async def write_both(store: BarStore, model: StoreModel, data: SeriesBars, outage: IntervalSet) -> None:
+    surprises, revision = model.surprises, await store.revision(KEY)
+    await store.write(data, outage=outage)
+    model.write(data, outage)
+    await _expect_revision(store, revision, raised=model.surprises > surprises)
+
+
+async def _expect_revision(store: BarStore, before: int, *, raised: bool) -> None:
+    after = await store.revision(KEY)
+    assert after > before if raised else after == before, f"revision {before}, then {after}; {raised=}"
+
+
 async def import_both(store: BarStore, model: StoreModel, data: SeriesBars, *, replace: bool) -> None:
     contradicted = model.contradicted(data)
+    surprises, revision = model.surprises, await store.revision(KEY)
     old = set(model.rows)
     if contradicted and not replace:
         assert (await _refusal(store, [data])).time_ms == contradicted[0]
+        await _expect_revision(store, revision, raised=False)
         return
     counts = await store.import_bars([data], replace=replace)
     model.write(data, NO_INTERVALS)
+    await _expect_revision(store, revision, raised=model.surprises > surprises)
     inserted = len(set(data.bars.time.tolist()) - old)
     kept = len(data.bars) - inserted - len([time for time in contradicted if time in data.bars.time])
     assert counts == ImportCounts(inserted, kept, len(contradicted)), counts
 
 
-async def compare(store: BarStore, model: StoreModel, start_ms: int, end_ms: int, why: str) -> None:
-    found, known = await store.read_with_coverage(KEY, start_ms, end_ms)
+async def compare(
+    store: BarStore, model: StoreModel, start_ms: int, end_ms: int, why: str, key: SeriesKey = KEY
+) -> None:
+    found, known = await store.read_with_coverage(key, start_ms, end_ms)
     rows = [model.rows[time] for time in sorted(model.rows) if start_ms <= time < end_ms]
     assert found.rows() == rows, why
     for kind, intervals, expected in (
@@ -258,10 +287,18 @@ async def compare(store: BarStore, model: StoreModel, start_ms: int, end_ms: int
     ):
         assert intervals == IntervalSet.of(intervals), f"{why}: {kind} is not merged: {intervals}"
         assert minutes_of(intervals) == {time for time in expected if start_ms <= time < end_ms}, why
+    empty = await store.empty_answers(key, start_ms, end_ms)
+    noted = {time: each.answered_ms for each in empty for time in minutes_of([(each.start, each.end)])}
+    expected_empty = {time: at for time, at in model.empty.items() if start_ms <= time < end_ms}
+    assert noted == expected_empty, f"{why}: empty answers {empty}"
+    assert all(one.end <= two.start for one, two in pairwise(empty)), f"{why}: not ascending: {empty}"
+    minutes_there = Bars.from_rows([model.rows[time] for time in sorted(model.rows)])
+    for timeframe in (TIMEFRAMES["5m"], ONE_HOUR, ONE_DAY):
+        await expect_resampled(store, key.instrument, minutes_there, timeframe, start_ms, end_ms)
     extent = (min(model.rows), max(model.rows)) if model.rows else None
-    assert await store.extent(KEY) == extent, why
+    assert await store.extent(key) == extent, why
     held = bool(model.rows or model.complete or model.outage)
-    assert await store.series(KEY.instrument) == ((KEY,) if held else ()), why
+    assert await store.series(key.instrument) == ((key,) if held else ()), why
 
 
 async def check_readers_beside_writer(stores: Stores, rounds: int = 60) -> None:
@@ -269,6 +306,10 @@ async def check_readers_beside_writer(stores: Stores, rounds: int = 60) -> None:
     store = stores.bars
     width = 200
     done = asyncio.Event()
+    whole_hours = [
+        resample(bars_at(list(range(0, width, 1 + version % 2)), version), ONE_HOUR)
+        for version in range(rounds)
+    ]
 
     async def write() -> None:
         for version in range(rounds):
@@ -286,6 +327,8 @@ async def check_readers_beside_writer(stores: Stores, rounds: int = 60) -> None:
                 expected = bars_at(list(range(0, width, 1 + version % 2)), version)
                 assert bars.equals(expected), f"a torn read at version {version}"
                 seen += 1
+            hours = await store.read_resampled(KEY.instrument, ONE_HOUR, *ALL_TIME)
+            assert not len(hours) or any(hours.equals(each) for each in whole_hours), "torn hours"
             await asyncio.sleep(0)
         return seen
 
@@ -315,7 +358,7 @@ async def check_bars_survive_restart(open_stores: OpenStores) -> None:
             assert await stores.bars.series(KEY.instrument) == (KEY,)
 
 
-BAR_STORE_CHECKS: Final[tuple[Check, ...]] = (
+SEQUENCE_CHECKS: Final[tuple[Check, ...]] = (
     check_empty,
     check_ranges,
     check_replacing,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from tradewright.domain.instruments import Instrument, InstrumentKey
-from tradewright.domain.ports import ImportCounts, StoredBarDiffers
+from tradewright.domain.instruments import Instrument, InstrumentKey, Split
+from tradewright.domain.ports import ImportCounts, KnownSplits, StoredBarDiffers
 from tradewright.domain.timeframes import TIMEFRAMES
 from tradewright.testing.store_material import Check, OpenStores, Stores, batch
 
@@ -127,13 +127,37 @@ async def check_registering_with_bars(stores: Stores) -> None:
     raise AssertionError("an instrument was registered without a batch of it")
 
 
+SPLITS: Final = KnownSplits((Split(-86_400_000, Decimal("0.10")), Split(86_400_000, Decimal(4))), read_ms=5)
+
+
+async def check_splits(stores: Stores) -> None:
+    """An instrument's splits are what was said last, digit for digit; none is not the same as never asked."""
+    store = stores.instruments
+    key, other = InstrumentKey("stocks", "venue", "AAPL"), InstrumentKey("stocks", "other", "AAPL")
+    assert await store.splits(key) is None
+    await store.save_splits(key, SPLITS)
+    found = await store.splits(key)
+    assert found == SPLITS
+    assert [str(each.ratio) for each in found.splits] == ["0.10", "4"], "decimals keep their digits"
+    assert await store.splits(other) is None, "each provider for itself"
+    await store.save_splits(other, KnownSplits((), read_ms=6))
+    assert await store.splits(other) == KnownSplits((), read_ms=6)
+    await store.save_splits(key, KnownSplits(SPLITS.splits[1:], read_ms=7))
+    assert await store.splits(key) == KnownSplits(SPLITS.splits[1:], read_ms=7)
+    assert await store.instruments("stocks", "venue") == (), "splits list no instrument"
+    await store.save_listing("venue", "stocks", [])
+    assert await store.splits(key) == KnownSplits(SPLITS.splits[1:], read_ms=7), "whatever is listed"
+
+
 async def check_instruments_survive_restart(open_stores: OpenStores) -> None:
-    """Listings and registrations are there after the store was closed and opened again."""
+    """Listings, registrations and splits are there after the store was closed and opened again."""
     name = "check_instruments_survive_restart"
     async with open_stores(name) as stores:
         await stores.instruments.save_listing("venue", "crypto", [instrument("BTC/USDT", price_tick="0.1")])
         await register(stores, instrument("ETH/USDT"))
+        await stores.instruments.save_splits(InstrumentKey("stocks", "venue", "AAPL"), SPLITS)
     async with open_stores(name) as stores:
+        assert await stores.instruments.splits(InstrumentKey("stocks", "venue", "AAPL")) == SPLITS
         known = await stores.instruments.instruments("crypto", "venue")
         assert known == (instrument("BTC/USDT", price_tick="0.1"), instrument("ETH/USDT"))
         await stores.instruments.save_listing("venue", "crypto", [])
@@ -146,4 +170,5 @@ INSTRUMENT_STORE_CHECKS: Final[tuple[Check, ...]] = (
     check_delisting,
     check_registering,
     check_registering_with_bars,
+    check_splits,
 )

@@ -11,7 +11,7 @@ from tradewright.plugins.base import MarketPlugin
 from tradewright.testing import _plugin_data as data
 from tradewright.testing._plugin_refusals import check_undeclared, check_unknown_symbol
 from tradewright.testing._plugin_streams import check_close_ends_stream, check_stream, watches
-from tradewright.testing._plugin_subject import Advance, MakePlugin, Subject
+from tradewright.testing._plugin_subject import BOOK_LEVELS, Advance, MakePlugin, Subject
 
 __all__ = ["Advance", "MakePlugin", "check_market_plugin"]
 
@@ -28,6 +28,7 @@ async def check_market_plugin(
     now_ms: Callable[[], int] | None = None,
     deadline_s: float = 10.0,
     advance: Advance | None = None,
+    book_levels: int = BOOK_LEVELS,
 ) -> None:
     """Check everything that the plugin declares, and that what it does not declare is refused.
 
@@ -37,13 +38,16 @@ async def check_market_plugin(
     ``timeframes`` limits the ones that are looked at (by default all that the instance declares).
     ``now_ms`` is the time of the venue, by default what the instance says in ``venue_time_ms``.
     ``deadline_s`` bounds every single call and every wait for a stream, in real seconds. Where the
-    venue runs on a driven clock, ``advance`` moves it while a stream is waited for.
+    venue runs on a driven clock, ``advance`` moves it while a stream is waited for. ``book_levels`` is
+    how many levels a side the venue's order book has at least: 1 where it tells the best offers alone.
 
     Raises ``AssertionError`` with a sentence that names the first broken promise. Looks at market data
     alone: it places no order, and checks of the trading methods only that they are refused where they
     are not declared.
     """
-    subject = Subject(make_plugin, market, symbol, history_ms, timeframes, now_ms, deadline_s, advance)
+    subject = Subject(
+        make_plugin, market, symbol, history_ms, timeframes, now_ms, deadline_s, advance, book_levels
+    )
     async with subject.instance() as unused:  # closed without having been used
         check_identity(unused, market)
     async with subject.instance() as plugin:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -65,18 +65,31 @@ def row_at(time_ms: int, version: int) -> BarRow:
 
 @dataclass
 class StoreModel:
-    """The obvious store: a dict of bars and two sets of minutes."""
+    """The obvious store: a dict of bars, two sets of minutes, and when a minute's answer was empty.
+
+    ``surprises`` counts the writes after which something that was known before is otherwise.
+    """
 
     rows: dict[int, BarRow] = field(default_factory=dict)
     complete: set[int] = field(default_factory=set)
     outage: set[int] = field(default_factory=set)
+    empty: dict[int, int] = field(default_factory=dict)
+    surprises: int = 0
 
     def write(self, data: SeriesBars, outage: IntervalSet) -> None:
-        covered = minutes_of(data.covered)
+        covered, known = minutes_of(data.covered), self.complete | self.outage
+        added = set(data.bars.time.tolist()) - set(self.rows)
+        self.surprises += bool(self.contradicted(data) or added & known or covered & self.outage)
         self.rows = {time: row for time, row in self.rows.items() if time not in covered}
         self.rows.update((row[0], row) for row in data.bars.rows())
         self.complete |= covered
         self.outage = (self.outage | minutes_of(outage)) - self.complete
+        known = self.complete | self.outage
+        self.empty = {time: answered for time, answered in self.empty.items() if time not in known}
+
+    def note_empty(self, empty: IntervalSet, answered_ms: int) -> None:
+        for time in minutes_of(empty) - self.complete - self.outage:
+            self.empty.setdefault(time, answered_ms)
 
     def contradicted(self, data: SeriesBars) -> list[int]:
         """The times at which an import differs from what is here."""
@@ -89,7 +102,7 @@ class StoreModel:
         )
 
 
-def minutes_of(intervals: IntervalSet) -> set[int]:
+def minutes_of(intervals: Iterable[tuple[int, int]]) -> set[int]:
     return {time for start, end in intervals for time in range(start, end, MINUTE_MS)}
 
 

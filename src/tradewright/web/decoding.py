@@ -1,4 +1,5 @@
-"""The one strict converter of query strings: nothing unknown, nothing twice, no number that is none."""
+"""The strict converters of query strings and of bodies: nothing unknown, nothing twice, no number that is
+none."""
 
 from __future__ import annotations
 
@@ -9,11 +10,15 @@ from typing import Final, TypeVar
 
 import msgspec
 from quart import request
+from werkzeug.exceptions import UnsupportedMediaType
 
-from tradewright.domain.errors import InvalidInput
+from tradewright.domain.errors import InvalidInput, MalformedInput
+from tradewright.web.strict_json import parse_json
 
 _WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]{0,15})")
 _PATH: Final = re.compile(r"^(?P<reason>.*?)(?: - at `\$\.?(?P<field>[^`]*)`)?$", re.DOTALL)
+
+BODY_DEPTH_MAX: Final = 8
 
 QueryT = TypeVar("QueryT", bound=msgspec.Struct)
 
@@ -21,6 +26,31 @@ QueryT = TypeVar("QueryT", bound=msgspec.Struct)
 def parse_query(kind: type[QueryT]) -> QueryT:
     """The request's query as the struct; ``InvalidInput`` names every field that is wrong."""
     return convert_query(kind, request.args.to_dict(flat=False))
+
+
+async def parse_body(kind: type[QueryT]) -> QueryT:
+    """The request's JSON body as the struct. ``UnsupportedMediaType`` where it is not sent as JSON, which
+    also keeps out forms of foreign pages; ``MalformedInput`` where it is none; ``InvalidInput`` names every
+    field that is wrong."""
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType("The body must be sent as application/json.")
+    data = await request.get_data(as_text=False)
+    assert isinstance(data, bytes)
+    return convert_body(kind, data)
+
+
+def convert_body(kind: type[QueryT], data: bytes) -> QueryT:
+    """The JSON as the struct; as ``parse_body``."""
+    given = parse_json(data, depth_max=BODY_DEPTH_MAX)
+    if not isinstance(given, dict):
+        raise MalformedInput("The body must be a JSON object.")
+    known, required = _fields(kind)
+    errors = {name: "unknown field" for name in given if name not in known}
+    errors.update({name: "required" for name in required if name not in given})
+    result = _converted(kind, {name: value for name, value in given.items() if name in known}, errors)
+    if errors or result is None:
+        raise InvalidInput("Some fields are wrong.", {_shown(name): why for name, why in errors.items()})
+    return result
 
 
 def convert_query(kind: type[QueryT], given: dict[str, list[str]]) -> QueryT:
@@ -45,7 +75,7 @@ def convert_query(kind: type[QueryT], given: dict[str, list[str]]) -> QueryT:
     return result
 
 
-def _converted(kind: type[QueryT], values: Mapping[str, int | str], errors: dict[str, str]) -> QueryT | None:
+def _converted(kind: type[QueryT], values: Mapping[str, object], errors: dict[str, str]) -> QueryT | None:
     try:
         return msgspec.convert(values, kind, strict=True)
     except msgspec.ValidationError as error:

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from tradewright.domain.backfills import BackfillJob
 from tradewright.domain.bars import BarRow
 from tradewright.domain.capabilities import CredentialField
 from tradewright.domain.instruments import Instrument
@@ -27,6 +28,10 @@ def plain(number: Decimal | None) -> str | None:
         return None
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class NoQuery(msgspec.Struct, frozen=True):
+    """No parameter is taken."""
 
 
 class MarketQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +69,24 @@ class OhlcvQuery(msgspec.Struct, frozen=True, kw_only=True):
     end: TimeMs | None = None
     limit: Annotated[int, Meta(ge=1, le=5_000)] = 500
     adjustment: Literal["raw", "split"] | None = None
+
+
+class BackfillRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Which history to fetch: ``[start, end)`` in epoch ms."""
+
+    market: Word
+    provider: Word
+    symbol: Word
+    start: TimeMs
+    end: TimeMs
+    newest_first: bool = False
+
+
+class BackfillsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page of the backfills."""
+
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    cursor: Annotated[str, Meta(max_length=256)] | None = None
 
 
 class OrderBookQuery(InstrumentQuery, frozen=True, kw_only=True):
@@ -198,6 +221,13 @@ class TradeList(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None = None
 
 
+class BackfillList(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of backfills, newest first."""
+
+    items: list[BackfillJob]
+    next_cursor: str | None = None
+
+
 class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
     """Every error answer (RFC 9457); ``errors`` maps a field to what is wrong with it."""
 
@@ -218,10 +248,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DependencyState(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that serving depends on."""
+    """One thing that serving depends on; without one that is not ``required`` the server still serves."""
 
     name: str
     ok: bool
+    required: bool = True
     detail: str = ""
 
 
@@ -238,6 +269,9 @@ HTTP_MODELS: Final = (
     SymbolList,
     OhlcvResponse,
     TradeList,
+    BackfillRequest,
+    BackfillJob,
+    BackfillList,
     Ticker,
     OrderBook,
     ProblemDocument,

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
-from quart_schema import OpenAPIProvider
+from quart_schema import DataSource, OpenAPIProvider
+from werkzeug.routing import Rule
 
+from tradewright.web.coverage_models import BarFile
 from tradewright.web.models import ProblemDocument
 
 JsonSchema = dict[str, Any]
 
+_REFERENCE: Final = "#/components/schemas/{name}"
+_FILE_TYPES: Final = ("text/csv", "application/vnd.apache.parquet")
+
 
 class StrictOpenAPIProvider(OpenAPIProvider):
-    """Says which parameters are required, and under which type errors are sent."""
+    """Says which parameters are required, under which type errors are sent and that every call may end in
+    one, and defines every schema that it refers to."""
+
+    def build_paths(self, rule: Rule) -> tuple[JsonSchema, JsonSchema]:
+        paths, definitions = super().build_paths(rule)
+        error, error_definitions = self.build_response_object(ProblemDocument, None)
+        for operation in (operation for path in paths.values() for operation in path.values()):
+            known = {str(status): response for status, response in operation["responses"].items()}
+            operation["responses"] = known | {"default": error}
+        return paths, definitions | error_definitions
 
     def build_querystring_parameters(self, model: Any) -> tuple[list[JsonSchema], JsonSchema]:
         parameters, definitions = super().build_querystring_parameters(model)
@@ -24,10 +38,26 @@ class StrictOpenAPIProvider(OpenAPIProvider):
         return parameters, definitions
 
     def build_response_object(self, model: Any, headers_model: Any) -> tuple[JsonSchema, JsonSchema]:
-        response, definitions = super().build_response_object(model, headers_model)
-        if model is ProblemDocument:
-            response["content"] = {"application/problem+json": response["content"]["application/json"]}
-        return response, definitions
+        response, _ = super().build_response_object(model, headers_model)
+        if model is BarFile:
+            file = {"schema": {"type": "string", "format": "binary"}}
+            return response | {"content": dict.fromkeys(_FILE_TYPES, file)}, {}
+        reference, definitions = _components(model)
+        content_type = "application/problem+json" if model is ProblemDocument else "application/json"
+        return response | {"content": {content_type: {"schema": reference}}}, definitions
+
+    def build_request_body(self, model: Any, source: DataSource) -> tuple[JsonSchema, JsonSchema]:
+        body, _ = super().build_request_body(model, source)
+        reference, definitions = _components(model)
+        for content in body["content"].values():
+            content["schema"] = reference
+        return body | {"required": True}, definitions
+
+
+def _components(model: Any) -> tuple[JsonSchema, JsonSchema]:
+    """A reference to the model's schema, and the definitions of it and of all that it refers to."""
+    (reference,), definitions = msgspec.json.schema_components([model], ref_template=_REFERENCE)
+    return reference, definitions
 
 
 def _given(schema: JsonSchema) -> JsonSchema:

@@ -33,12 +33,13 @@ class ResumePoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Subscribe(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="subscribe", tag_field="type"
 ):
-    """Watch a stream. ``market``, ``provider`` and ``symbol`` go with the market streams,
+    """Watch a stream. ``market``, ``provider`` and ``symbol`` go with the market streams, none with
+    ``backfills``,
     ``timeframe`` (required) and ``history`` (bars in the snapshot) with ``ohlcv`` alone,
     ``account_id`` with ``orders``, ``bot_id`` with ``bot``."""
 
     id: MessageId
-    stream: Literal["ohlcv", "trades", "ticker", "order_book", "orders", "bot"]
+    stream: Literal["ohlcv", "trades", "ticker", "order_book", "backfills", "orders", "bot"]
     market: Word | None = None
     provider: Word | None = None
     symbol: Word | None = None

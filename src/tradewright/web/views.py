@@ -28,6 +28,11 @@ def build() -> Blueprint:
     async def chart() -> str:
         return await render_template("chart.html")
 
+    @frontend_bp.get("/data")
+    @hide
+    async def data() -> str:
+        return await render_template("data.html")
+
     @frontend_bp.get("/api/docs")
     @hide
     async def api_docs() -> str:

@@ -8,9 +8,10 @@ import pytest
 
 from tests.contract.ccxt_plugin.rig import (
     CAPTURE,
-    ImpatientPlugin,
+    trader_on,
 )
 from tests.venues.binance import BinanceVenue
+from tests.venues.impatient import ImpatientPlugin
 from tradewright.plugins.base import PluginSetup
 from tradewright.plugins.ccxt import CCXTPlugin
 
@@ -29,3 +30,9 @@ async def plugin(venue: BinanceVenue) -> AsyncIterator[CCXTPlugin]:
         yield made
     finally:
         await made.close()
+
+
+@pytest.fixture
+async def trader(venue: BinanceVenue) -> AsyncIterator[CCXTPlugin]:
+    async with trader_on(venue) as made:
+        yield made

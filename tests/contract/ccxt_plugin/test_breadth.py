@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from typing import Any
 
 import pytest
 
@@ -14,17 +15,19 @@ from tests.contract.ccxt_plugin.rig import (
     MINUTE,
     SYMBOL,
     TICKER,
+    HastyPlugin,
     finish,
     refusal,
     take,
 )
 from tests.venues.binance import BinanceVenue
+from tradewright.domain.capabilities import Capability
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import (
     PluginFeatureNotSupportedError,
     TradewrightError,
 )
-from tradewright.plugins._ccxt_manifest import load_manifest
+from tradewright.plugins._ccxt_manifest import TRADING, load_manifest
 from tradewright.plugins.base import PluginSetup
 from tradewright.plugins.ccxt import CCXTPlugin
 from tradewright.testing import check_market_plugin
@@ -107,19 +110,48 @@ async def test_every_exchange_of_the_manifest_can_be_made() -> None:
     from tradewright.plugins import _ccxt_exchange
 
     for name in load_manifest().exchanges:
-        plugin = CCXTPlugin(PluginSetup(name))
-        exchange = plugin._make_exchange()
-        assert exchange.id == name
+        plugin = CCXTPlugin(PluginSetup(name, Credentials({"api_key": "k", "secret": "s"})))
+        exchange, account = plugin._make_exchanges()
+        assert exchange.id == account.id == name
+        assert exchange.governor is account.governor
         assert exchange.governor.retry_after_s is None
+        assert (exchange.number, account.number) == (float, str)
         assert isinstance(exchange, _ccxt_exchange._Manners)
+        for capability in plugin.capabilities & TRADING:
+            assert _own_methods(account, METHODS[capability]), f"{name} has no {capability} of its own"
         await plugin.close()
+
+
+METHODS = {
+    Capability.WATCH_ORDERS: "watch_orders",
+    Capability.CREATE_ORDER: "create_order",
+    Capability.CANCEL_ORDER: "cancel_order",
+    Capability.CANCEL_ALL_ORDERS: "cancel_all_orders",
+    Capability.EDIT_ORDER: "edit_order",
+    Capability.FETCH_ORDER: "fetch_order",
+    Capability.FETCH_OPEN_ORDERS: "fetch_open_orders",
+    Capability.FETCH_CLOSED_ORDERS: "fetch_canceled_and_closed_orders fetch_orders fetch_closed_orders",
+    Capability.FETCH_MY_TRADES: "fetch_my_trades",
+    Capability.FETCH_BALANCES: "fetch_balance",
+    Capability.FETCH_POSITIONS: "fetch_positions",
+    Capability.FETCH_FEES: "fetch_trading_fee fetch_trading_fees",
+    Capability.SET_LEVERAGE: "set_leverage",
+}
+
+
+def _own_methods(exchange: Any, names: str) -> list[str]:
+    """Those of the methods that are not CCXT's general ones, which refuse or emulate."""
+    from ccxt.async_support import Exchange
+
+    kind = type(exchange)
+    return [name for name in names.split() if getattr(kind, name) is not getattr(Exchange, name)]
 
 
 async def test_it_keeps_the_promises_of_a_market_plugin() -> None:
     async with BinanceVenue(CAPTURE, lead_in_s=LEAD_IN_S, speed=3) as venue:
         started_ms = venue.time.now_ms()
         await check_market_plugin(
-            lambda: CCXTPlugin(PluginSetup("binance", options=venue.provider_options())),
+            lambda: HastyPlugin(PluginSetup("binance", options=venue.provider_options())),
             market="crypto",
             symbol=SYMBOL,
             history_ms=(MINUTE.ceil(started_ms - LEAD_IN_S * 1000), MINUTE.floor(started_ms)),

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tradewright.domain.capabilities import Capability
+from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import PluginFeatureNotSupportedError, UnknownProvider
 from tradewright.domain.timeframes import TIMEFRAMES
-from tradewright.plugins._ccxt_manifest import load_manifest
+from tradewright.plugins._ccxt_manifest import PUBLIC, TRADING, load_manifest
 from tradewright.plugins.base import PluginSetup
 from tradewright.plugins.ccxt import CCXTPlugin
 
@@ -86,11 +87,26 @@ def test_every_exchange_is_listed_in_our_words() -> None:
     assert "private_key" in {field.name for field in providers["hyperliquid"].credential_fields}
 
 
-def test_what_the_plugin_can_not_do_yet_is_not_declared() -> None:
+def test_an_instance_trades_only_with_a_key() -> None:
+    keys = Credentials({"api_key": "k", "secret": "s"})
     for info in CCXTPlugin.list_configurable_providers("crypto"):
-        plugin = CCXTPlugin(PluginSetup(info.provider))
-        assert plugin.capabilities == set(info.capabilities)
-        assert Capability.CREATE_ORDER not in info.capabilities
+        listed = set(info.capabilities)
+        assert CCXTPlugin(PluginSetup(info.provider)).capabilities == listed & PUBLIC
+        assert CCXTPlugin(PluginSetup(info.provider, keys)).capabilities == listed
+        assert not (listed & TRADING and not info.credential_fields)
+
+
+def test_only_what_the_exchange_does_itself_is_an_edit() -> None:
+    exchanges = load_manifest().exchanges
+    assert Capability.EDIT_ORDER in exchanges["okx"].capabilities
+    assert Capability.EDIT_ORDER not in exchanges["htx"].capabilities, "CCXT cancels and places anew"
+
+
+def test_who_finds_an_order_by_our_id_is_known() -> None:
+    exchanges = load_manifest().exchanges
+    finding = {name for name, entry in exchanges.items() if entry.finds_by_client_id}
+    assert {"binance", "okx", "kucoin", "mexc"} <= finding
+    assert not {"bybit", "bitfinex", "coinbase"} & finding
 
 
 def test_there_is_nothing_in_other_markets() -> None:

@@ -7,7 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tradewright.domain.bars import Bars
 from tradewright.domain.errors import MalformedAnswerPluginError
 from tradewright.domain.timeframes import Timeframe
 from tradewright.plugins import _ccxt_parse as parse
@@ -51,6 +54,33 @@ def test_bars_that_are_no_list_are_refused(answer: Any) -> None:
 
 def test_no_bars_are_no_bars() -> None:
     assert parse.bar_rows([], MINUTE) == ([], 0)
+    bars, dropped = parse.page_of_bars([], MINUTE)
+    assert (len(bars), dropped) == (0, 0)
+
+
+NUMBERS = st.one_of(
+    st.integers(0, 5).map(lambda n: T0 + n * 60_000),
+    st.sampled_from([1, 2, 2.5, 3.0, 0, -1, math.nan, math.inf, 10**400, T0 + 1, None, True, "2", [1]]),
+)
+ROWS = st.one_of(
+    st.tuples(st.integers(0, 5), st.floats(1, 9)).map(
+        lambda row: [T0 + row[0] * 60_000, row[1], row[1], row[1], row[1], row[1]]
+    ),
+    st.lists(NUMBERS, max_size=7),
+)
+
+
+@given(st.lists(ROWS, max_size=8))
+def test_a_page_holds_the_sound_rows_sorted_and_each_time_once(answer: list[list[Any]]) -> None:
+    try:
+        rows, dropped = parse.bar_rows(answer, MINUTE)
+    except MalformedAnswerPluginError:
+        with pytest.raises(MalformedAnswerPluginError):
+            parse.page_of_bars(answer, MINUTE)
+        return
+    bars, dropped_too = parse.page_of_bars(answer, MINUTE)
+    assert bars.equals(Bars.from_unordered(rows))
+    assert dropped_too == dropped
 
 
 def test_a_ticker_keeps_what_is_a_number() -> None:
@@ -126,6 +156,7 @@ def test_steps_follow_the_venues_way_of_counting(value: Any, mode: int, expected
 class Listing:
     """The part of CCXT's exchange that instruments are made of."""
 
+    id = "kraken"
     precisionMode = 4  # noqa: N815 -- CCXT's name
     has = {"createLimitOrder": True, "createMarketOrder": "emulated"}  # noqa: RUF012
 

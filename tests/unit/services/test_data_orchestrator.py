@@ -102,6 +102,26 @@ async def test_native_bars_give_way_to_minutes_once_those_are_covered() -> None:
     assert [part.source for part in answer.sources] == ["aggregate"]
 
 
+async def test_what_lies_between_two_holes_keeps_its_source() -> None:
+    place = house(MINUTES, NOW, page_limit=20)
+    await place.ask("1m", START_MS + 10 * HOUR_MS, START_MS + 12 * HOUR_MS)
+    answer = await place.ask("1h", START_MS, START_MS + DAY_MS)
+    hours = [
+        (part.source, *((end - START_MS) // HOUR_MS for end in (part.start, part.end)))
+        for part in answer.sources
+    ]
+    assert hours == [("plugin", 0, 10), ("aggregate", 10, 12), ("plugin", 12, 24)]
+
+
+async def test_a_bar_with_an_outage_in_it_and_no_trade_is_an_outage_and_not_missing() -> None:
+    place = house(MINUTES, NOW, native=("1m",))
+    start, middle, end = (START_MS + HOUR_MS + n * 30 * MINUTE_MS for n in range(3))
+    quiet = SeriesBars(series("1m"), Bars.empty(), IntervalSet.single(start, middle))
+    await place.bars.write(quiet, outage=IntervalSet.single(middle, end))
+    answer = await place.ask("1h", start, end)
+    assert [(gap.start, gap.end, gap.reason) for gap in answer.gaps] == [(start, end, "outage")]
+
+
 async def test_the_coarsest_timeframe_that_divides_is_taken_where_the_venue_lacks_the_very_one() -> None:
     place = house(MINUTES, NOW, page_limit=100, native=("1m", "5m", "1h"))
     answer = await place.ask("4h", limit=18)
@@ -160,6 +180,18 @@ async def test_imported_bars_from_before_the_listing_are_found() -> None:
     await place.bars.write(SeriesBars(series("1m"), older, IntervalSet.single(START_MS, START_MS + HOUR_MS)))
     answer = await place.ask("1m", limit=300)
     assert int(answer.bars.time[0]) == int(older.time[0])
+
+
+async def test_the_bar_of_the_listing_is_made_anew_once_older_minutes_are_imported() -> None:
+    listed = START_MS + DAY_MS + 7 * HOUR_MS
+    place = house(MINUTES.between(listed, START_MS + 9 * DAY_MS), NOW, page_limit=5_000)
+    day = (START_MS + DAY_MS, START_MS + 2 * DAY_MS)
+    for _ in range(2):
+        alone = await place.ask("1d", *day)
+        assert_same(alone.bars, resample(MINUTES.between(listed, day[1]), TIMEFRAMES["1d"]))
+    older = IntervalSet.single(START_MS, ONE_MINUTE.floor(int(MINUTES.between(listed, day[1]).time[0])))
+    await place.bars.write(SeriesBars(series("1m"), MINUTES.between(*older.items[0]), older))
+    assert_same((await place.ask("1d", *day)).bars, resample(MINUTES.between(*day), TIMEFRAMES["1d"]))
 
 
 @pytest.mark.parametrize("timeframe", ["1m", "5m", "1h", "4h", "1d", "1w"])

@@ -12,12 +12,14 @@ from tests.support.loaders import loader_of
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import (
     NetworkPluginError,
+    NotFound,
     StorageUnavailable,
     UnknownMarket,
     UnknownProvider,
     UnknownSymbol,
 )
 from tradewright.domain.instruments import Instrument, InstrumentKey
+from tradewright.domain.ports import UserCredential
 from tradewright.domain.timeframes import TIMEFRAMES
 from tradewright.services.market_service import FAILURE_MEMORY_S, IDLE_S, LISTING_LIFETIME_S, MarketService
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
@@ -194,3 +196,70 @@ def test_credentials_give_nothing_away() -> None:
     assert "planted" not in shown
     assert credentials.reveal("secret") == "planted-secret"
     assert credentials.fingerprint() != Credentials({"api_key": "AKIA-planted"}).fingerprint()
+
+
+class Vault:
+    """The keys of two users."""
+
+    def __init__(self) -> None:
+        mine = UserCredential("crypto", "ledger", False, Credentials({"api_key": "mine"}))
+        self._kept = {("me", "one"): mine}
+
+    async def get(self, user_id: str, credential_id: str) -> UserCredential:
+        try:
+            return self._kept[user_id, credential_id]
+        except KeyError:
+            raise NotFound("There is no such credential.") from None
+
+
+async def test_shared_data_is_read_with_the_operators_key_and_an_account_with_its_users(
+    plugin: type[LedgerPlugin], clock: DrivenClock, store: MemoryInstrumentStore
+) -> None:
+    operators = Credentials({"api_key": "operator's"})
+    markets = MarketService(
+        loader_of(plugin),
+        store,
+        clock,
+        provider_options={},
+        operator_credentials={"ledger": operators},
+        user_credentials=Vault(),
+    )
+    async with markets.plugin("crypto", "ledger") as shared, markets.account_plugin("me", "one") as own:
+        assert shared.setup.credentials is operators
+        assert own.setup.credentials is not None
+        assert own.setup.credentials.reveal("api_key") == "mine"
+        assert shared is not own
+    async with markets.plugin("crypto", "ledger", testnet=True) as test:
+        assert test.setup.credentials is None, "the operator's key is not for a test network"
+    for user, credential in (("you", "one"), ("me", "two")):
+        with pytest.raises(NotFound):
+            async with markets.account_plugin(user, credential):
+                pass
+
+
+async def test_without_accounts_there_is_no_users_key(markets: MarketService) -> None:
+    with pytest.raises(NotFound):
+        async with markets.account_plugin("me", "one"):
+            pass
+
+
+async def test_an_instance_that_can_not_be_closed_keeps_no_other_open(
+    plugin: type[LedgerPlugin],
+    clock: DrivenClock,
+    store: MemoryInstrumentStore,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Stubborn(plugin):  # type: ignore[misc, valid-type]
+        async def close(self) -> None:
+            await super().close()
+            if self.setup.credentials is None:
+                raise OSError("no")
+
+    markets = MarketService(loader_of(Stubborn), store, clock, provider_options={})
+    for credentials in (None, Credentials({"api_key": "a"})):
+        async with markets.plugin("crypto", "ledger", credentials=credentials):
+            pass
+    await clock.advance(IDLE_S)
+    assert await markets.close_idle() == 2
+    assert [instance.closed for instance in plugin.made] == [1, 1]
+    assert "could not be closed" in caplog.text

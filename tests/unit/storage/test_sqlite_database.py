@@ -19,8 +19,10 @@ import pytest
 
 from tradewright.domain.errors import StorageUnavailable
 from tradewright.domain.ports import Coverage, ImportCounts, SeriesBars, StoredBarDiffers
+from tradewright.domain.timeframes import ONE_DAY, ONE_HOUR
 from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase, SQLiteInstrumentStore
-from tradewright.storage.sqlite.bars import _READ_COVERAGE
+from tradewright.storage.sqlite.series import READ_COVERAGE
+from tradewright.testing.bar_store_rollup_checks import expect_resampled
 from tradewright.testing.store_material import ALL_TIME, KEY, bars_at, batch, minutes
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
@@ -192,6 +194,41 @@ def files_end_at(size_bytes: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_on_a_disk_that_fills_up_nothing_accepted_is_lost_and_writing_goes_on(
+    database: SQLiteDatabase, store: SQLiteBarStore
+) -> None:
+    page, accepted = 500, 0
+
+    async def write_pages(count: int) -> None:
+        nonlocal accepted
+        for _ in range(count):
+            indices = list(range(accepted, accepted + page))
+            await store.write(batch(indices, (accepted, accepted + page)))
+            accepted += page
+
+    async def expect_all_that_was_accepted() -> None:
+        bars, known = await store.read_with_coverage(KEY, *ALL_TIME)
+        assert bars.equals(bars_at(list(range(accepted))))
+        assert known == Coverage(minutes((0, accepted)))
+        for timeframe in (ONE_HOUR, ONE_DAY):
+            await expect_resampled(store, KEY.instrument, bars, timeframe, *ALL_TIME)
+        (sound,) = await database.read(
+            lambda connection: connection.execute("PRAGMA integrity_check").fetchone()
+        )
+        assert sound == "ok"
+
+    with files_end_at(1_000_000):
+        with pytest.raises(StorageUnavailable, match="disk"):
+            await write_pages(1_000)
+        assert accepted > 0
+        for _ in range(3):
+            with pytest.raises(StorageUnavailable, match="disk"):
+                await store.write(batch(list(range(50_000)), (0, 50_000), version=1))
+        await expect_all_that_was_accepted()
+    await write_pages(3)
+    await expect_all_that_was_accepted()
 
 
 async def test_a_check_tells_when_nothing_can_be_written(
@@ -432,7 +469,7 @@ async def test_one_bar_more_searches_a_ragged_coverage_and_does_not_scan_it(
     assert await store.coverage(KEY, *ALL_TIME) == Coverage(pieces.union(minutes((40_001, 40_002))))
     plan = await database.read(
         lambda connection: connection.execute(
-            f"EXPLAIN QUERY PLAN {_READ_COVERAGE}", (1, 0, 60_000)
+            f"EXPLAIN QUERY PLAN {READ_COVERAGE}", (1, 0, 60_000)
         ).fetchall()
     )
     assert plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import signal
 import sqlite3
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from tradewright.domain.bars import Bars
 from tradewright.domain.errors import ConfigError, StorageUnavailable
+from tradewright.domain.timeframes import TIMEFRAMES
 from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase
 from tradewright.storage.sqlite.migrations import APPLICATION_ID, Step, migrate, shipped_steps
-from tradewright.testing.store_material import ALL_TIME, KEY, batch
+from tradewright.testing.bar_store_rollup_checks import expect_resampled
+from tradewright.testing.store_material import ALL_TIME, KEY, bars_at, batch, row_at
 
 CRASHING_START = Path(__file__).with_name("crashing_start.py")
 
@@ -71,6 +75,48 @@ def _begin(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
 
 
+def minutes_before_rollups(path: Path) -> Bars:
+    """Store minutes of many hours, before 1970 and after it, by the schema that had no rollups."""
+    chance = random.Random(3)
+    times = [60_000 * index for index in range(-3_000, 3_000) if chance.random() < 0.7]
+    bars = Bars.from_rows([row_at(time, chance.randrange(5)) for time in times])
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrate(connection, shipped_steps()[:2], _begin)
+    for number, timeframe in ((1, "1m"), (2, "5m")):
+        connection.execute(
+            "INSERT INTO series VALUES (?, ?, ?, ?, ?)",
+            (number, KEY.market, KEY.provider, KEY.symbol, timeframe),
+        )
+    connection.executemany("INSERT INTO bars VALUES (1, ?, ?, ?, ?, ?, ?)", bars.rows())
+    connection.execute("INSERT INTO bars VALUES (2, 300000000, 9, 9, 9, 9, 9)")
+    connection.close()
+    return bars
+
+
+async def test_minutes_of_an_older_file_are_rolled_up_wherever_the_step_was_killed(tmp_path: Path) -> None:
+    older = tmp_path / "older.sqlite3"
+    stored = minutes_before_rollups(older)
+    moments = sum(len(step.statements) + 3 for step in shipped_steps()[2:])
+    # From the first statement that fills a rollup on; the test above dies at the others as well.
+    for fatal in (*range(5, 8), *range(moments - 1, moments + 2)):
+        path = tmp_path / f"killed{fatal}.sqlite3"
+        shutil.copy(older, path)
+        ended = await asyncio.create_subprocess_exec(sys.executable, CRASHING_START, path, str(fatal))
+        code = await asyncio.wait_for(ended.wait(), 30)
+        assert code == (-signal.SIGKILL if fatal <= moments else 0)
+        database = SQLiteDatabase(path)
+        await database.open()
+        store = SQLiteBarStore(database)
+        assert (await store.read(KEY, *ALL_TIME)).equals(stored)
+        for timeframe in list(TIMEFRAMES.values())[1:]:
+            await expect_resampled(store, KEY.instrument, stored, timeframe, *ALL_TIME)
+        assert await store.revision(KEY) == 0
+        await store.write(batch([0, 1], (0, 2)))
+        both = stored.merged_with(bars_at([0, 1]))
+        await expect_resampled(store, KEY.instrument, both, TIMEFRAMES["1d"], *ALL_TIME)
+        await database.close()
+
+
 async def test_of_many_starts_at_once_each_succeeds(tmp_path: Path) -> None:
     path = tmp_path / "shared.sqlite3"
     starts = [SQLiteDatabase(path) for _ in range(8)]
@@ -119,6 +165,17 @@ async def test_stored_bars_survive_a_later_step(tmp_path: Path) -> None:
     assert "newer version" in problem
     assert "\n" not in problem
     assert schema(path)[0] == len(steps) + 1, "and nothing was changed"
+
+
+async def test_a_start_may_take_longer_the_larger_the_file_is(tmp_path: Path) -> None:
+    path = tmp_path / "large.sqlite3"
+    await whole_schema(path)
+    database = SQLiteDatabase(path)
+    empty_s = database.open_timeout_s
+    with path.open("r+b") as file:
+        file.truncate(10 * 2**30)  # no byte of it takes room on the disk
+    assert database.open_timeout_s > empty_s + 1_000
+    assert SQLiteDatabase(tmp_path / "missing.sqlite3").open_timeout_s >= 60
 
 
 async def test_a_failing_step_is_undone_and_those_before_it_stay(tmp_path: Path) -> None:

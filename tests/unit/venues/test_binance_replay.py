@@ -17,7 +17,7 @@ from tests.venues.binance.klines import INTERVALS, Kline, kline_span
 from tests.venues.binance.market import Book, SpotMarket, VenueTrade
 from tests.venues.binance.recorded import load_candles
 from tests.venues.binance.replay import PAUSE_MS, Replay
-from tests.venues.binance.time import VenueTime
+from tests.venues.time import VenueTime
 from tradewright.testing.clock import DrivenClock
 
 NOON_MS = 1_730_980_800_000 + 12 * 3_600_000  # a Thursday

@@ -7,9 +7,9 @@ writes to reach it; `venue.faults` makes it misbehave. `python -m tests.venues.b
 from __future__ import annotations
 
 from tests.venues.binance.capture import Capture, load_capture
-from tests.venues.binance.faults import Faults
 from tests.venues.binance.generate import generate_capture, write_capture
 from tests.venues.binance.server import BinanceVenue
+from tests.venues.faults import Faults
 
 CAPTURE_FILE = "binance_spot_BTCUSDT_ws_2024-08-08.jsonl.gz"
 XRPETH_FILE = "binance_XRPETH_1m_2019-10-11_13.parquet"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import zip_longest
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -20,7 +21,7 @@ def load_candles(market: SpotMarket, candles: Path) -> None:
     beside = candles.with_name(candles.name.replace("_1m_", "_trades_"))
     trades = _read_trades(beside) if beside != candles and beside.is_file() else []
     by_minute = _minutes(trades)
-    for trade, following in zip(trades, [*trades[1:], None], strict=True):
+    for trade, following in zip_longest(trades, trades[1:]):
         same = following is not None and _aggregate_key(trade) == _aggregate_key(following)
         market.add_trade(trade, closes_aggregate=not same, klines=False)
     rows = pq.read_table(candles).to_pylist()

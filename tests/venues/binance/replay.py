@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from tests.venues.binance.capture import Capture, CapturedDepth, CapturedQuote, CapturedTrade, Level
 from tests.venues.binance.klines import INTERVALS
 from tests.venues.binance.market import SpotMarket, VenueTrade
-from tests.venues.binance.time import VenueTime
+from tests.venues.time import VenueTime
 
 RESOLUTION_MS: Final = 10
 """Events are sent in batches of this length; never before their time."""

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from tests.venues.binance.klines import INTERVALS
 from tests.venues.binance.market import SpotMarket
-from tests.venues.binance.time import VenueTime
+from tests.venues.time import VenueTime
 
 Query: TypeAlias = Mapping[str, str]
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]

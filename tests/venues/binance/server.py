@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import tomllib
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,20 +12,23 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.venues.binance.capture import Capture, load_capture
-from tests.venues.binance.faults import Faults, Rule
 from tests.venues.binance.generate import generate_capture
+from tests.venues.binance.ledger import Ledger
 from tests.venues.binance.market import SpotMarket
 from tests.venues.binance.recorded import load_candles
 from tests.venues.binance.replay import Replay
 from tests.venues.binance.rest import WEIGHT_LIMIT, RestApi
-from tests.venues.binance.time import VenueTime
+from tests.venues.binance.trading import TradingApi
+from tests.venues.binance.user_stream import UserStream
 from tests.venues.binance.websocket import Hub
+from tests.venues.server import LocalServer
+from tests.venues.time import VenueTime
 from tradewright.runtime.clock import Clock, SystemClock
 
 QUOTES = ("USDT", "ETH", "BTC")
 
 
-class BinanceVenue:
+class BinanceVenue(LocalServer):
     """Speaks Binance spot on a free (or given) port of the loopback, from `async with` to its end.
 
     `capture` is a capture, the path of one, or a seed from which one is generated. The first
@@ -47,16 +48,15 @@ class BinanceVenue:
         restart: bool = True,
         weight_limit: int = WEIGHT_LIMIT,
     ) -> None:
+        super().__init__(port)
         self._source = capture
         self._xrpeth = xrpeth
         self._clock = clock or SystemClock()
-        self._port = port
         self._speed = speed
         self._lead_in_s = lead_in_s
         self._restart = restart
         self._weight_limit = weight_limit
         self.markets: dict[str, SpotMarket] = {}
-        self.faults = Faults(self)
 
     # life
 
@@ -77,14 +77,10 @@ class BinanceVenue:
             restart=self._restart,
         )
         self.rest = RestApi(self.markets, self.time, self._weight_limit)
-        app = web.Application(middlewares=[self._misbehave])
-        self.rest.add_routes(app)
-        for path in ("/stream", "/stream/{rest:.*}", "/ws", "/ws/{rest:.*}"):
-            app.router.add_get(path, self.hub.handle)
-        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0.5)
-        await self._runner.setup()
-        self._listener: asyncio.Server | None = None
-        await self.listen()
+        self.ledger = Ledger(self.time)
+        self.trading = TradingApi(self.markets, self.time, self.ledger)
+        self.user_stream = UserStream(self.trading, self.ledger, self.time)
+        await self.open(self._add_routes)
         self._task = asyncio.create_task(self.replay.run(), name="venue/replay")
         return self
 
@@ -93,11 +89,16 @@ class BinanceVenue:
     ) -> None:
         self._task.cancel()
         outcome = await asyncio.gather(self._task, return_exceptions=True)
-        self.stop_listening()
-        self.abort_connections()
-        await self._runner.cleanup()
+        await self.shut()
         if isinstance(outcome[0], Exception):
             raise outcome[0]
+
+    def _add_routes(self, app: web.Application) -> None:
+        self.rest.add_routes(app)
+        self.trading.add_routes(app)
+        app.router.add_get("/ws-api/v3", self.user_stream.handle)
+        for path in ("/stream", "/stream/{rest:.*}", "/ws", "/ws/{rest:.*}"):
+            app.router.add_get(path, self.hub.handle)
 
     def _load(self) -> Capture:
         if self._xrpeth:
@@ -113,16 +114,6 @@ class BinanceVenue:
 
     # how an operator reaches it
 
-    @property
-    def port(self) -> int:
-        """The port, once open."""
-        return self._port
-
-    @property
-    def url(self) -> str:
-        """Where REST is served."""
-        return f"http://127.0.0.1:{self._port}"
-
     def provider_options(self) -> dict[str, Any]:
         """What an operator writes under `[providers.binance]` to reach this server."""
         options: dict[str, Any] = tomllib.loads(self.provider_toml())["providers"]["binance"]
@@ -136,6 +127,9 @@ class BinanceVenue:
                 "[providers.binance.urls.api]",
                 f"public = {json.dumps(rest)}",
                 f"private = {json.dumps(rest)}",
+                f"sapi = {json.dumps(f'{self.url}/sapi/v1')}",
+                f"fapiPrivate = {json.dumps(f'{self.url}/fapi/v1')}",
+                f"fapiPrivateV3 = {json.dumps(f'{self.url}/fapi/v3')}",
                 "[providers.binance.urls.api.ws]",
                 f"spot = {json.dumps(f'{stream}/stream')}",
                 "[providers.binance.urls.api.ws.ws-api]",
@@ -184,64 +178,6 @@ class BinanceVenue:
         for one in self.hub.sockets:
             one.put(text, self.time.exact_ms())
         return len(self.hub.sockets)
-
-    def abort_connections(self) -> int:
-        """Reset every open connection."""
-        server = self._runner.server
-        connections = list(server.connections) if server else []
-        for connection in connections:
-            if connection.transport is not None:
-                connection.transport.abort()
-        return len(connections)
-
-    async def listen(self) -> None:
-        """Accept connections; nothing happens when it does already."""
-        if self._listener is not None:
-            return
-        server = self._runner.server
-        assert server is not None
-        self._listener = await asyncio.get_running_loop().create_server(
-            server, "127.0.0.1", self._port, family=socket.AF_INET, reuse_address=True
-        )
-        self._port = self._listener.sockets[0].getsockname()[1]
-
-    def stop_listening(self) -> None:
-        """Refuse new connections."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
-    @web.middleware
-    async def _misbehave(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        rule = self.faults.match(request.path)
-        if rule is None:
-            return await handler(request)
-        match rule.action:
-            case "answer":
-                return web.Response(status=rule.status, text=rule.body, headers=rule.headers)
-            case "delay":
-                await self._clock.sleep(rule.delay_s)
-                return await handler(request)
-            case "cut_body":
-                return await self._cut(request, rule)
-            case "hang":
-                await asyncio.Event().wait()
-            case "reset":
-                pass
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response(status=500)
-
-    async def _cut(self, request: web.Request, rule: Rule) -> web.StreamResponse:
-        response = web.StreamResponse(status=rule.status, headers={"Content-Length": "1000"})
-        response.content_type = "application/json"
-        await response.prepare(request)
-        await response.write(b'{"symbol":"BTC')
-        if request.transport is not None:
-            request.transport.close()
-        return response
 
 
 def _market(symbol: str, *, tick: str, step: str) -> SpotMarket:

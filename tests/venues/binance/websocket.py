@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 from aiohttp import WSMessage, WSMsgType, web
 
-from tests.venues.binance.faults import Faults
-from tests.venues.binance.time import VenueTime
+from tests.venues.faults import Faults
+from tests.venues.time import VenueTime
 
 OUTBOX_MAX: Final = 200_000
 STREAMS_MAX: Final = 1_024

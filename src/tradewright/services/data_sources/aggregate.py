@@ -7,16 +7,54 @@ from typing import ClassVar, Final
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.intervals import IntervalSet
-from tradewright.domain.ports import BarStore
+from tradewright.domain.ports import BarStore, Coverage
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import DAY_MS, ONE_MINUTE
+from tradewright.services.cache_manager import CacheManager
 from tradewright.services.data_sources.base import BarRequest, DataSource, SourceAnswer, SourceName
 
 CHUNK_MS: Final = 60 * DAY_MS
 
 
 class AggregateSource(DataSource):
-    """Answers those bars whose every minute is known; a bar with an unknown minute is left to others."""
+    """Answers those bars whose every minute is known; a bar with an unknown minute is left to others.
+
+    What was made once is remembered in the cache under the minutes' revision.
+    """
+
+    name: ClassVar[SourceName] = "aggregate"
+
+    def __init__(self, store: BarStore, cache: CacheManager) -> None:
+        self._store = store
+        self._minutes = ResampledMinutes(store)
+        self._cache = cache
+
+    async def fetch(self, request: BarRequest) -> SourceAnswer:
+        """Remembered bars, then bars made from the minutes of the store."""
+        revision = await self._store.revision(request.instrument.series(ONE_MINUTE))
+        found = await self._cache.get_resampled(request.key, revision, *request.hull)
+        answered = found.coverage.known.intersect(request.wanted)
+        remembered = SourceAnswer(
+            found.bars.inside(answered),
+            answered,
+            found.coverage.complete.intersect(answered),
+            found.coverage.outage.intersect(answered),
+            self.parts(answered),
+        )
+        missing = request.wanted.subtract(answered)
+        if not missing:
+            return remembered
+        made = await self._minutes.fetch(request.narrowed(missing))
+        if made.complete:
+            # Of a bar with an outage inside it is not remembered which part that was; and the bar in which
+            # the instrument was listed is another one once an import knows older minutes.
+            whole = made.complete.subtract(request.bar_of_listing())
+            await self._cache.set_resampled(request.key, revision, made.bars.inside(whole), Coverage(whole))
+        return SourceAnswer.join([remembered, made])
+
+
+class ResampledMinutes(DataSource):
+    """Makes bars from the minutes of the store, and remembers nothing."""
 
     name: ClassVar[SourceName] = "aggregate"
 
@@ -24,9 +62,8 @@ class AggregateSource(DataSource):
         self._store = store
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
-        """Bars resampled from the minutes of the store."""
-        key = request.instrument.series(ONE_MINUTE)
-        coverage = await self._store.coverage(key, *request.hull)
+        """Those bars whose every minute is known and final."""
+        coverage = await self._store.coverage(request.instrument.series(ONE_MINUTE), *request.hull)
         # Only final bars: the forming one would be made from the minutes that happen to be stored.
         final = request.until_final()
         answered = request.whole(coverage.known).intersect(final)
@@ -41,11 +78,19 @@ class AggregateSource(DataSource):
         )
 
     async def _resampled(self, request: BarRequest, answered: IntervalSet) -> AsyncIterator[Bars]:
-        """Chunk by chunk, so that memory grows with the bars that are answered, not with their minutes."""
+        for start, end in answered:
+            if request.follows_sessions:
+                async for part in self._of_sessions(request, start, end):
+                    yield part
+            else:
+                yield await self._store.read_resampled(request.instrument, request.timeframe, start, end)
+
+    async def _of_sessions(self, request: BarRequest, start: int, end: int) -> AsyncIterator[Bars]:
+        """Bars of the regular minutes alone: a day of stocks is its session. Chunk by chunk, so that
+        memory grows with the bars that are answered, not with their minutes."""
         key, timeframe = request.instrument.series(ONE_MINUTE), request.timeframe
         chunk = max(1, CHUNK_MS // timeframe.length_ms)
-        for start, end in answered:
-            while start < end:
-                stop = min(end, timeframe.shift(start, chunk))
-                yield resample(await self._store.read(key, start, stop), timeframe)
-                start = stop
+        while start < end:
+            stop = min(end, timeframe.shift(start, chunk))
+            yield resample(request.regular(await self._store.read(key, start, stop)), timeframe)
+            start = stop

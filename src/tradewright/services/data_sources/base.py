@@ -14,7 +14,7 @@ from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.resampling import whole_bars
 from tradewright.domain.streams import Problem
 from tradewright.domain.timeframes import Timeframe
-from tradewright.runtime.calendars import TradingCalendar
+from tradewright.runtime.calendars import TradingCalendar, follows_sessions
 
 SourceName: TypeAlias = Literal["cache", "aggregate", "db", "plugin"]
 
@@ -78,23 +78,48 @@ class BarRequest:
         return replace(self, timeframe=timeframe, wanted=wanted)
 
     def closed(self) -> IntervalSet:
-        """The parts of the hull in which no bar is expected: closed sessions, and what was before the
-        listing."""
+        """The parts of the hull from which nothing goes into a bar: closed sessions, for intraday bars
+        without the hours around them, and what was before the listing."""
         start, end = self.hull
-        return IntervalSet.single(start, end).subtract(self.open_intervals(start, end))
+        counted = self.open_intervals if self.follows_sessions else self.traded_intervals
+        return IntervalSet.single(start, end).subtract(counted(start, end))
+
+    def bar_of_listing(self) -> IntervalSet:
+        """The bar that is whole although the instrument was listed only in its middle; perhaps none."""
+        if self.listed_ms is None or self.timeframe.floor(self.listed_ms) == self.listed_ms:
+            return NO_INTERVALS
+        return IntervalSet.single(self.timeframe.floor(self.listed_ms), self.timeframe.ceil(self.listed_ms))
 
     def open_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
         """When in ``[start_ms, end_ms)`` the instrument could be traded."""
         first = start_ms if self.listed_ms is None else max(start_ms, self.listed_ms)
         return self.calendar.open_intervals(first, end_ms) if first < end_ms else NO_INTERVALS
 
+    def traded_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
+        """When in ``[start_ms, end_ms)`` there may be bars of it, expected or not."""
+        first = start_ms if self.listed_ms is None else max(start_ms, self.listed_ms)
+        return self.calendar.traded_intervals(first, end_ms) if first < end_ms else NO_INTERVALS
+
+    @property
+    def follows_sessions(self) -> bool:
+        """Whether a bar is made of the sessions alone."""
+        return follows_sessions(self.calendar, self.timeframe)
+
+    def regular(self, minutes: Bars) -> Bars:
+        """Of the minutes those from which a bar is made: all, or those of the sessions."""
+        if not self.follows_sessions or not len(minutes):
+            return minutes
+        return minutes.inside(self.open_intervals(int(minutes.time[0]), int(minutes.time[-1]) + 1))
+
     def whole(self, covered: IntervalSet) -> IntervalSet:
-        """The wanted bars all of whose open time is ``covered``. Closed time completes bars that are
-        covered otherwise; alone it answers nothing."""
+        """The wanted bars with something ``covered`` in them, and all of which is that is not closed. Closed
+        time completes a bar; alone it answers nothing."""
         if not covered:
             return NO_INTERVALS
-        known = whole_bars(covered.union(self.closed()), self.timeframe)
-        return known.intersect(self.wanted).touching(covered)
+        timeframe = self.timeframe
+        touched = IntervalSet.of((timeframe.floor(start), timeframe.ceil(end)) for start, end in covered)
+        known = whole_bars(covered.union(self.closed()), timeframe)
+        return known.intersect(self.wanted).intersect(touched)
 
     def until_final(self) -> IntervalSet:
         """The wanted bars that can't change any more."""
@@ -114,7 +139,8 @@ class SourcePart:
 @dataclass(frozen=True, slots=True)
 class SourceAnswer:
     """What a source has. ``answered`` is what needs no further source; inside it, ``complete`` is where
-    a missing bar means that nothing was traded, ``outage`` where the venue was down."""
+    a missing bar means that nothing was traded, ``outage`` where the venue was down. ``provisional`` says
+    that some of it holds only for now."""
 
     bars: Bars
     answered: IntervalSet = NO_INTERVALS
@@ -122,6 +148,7 @@ class SourceAnswer:
     outage: IntervalSet = NO_INTERVALS
     parts: tuple[SourcePart, ...] = ()
     problems: tuple[Problem, ...] = ()
+    provisional: bool = False
 
     @staticmethod
     def nothing(*problems: Problem) -> SourceAnswer:
@@ -141,6 +168,7 @@ class SourceAnswer:
             _union(answer.outage for answer in answers).subtract(complete),
             tuple(part for answer in answers for part in answer.parts),
             tuple(dict.fromkeys(problem for answer in answers for problem in answer.problems)),
+            any(answer.provisional for answer in answers),
         )
 
 

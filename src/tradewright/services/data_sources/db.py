@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tradewright.domain.bars import Bars
-from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.ports import BarStore
 from tradewright.services.data_sources.base import BarRequest, DataSource, SourceAnswer, SourceName
 
@@ -23,14 +21,9 @@ class DbSource(DataSource):
         bars, coverage = await self._store.read_with_coverage(request.key, *request.hull)
         answered = request.whole(coverage.known)
         return SourceAnswer(
-            inside(bars, answered),
+            bars.inside(answered),
             answered,
             complete=request.whole(coverage.complete),
             outage=coverage.outage.intersect(answered),
             parts=self.parts(answered),
         )
-
-
-def inside(bars: Bars, intervals: IntervalSet) -> Bars:
-    """The bars that open inside any of the intervals."""
-    return Bars.concat([bars.between(start, end) for start, end in intervals])

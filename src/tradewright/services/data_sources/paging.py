@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ from tradewright.domain.ports import BarStore, SeriesBars
 from tradewright.domain.streams import Problem
 from tradewright.plugins.base import MarketPlugin
 from tradewright.services.data_sources.base import BarRequest
+from tradewright.services.data_sources.silence import SECOND_LOOK_MS, SilenceJudge
 
 _log = logging.getLogger(__name__)
 
@@ -29,11 +31,14 @@ class OutOfTime(Exception):
 
 @dataclass(slots=True)
 class Fetched:
-    """What came so far of one series. ``unkept`` says why some of it could not be stored."""
+    """What came so far of one series. ``provisional`` says that some of it holds only for now, ``unkept``
+    why some of it could not be stored."""
 
     bars: Bars
     answered: IntervalSet = NO_INTERVALS
     complete: IntervalSet = NO_INTERVALS
+    outage: IntervalSet = NO_INTERVALS
+    provisional: bool = False
     unkept: Problem | None = None
 
 
@@ -56,19 +61,22 @@ class Pager:
         store: BarStore,
         request: BarRequest,
         fetched: Fetched,
+        judge: SilenceJudge,
     ) -> None:
         self._plugin = plugin
         self._calls = calls
         self._store = store
         self._request = request
         self._fetched = fetched
+        self._judge = judge
 
     async def read(self, start: int, end: int) -> None:
         """Page through ``[start, end)``, keeping each page before the next one is asked for.
 
         A time without a bar counts as one without a trade only where bars, or what is known already,
         lie on both sides of it. So the first page begins a little earlier and the last one ends
-        later. What follows the last bar up to now is answered, but not known for good.
+        later. A page without any bar proves nothing until the venue has been asked again, much later.
+        What follows the last bar up to now is answered, but not known for good.
         """
         request, fetched, timeframe = self._request, self._fetched, self._request.timeframe
         limit = self._plugin.ohlcv_page_limit
@@ -76,41 +84,72 @@ class Pager:
         until = min(end, present)
         around = await self._surroundings(start, until)
         cursor, connected, empty_pages = around.start, around.known_before, 0
+        reaches_present, asked_until = until > request.final_ms, cursor
         while cursor < until and empty_pages < EMPTY_PAGES_MAX:
-            if not request.open_intervals(cursor, until):
-                cursor = until
+            if not request.traded_intervals(cursor, until):
+                connected = True
                 break
+            served_from = await self._served_from()
+            if cursor < served_from:  # what is older does not come, and that says nothing
+                cursor, connected = served_from, False
+                continue
             page_end = min(around.end, max(until, timeframe.shift(cursor, limit)), present)
             page = await self._page(cursor, page_end)
+            if not len(page) and connected and page_end >= present:
+                reaches_present = True
+                break
+            joins_known = around.known_after and page_end == around.end
+            if not len(page) and connected and joins_known and page_end <= asked_until:
+                # The page before reached as far, up to what is known: nothing lies between.
+                fetched.answered = fetched.answered.union(IntervalSet.single(cursor, page_end))
+                await self._keep(page, cursor, page_end)
+                cursor = page_end
+                continue
             if not len(page):
+                judged_until = await self._keep_silence(cursor, page_end)
+                if judged_until is not None:
+                    cursor, connected = judged_until, True
+                    continue
                 empty_pages += 1
                 cursor = timeframe.shift(cursor, limit * 2 ** (empty_pages - 1))
                 connected = False
                 continue
-            empty_pages = 0
-            first = cursor if connected else int(page.time[0])
+            empty_pages, asked_until = 0, page_end
+            if joins_known:
+                until = page_end  # no sliver is left between this page and what is known
+            first = int(page.time[0])
+            if connected or not request.calendar.open_intervals(cursor, first):
+                first = cursor  # in the hours around a session no bar is expected
             last_end = timeframe.end(int(page.time[-1]))
-            if around.known_after and page_end == around.end and len(page) < limit:
-                last_end = page_end
             fetched.bars = fetched.bars.merged_with(page)
             fetched.answered = fetched.answered.union(IntervalSet.single(first, last_end))
             await self._keep(page, first, last_end)
             cursor, connected = last_end, True
-        if cursor >= until > request.final_ms:
-            # The stretch reaches the present: that nothing was traded since is an answer, too.
-            quiet_from = fetched.answered.items[-1].end if fetched.answered else start
-            fetched.answered = fetched.answered.union(IntervalSet.single(quiet_from, end))
+        if connected and reaches_present:
+            # That nothing was traded since is an answer, too, if only for now.
+            quiet = IntervalSet.single(max(start, cursor), end)
+            fetched.answered = fetched.answered.union(quiet)
+            fetched.complete = fetched.complete.union(quiet)
+            fetched.provisional = True
+
+    async def _served_from(self) -> int:
+        if self._plugin.ohlcv_reach_bars is None:
+            return 0
+        return self._plugin.served_from(self._request.timeframe, await self._plugin.venue_time_ms())
 
     async def _surroundings(self, start: int, end: int) -> _Surroundings:
         """How far a page may reach beyond ``[start, end)`` without fetching anything twice."""
         timeframe, limit = self._request.timeframe, self._plugin.ohlcv_page_limit
         earliest = max(0, timeframe.shift(start, -min(LEAD_BARS_MAX, max(1, limit // 4))))
         latest = timeframe.shift(end, limit)
-        known = (await self._store.coverage(self._request.key, earliest, latest)).complete
-        before = [interval.end for interval in known if interval.end <= start]
-        after = [interval.start for interval in known if interval.start >= end]
+        coverage = await self._store.coverage(self._request.key, earliest, latest)
+        first = max((each.end for each in coverage.known if each.end <= start), default=earliest)
+        last = min((each.start for each in coverage.known if each.start >= end), default=latest)
         return _Surroundings(
-            before[-1] if before else earliest, bool(before), after[0] if after else latest, bool(after)
+            first,
+            any(each.end == first for each in coverage.complete),
+            last,
+            any(each.start == last for each in coverage.complete),
         )
 
     async def _page(self, start: int, end: int) -> Bars:
@@ -138,17 +177,41 @@ class Pager:
         return page
 
     async def _keep(self, page: Bars, first: int, end: int) -> None:
-        """Store what is final. A store that fails costs what was to be kept, never the answer."""
+        """Store what is final."""
         request, fetched = self._request, self._fetched
         final = min(end, request.timeframe.floor(request.final_ms))
         if first >= final:
             return
         covered = IntervalSet.single(first, final)
         fetched.complete = fetched.complete.union(covered)
-        if fetched.unkept is not None:
-            return
+        await self._kept(self._store.write(SeriesBars(request.key, page.between(first, final), covered)))
+
+    async def _keep_silence(self, start: int, end: int) -> int | None:
+        """Remember that the venue had nothing; where it had nothing before, what that means, and until
+        when. What happened just now every read asks for anyway."""
+        request, fetched = self._request, self._fetched
+        long_past = request.timeframe.floor(request.final_ms - SECOND_LOOK_MS)
+        silent = IntervalSet.single(start, min(end, long_past))
+        found = await self._judge.judge(self._plugin, self._calls, request, silent)
+        judged_until = found.known.items[-1].end if found.known else None
+        first_time = silent.clip(start, judged_until or end).subtract(found.known)
+        await self._kept(self._store.note_empty(request.key, first_time, self._judge.now_ms()))
+        if judged_until is None:
+            return None
+        fetched.answered = fetched.answered.union(found.known)
+        fetched.complete = fetched.complete.union(found.complete)
+        fetched.outage = fetched.outage.union(found.outage)
+        nothing = SeriesBars(request.key, Bars.empty(), found.complete)
+        await self._kept(self._store.write(nothing, outage=found.outage))
+        return judged_until
+
+    async def _kept(self, writing: Awaitable[None]) -> None:
+        """A store that fails costs what was to be kept, never the answer."""
         try:
-            await self._store.write(SeriesBars(request.key, page.between(first, final), covered))
+            await writing
         except StorageUnavailable as error:
-            _log.warning("bars of %s could not be kept: %s", request.instrument.symbol, error.message)
-            fetched.unkept = Problem("db", error.code, error.message)
+            if self._fetched.unkept is None:
+                _log.warning(
+                    "bars of %s could not be kept: %s", self._request.instrument.symbol, error.message
+                )
+            self._fetched.unkept = Problem("db", error.code, error.message)

@@ -5,28 +5,49 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 from tradewright.domain.bars import Bars
-from tradewright.domain.errors import PluginError, PluginFeatureNotSupportedError, TimeoutPluginError
+from tradewright.domain.errors import (
+    CredentialsRequired,
+    PluginError,
+    PluginFeatureNotSupportedError,
+    TimeoutPluginError,
+)
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore
 from tradewright.domain.resampling import resample
 from tradewright.domain.streams import Problem
-from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
+from tradewright.domain.timeframes import DAY_MS, MINUTE_MS, ONE_MINUTE, TIMEFRAMES, Timeframe
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
-from tradewright.services.data_sources.base import BarRequest, DataSource, SourceAnswer, SourceName
-from tradewright.services.data_sources.db import DbSource, inside
+from tradewright.services.data_sources.base import (
+    BarRequest,
+    DataSource,
+    SourceAnswer,
+    SourceName,
+    SourcePart,
+)
+from tradewright.services.data_sources.db import DbSource
 from tradewright.services.data_sources.paging import Fetched, OutOfTime, Pager
+from tradewright.services.data_sources.silence import SilenceJudge
 from tradewright.services.data_sources.turns import Turns
 from tradewright.services.imported_data import ImportedDataPlugin
 from tradewright.services.market_service import FAILURE_MEMORY_S, MarketService, unreachable
 
 CALLS_AT_ONCE: Final = 3
 """How many pages one provider is asked for at a time; who waits for a turn does not wait for the venue."""
+CLOCK_DOUBT_MS: Final = 10 * MINUTE_MS
+"""How far our clock may go wrong before a bar is kept that was not final."""
 _LISTINGS_MAX: Final = 4_096
+
+
+class Moment(NamedTuple):
+    """The venue's time, and until when its bars can't change any more."""
+
+    now_ms: int
+    final_ms: int
 
 
 class PluginSource(DataSource):
@@ -46,15 +67,15 @@ class PluginSource(DataSource):
         self._store = store
         self._clock = clock
         self._stored = DbSource(store)
-        self._turns = Turns()
+        self.turns = Turns()
+        self._judge = SilenceJudge(markets, store, clock, self.listed_since)
         self._calls: dict[str, asyncio.Semaphore] = {}
         self._listed_since: OrderedDict[InstrumentKey, int] = OrderedDict()
         self._failures: dict[str, tuple[float, Problem]] = {}
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
         provider = request.instrument.provider
-        open_time = request.open_intervals(*request.hull)
-        holes = request.wanted.touching(open_time)
+        holes = request.wanted.touching(request.traded_intervals(*request.hull))
         answers = [SourceAnswer(Bars.empty(), request.wanted.subtract(holes))]
         failed = self._recent_failure(provider)
         if not holes:
@@ -71,7 +92,21 @@ class PluginSource(DataSource):
                     answers.append(SourceAnswer.nothing(problem))
                 except PluginError as error:
                     answers.append(SourceAnswer.nothing(self.note_failure(provider, error)))
+                except CredentialsRequired as error:
+                    answers.append(SourceAnswer.nothing(Problem(self.name, error.code, error.message)))
         return SourceAnswer.join(answers)
+
+    def pager(
+        self, plugin: MarketPlugin, calls: asyncio.Semaphore, request: BarRequest, fetched: Fetched
+    ) -> Pager:
+        """Reads stretches of the request's series, keeping what is final; for whoever holds the series'
+        turn."""
+        return Pager(plugin, calls, self._store, request, fetched, self._judge)
+
+    def left_alone_s(self, provider: str) -> float:
+        """For how long the provider is to be left alone because a call failed; 0 where it is not."""
+        until_s, _ = self._failures.get(provider, (0.0, None))
+        return max(0.0, until_s - self._clock.monotonic())
 
     def _recent_failure(self, provider: str) -> Problem | None:
         until_s, problem = self._failures.get(provider, (0.0, None))
@@ -106,6 +141,8 @@ class PluginSource(DataSource):
 
     def _timeframe_to_ask(self, plugin: MarketPlugin, request: BarRequest) -> Timeframe:
         offered = [timeframe for timeframe in plugin.timeframes if timeframe.nests_in(request.timeframe)]
+        if request.follows_sessions:  # hours begin before the market opens
+            offered = [each for each in offered if each is ONE_MINUTE or each.length_ms >= DAY_MS]
         if not offered:
             raise PluginFeatureNotSupportedError(
                 f"{plugin.provider} has no bars of its own from which {request.timeframe} could be made."
@@ -117,7 +154,8 @@ class PluginSource(DataSource):
             math.ceil(request.open_intervals(start, min(end, request.now_ms + 1)).length_ms / page_ms)
             for start, end in request.wanted
         )
-        if ONE_MINUTE in offered and request.budget.take_minute_calls(calls):
+        in_reach = request.hull[0] >= plugin.served_from(ONE_MINUTE, request.now_ms)
+        if ONE_MINUTE in offered and in_reach and request.budget.take_minute_calls(calls):
             return ONE_MINUTE
         return max(offered, key=lambda timeframe: timeframe.length_ms)
 
@@ -137,16 +175,18 @@ class PluginSource(DataSource):
             await self._fetch_missing(plugin, request.of(finer, wanted.clip(start, until)), parts)
         finally:  # a venue that fails half-way has still answered the first half
             made = SourceAnswer.join(parts or [SourceAnswer.nothing()])
+            bars = request.regular(made.bars) if finer is ONE_MINUTE else made.bars
             future = IntervalSet.single(until, end)
             answered = request.whole(made.answered.union(future) if made.answered else NO_INTERVALS)
             answers.append(
                 SourceAnswer(
-                    resample(inside(made.bars, answered), request.timeframe),
+                    resample(bars.inside(answered), request.timeframe),
                     answered,
                     complete=request.whole(made.complete),
                     outage=made.outage.intersect(answered),
                     parts=self.parts(answered),
                     problems=made.problems,
+                    provisional=made.provisional,
                 )
             )
 
@@ -155,43 +195,62 @@ class PluginSource(DataSource):
     ) -> None:
         """Ask for what the store still lacks once it is this reader's turn: another one may have
         fetched the same in the meantime."""
-        async with self._turns.take(request.key, request.budget.deadline_s):
+        async with self.turns.take(request.key, request.budget.deadline_s):
             stored = await self._stored.fetch(request)
             answers.append(stored)
-            for start, end in request.wanted.subtract(stored.answered):
-                fetched = Fetched(Bars.empty())
-                try:
-                    await self._fetch_from_plugin_with_paging(plugin, request, start, end, fetched)
-                finally:
-                    answered = fetched.answered.clip(start, end)
-                    answers.append(
-                        SourceAnswer(
-                            inside(fetched.bars, answered),
-                            answered,
-                            complete=fetched.complete.clip(start, end),
-                            parts=self.parts(answered),
-                            problems=(fetched.unkept,) if fetched.unkept else (),
-                        )
-                    )
+            missing = request.wanted.subtract(stored.answered)
+            unasked = missing.subtract(await self._judge.too_early(request.narrowed(missing)))
+            for start, end in unasked:
+                await self._fetch_stretch(plugin, request, start, end, answers)
+
+    async def _fetch_stretch(
+        self,
+        plugin: MarketPlugin,
+        request: BarRequest,
+        start: int,
+        end: int,
+        answers: list[SourceAnswer],
+    ) -> None:
+        fetched = Fetched(Bars.empty())
+        try:
+            await self._fetch_from_plugin_with_paging(plugin, request, start, end, fetched)
+        finally:  # what came before a failure is an answer
+            answered = fetched.answered.clip(start, end)
+            answers.append(
+                SourceAnswer(
+                    fetched.bars.inside(answered),
+                    answered,
+                    complete=fetched.complete.clip(start, end),
+                    outage=fetched.outage.clip(start, end),
+                    parts=self.parts(answered),
+                    problems=(fetched.unkept,) if fetched.unkept else (),
+                    provisional=fetched.provisional,
+                )
+            )
 
     async def _fetch_from_plugin_with_paging(
         self, plugin: MarketPlugin, request: BarRequest, start: int, end: int, fetched: Fetched
     ) -> None:
         calls = self._calls.setdefault(plugin.provider, asyncio.Semaphore(CALLS_AT_ONCE))
-        await Pager(plugin, calls, self._store, request, fetched).read(start, end)
+        await self.pager(plugin, calls, request, fetched).read(start, end)
 
-    async def venue_time_ms(self, plugin: MarketPlugin, deadline_s: float) -> int:
-        """The venue's clock, or ours where the venue can't be asked for it."""
+    async def moment(self, plugin: MarketPlugin, deadline_s: float) -> Moment:
+        """The venue's clock, or ours where the venue can't be asked for it, with a wide margin: by our clock
+        alone a bar may be called final that the venue is still making."""
         if self._recent_failure(plugin.provider) is None:
             try:
                 async with asyncio.timeout_at(deadline_s):
-                    return await plugin.venue_time_ms()
+                    now_ms = await plugin.venue_time_ms()
+                return Moment(now_ms, now_ms - plugin.settling_ms)
             except TimeoutError:
                 error = TimeoutPluginError(f"{plugin.provider} did not answer in time.")
                 self.note_failure(plugin.provider, error)
             except PluginError as plugin_error:
                 self.note_failure(plugin.provider, plugin_error)
-        return self._clock.now_ms()
+            except CredentialsRequired:
+                pass  # what needs the key will say so
+        now_ms = self._clock.now_ms()
+        return Moment(now_ms, now_ms - plugin.settling_ms - CLOCK_DOUBT_MS)
 
     def known_listing(self, key: InstrumentKey) -> int | None:
         """What ``listed_since`` found before; None where it was never found."""
@@ -211,7 +270,7 @@ class PluginSource(DataSource):
                 self._markets.plugin(key.market, key.provider) as plugin,
             ):
                 since = await self._first_bar(plugin, key.symbol, request.now_ms)
-        except (PluginError, TimeoutError):
+        except (PluginError, CredentialsRequired, TimeoutError):
             return None  # reading on will meet the same failure and report it
         if since is not None:
             self._listed_since[key] = since
@@ -225,23 +284,45 @@ class PluginSource(DataSource):
         start, end = 0, now_ms + 1
         steps = [item for item in reversed(TIMEFRAMES.values()) if item in plugin.timeframes]
         for timeframe in steps:
+            served_from = plugin.served_from(timeframe, now_ms)
+            if 0 < start < served_from:
+                return start
             page = await plugin.fetch_ohlcv(symbol, timeframe, start_ms=start, end_ms=end, limit=1)
             page = page.between(start, end)
             if not len(page):
                 return None
-            start = int(page.time[0])
+            first_step, start = start == 0, int(page.time[0])
+            if first_step and await _gives_older(plugin, symbol, timeframe, start, end):
+                return None  # it told its newest bar, whatever it was asked for
+            if 0 < start <= served_from:
+                return None  # older bars may have been there
             end = min(end, timeframe.end(start))
         return start if steps else None
+
+
+async def _gives_older(
+    plugin: MarketPlugin, symbol: str, timeframe: Timeframe, first_ms: int, end_ms: int
+) -> bool:
+    """Whether a venue that called a bar of just now its first one has older ones after all."""
+    if timeframe.end(first_ms) < timeframe.floor(end_ms):
+        return False
+    page = await plugin.fetch_ohlcv(symbol, timeframe, start_ms=0, end_ms=end_ms)
+    return len(page) > 0 and int(page.time[0]) < first_ms
 
 
 def _restricted(answer: SourceAnswer, wanted: IntervalSet) -> SourceAnswer:
     """The part of an answer that was asked for."""
     answered = answer.answered.intersect(wanted)
     return SourceAnswer(
-        inside(answer.bars, answered),
+        answer.bars.inside(answered),
         answered,
         answer.complete.intersect(wanted),
         answer.outage.intersect(wanted),
-        tuple(part for part in answer.parts if wanted.touching(IntervalSet.single(part.start, part.end))),
+        tuple(
+            SourcePart(part.source, start, end)
+            for part in answer.parts
+            for start, end in wanted.clip(part.start, part.end)
+        ),
         answer.problems,
+        answer.provisional,
     )

@@ -25,6 +25,11 @@ class Turns:
     def __len__(self) -> int:
         return len(self._turns)
 
+    def wanted(self, key: SeriesKey) -> bool:
+        """Whether somebody waits for the turn that is held."""
+        turn = self._turns.get(key)
+        return turn is not None and turn.users > 1
+
     @asynccontextmanager
     async def take(self, key: SeriesKey, deadline_s: float) -> AsyncIterator[None]:
         """Hold the turn while the context lasts; ``TimeoutError`` where it did not come until then."""

@@ -74,7 +74,7 @@ class Feed:
             while True:
                 try:
                     instrument = await self._markets.instrument(self.instrument)
-                    self._calendar = await self._markets.calendar(instrument)
+                    self._calendar = self.logic.calendar = await self._markets.calendar(instrument)
                     async with self._markets.plugin(instrument.market, self.instrument.provider) as plugin:
                         await _Connection(self, plugin).run()
                 except TradewrightError as error:

@@ -273,7 +273,8 @@ class TopicHub:
         problems: tuple[Problem, ...] = ()
         if self._seq == 0:
             detail = (self._status and self._status.detail) or "The provider has not answered yet."
-            problems = (Problem("feed", "provider_unavailable", detail),)
+            code = "storage_unavailable" if self.key.kind == "backfills" else "provider_unavailable"
+            problems = (Problem("feed", code, detail),)
         kind, replica = self.key.kind, self._replica
         return Snapshot(
             topic=self.topic,
@@ -283,6 +284,7 @@ class TopicHub:
             trades=tuple(replica.trades) if kind == "trades" else UNSET,
             ticker=replica.ticker if kind == "ticker" else UNSET,
             order_book=replica.order_book if kind == "order_book" else UNSET,
+            backfills=replica.backfills if kind == "backfills" else UNSET,
         )
 
     def _read_at(self, count: int) -> float:

@@ -9,6 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.streams import StreamKey
 from tradewright.plugins.base import MarketPlugin
+from tradewright.runtime.calendars import AlwaysOpenCalendar, TradingCalendar
 from tradewright.services.feeds.topic import Topic
 
 Item = TypeVar("Item")
@@ -23,6 +24,8 @@ class FeedLogic(ABC, Generic[Item]):
     def __init__(self, symbol: str, new_epoch: Callable[[], str], wake: Callable[[], None]) -> None:
         self.symbol = symbol
         self.topics: dict[StreamKey, Topic] = {}
+        self.calendar: TradingCalendar = AlwaysOpenCalendar()
+        """When the instrument trades; the feed sets it before anything is asked or watched."""
         self._new_epoch = new_epoch
         self._wake = wake
 

@@ -13,6 +13,7 @@ from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.streams import StreamKey
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
 from tradewright.plugins.base import BarUpdate, MarketPlugin
+from tradewright.runtime.calendars import follows_sessions
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.derivation import BarState, ClosedPart, Deriver
@@ -86,7 +87,7 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         if tracker is None or timeframe is ONE_MINUTE:
             return
         deriver = self._derivers[topic.key] = Deriver(timeframe, tracker.closed_through)
-        if tracker.forming is not None:
+        if tracker.forming is not None and self._part_of(timeframe, tracker.forming[0]):
             deriver.apply(MinuteEvent("forming", tracker.forming[0], tracker.forming))
         if not deriver.seeded:
             self._tasks.start(f"read the open {timeframe}", self._seed(topic, deriver))
@@ -95,7 +96,12 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         """Read the closed part of the open bar until that succeeds or the bar is no longer wanted."""
         for delay_s in self._settings.repeat.delays(self._rng):
             part = await read_closed_part(
-                self._history, self._instrument, deriver.timeframe, deriver.open_ms, deriver.begun_ms
+                self._history,
+                self._instrument,
+                deriver.timeframe,
+                deriver.open_ms,
+                deriver.begun_ms,
+                self.calendar,
             )
             if self._derivers.get(topic.key) is not deriver or self._tracker is None:
                 return
@@ -241,16 +247,29 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
     def _states(self, key: StreamKey, event: MinuteEvent) -> list[BarState]:
         deriver = self._derivers.get(key)
         if deriver is not None:
+            if event.row is not None and not self._part_of(deriver.timeframe, event.time_ms):
+                return []
             return deriver.apply(event)
         if event.row is None or event.kind == "corrected":
             return []
         return [BarState(event.row, final=event.kind == "closed")]
 
+    def _part_of(self, timeframe: Timeframe, minute_ms: int) -> bool:
+        """Whether the minute belongs to a bar of the timeframe; a day of stocks is its session."""
+        if not follows_sessions(self.calendar, timeframe):
+            return True
+        return bool(self.calendar.open_intervals(minute_ms, minute_ms + MINUTE_MS))
+
     async def tick(self) -> None:
         parts, self._parts = self._parts, []
         for topic, deriver, part in parts:
             if self._tracker is not None and self._derivers.get(topic.key) is deriver:
-                for state in deriver.install(part, self._tracker.recent):
+                recent = {
+                    time: row
+                    for time, row in self._tracker.recent.items()
+                    if self._part_of(deriver.timeframe, time)
+                }
+                for state in deriver.install(part, recent):
                     await topic.offer(state)
         for key, deriver in list(self._derivers.items()):
             if deriver.overdue:

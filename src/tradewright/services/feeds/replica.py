@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import UNSET
 
+from tradewright.domain.backfills import BackfillJob
 from tradewright.domain.bars import BarRow
 from tradewright.domain.intervals import Interval, IntervalSet
 from tradewright.domain.streams import Gap, Update
@@ -15,7 +16,7 @@ from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.domain.timeframes import Timeframe
 from tradewright.services.feeds.derivation import BarState
 from tradewright.services.feeds.ports import HistoryAnswer
-from tradewright.services.feeds.topic import RECENT_TRADES, TopicState
+from tradewright.services.feeds.topic import RECENT_TRADES, TopicState, with_backfill
 
 BARS_KEPT: Final = 2_000
 
@@ -28,6 +29,7 @@ class Replica:
         self.trades: deque[Trade] = deque(maxlen=RECENT_TRADES)
         self.ticker: Ticker | None = None
         self.order_book: OrderBook | None = None
+        self.backfills: tuple[BackfillJob, ...] = ()
 
     def adopt(self, state: TopicState) -> None:
         """Begin from what the topic's owner says. Final bars stay: whoever told them, they are facts."""
@@ -36,6 +38,7 @@ class Replica:
             self._put(bar)
         self.trades = deque(state.trades, maxlen=RECENT_TRADES)
         self.ticker, self.order_book = state.ticker, state.order_book
+        self.backfills = state.backfills
 
     def apply(self, update: Update) -> None:
         """Take the next update in."""
@@ -48,6 +51,8 @@ class Replica:
             self.ticker = update.ticker
         if update.order_book is not UNSET:
             self.order_book = update.order_book
+        if update.backfill is not UNSET:
+            self.backfills = with_backfill(self.backfills, update.backfill)
 
     def _put(self, bar: BarState) -> None:
         self.bars[bar.row[0]] = bar

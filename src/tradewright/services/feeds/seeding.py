@@ -9,6 +9,7 @@ from tradewright.domain.errors import TradewrightError
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.intervals import Interval, IntervalSet
 from tradewright.domain.timeframes import MINUTE_MS, ONE_DAY, ONE_HOUR, ONE_MINUTE, Timeframe
+from tradewright.runtime.calendars import TradingCalendar, follows_sessions
 from tradewright.services.feeds.derivation import ClosedPart
 from tradewright.services.feeds.ports import History
 
@@ -18,23 +19,36 @@ _UNSETTLED_MS: Final = 2 * MINUTE_MS
 
 
 async def read_closed_part(
-    history: History, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    history: History,
+    instrument: InstrumentKey,
+    timeframe: Timeframe,
+    start_ms: int,
+    end_ms: int,
+    calendar: TradingCalendar,
 ) -> ClosedPart | None:
     """What makes up ``[start_ms, end_ms)``, as coarse as will do; None where it can't be had now."""
+    of_sessions = follows_sessions(calendar, timeframe)
+    sessions = calendar.open_intervals(start_ms, end_ms)
     wanted = IntervalSet.single(start_ms, end_ms)
     parts: list[Bars] = []
     for step in (ONE_DAY, ONE_HOUR, ONE_MINUTE):
         if step.length_ms >= timeframe.length_ms or not step.nests_in(timeframe):
             continue
+        if step is ONE_HOUR and of_sessions:
+            continue  # an hour may hold what was traded before the opening
         left = IntervalSet()
         for interval in wanted:
             settled_ms = interval.end if step is ONE_MINUTE else min(interval.end, end_ms - _UNSETTLED_MS)
             whole = Interval(
                 step.ceil(interval.start), max(step.floor(settled_ms), step.ceil(interval.start))
             )
-            missing = await _read(history, instrument, step, whole, parts)
+            found: list[Bars] = []
+            missing = await _read(history, instrument, step, whole, found)
             if missing is None:
                 return None
+            if step is ONE_MINUTE and of_sessions:
+                found = [bars.between(*session) for bars in found for session in sessions]
+            parts += found
             left = left.union(IntervalSet.single(*interval).subtract(IntervalSet.single(*whole))).union(
                 missing
             )

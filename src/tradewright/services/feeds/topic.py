@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import UNSET
 
+from tradewright.domain.backfills import BackfillJob
 from tradewright.domain.bars import BarRow
 from tradewright.domain.ports import MessageBus
 from tradewright.domain.streams import FeedStatus, StreamKey, Update
@@ -18,6 +19,7 @@ from tradewright.services.feeds.derivation import BarState
 
 RECENT_BARS: Final = 10
 RECENT_TRADES: Final = 100
+RECENT_BACKFILLS: Final = 100
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -34,6 +36,7 @@ class TopicState:
     trades: tuple[Trade, ...] = ()
     ticker: Ticker | None = None
     order_book: OrderBook | None = None
+    backfills: tuple[BackfillJob, ...] = ()
     status: FeedStatus | None = None
 
 
@@ -54,6 +57,7 @@ class Topic:
     _trades: deque[Trade] = field(default_factory=lambda: deque(maxlen=RECENT_TRADES))
     _ticker: Ticker | None = None
     _order_book: OrderBook | None = None
+    _backfills: tuple[BackfillJob, ...] = ()
     _waiting: BarState | Ticker | OrderBook | None = None
     _told_at_s: float = float("-inf")
 
@@ -66,6 +70,7 @@ class Topic:
             tuple(self._trades),
             self._ticker,
             self._order_book,
+            self._backfills,
             self.status,
         )
 
@@ -85,6 +90,16 @@ class Topic:
         """Publish trades, all of them and at once."""
         self._trades.extend(trades)
         await self._publish(trades=trades)
+
+    def begin_with_backfills(self, jobs: tuple[BackfillJob, ...]) -> None:
+        """Take these jobs, newest first, as what was published so far."""
+        self._backfills = jobs
+        self.seq += 1
+
+    async def publish_backfill(self, job: BackfillJob) -> None:
+        """Publish the state of a job at once."""
+        self._backfills = with_backfill(self._backfills, job)
+        await self._publish(backfill=job)
 
     async def offer(self, state: BarState | Ticker | OrderBook) -> None:
         """Publish a final bar at once; any other state waits for ``flush``, and of those that wait the
@@ -131,6 +146,7 @@ class Topic:
         trades: tuple[Trade, ...] | msgspec.UnsetType = UNSET,
         ticker: Ticker | msgspec.UnsetType = UNSET,
         order_book: OrderBook | msgspec.UnsetType = UNSET,
+        backfill: BackfillJob | msgspec.UnsetType = UNSET,
     ) -> None:
         self.seq += 1
         update = Update(
@@ -142,5 +158,13 @@ class Topic:
             trades=trades,
             ticker=ticker,
             order_book=order_book,
+            backfill=backfill,
         )
         await self.bus.publish(self.key.topic, _encoder.encode(update))
+
+
+def with_backfill(jobs: tuple[BackfillJob, ...], changed: BackfillJob) -> tuple[BackfillJob, ...]:
+    """The newest jobs, newest first, with one that changed or is new."""
+    others = [job for job in jobs if job.id != changed.id]
+    newest = sorted([*others, changed], key=lambda job: job.position, reverse=True)
+    return tuple(newest[:RECENT_BACKFILLS])

@@ -3,5 +3,6 @@
 from tradewright.storage.sqlite.bars import SQLiteBarStore
 from tradewright.storage.sqlite.database import SQLiteDatabase
 from tradewright.storage.sqlite.instruments import SQLiteInstrumentStore
+from tradewright.storage.sqlite.jobs import SQLiteBackfillJobStore
 
-__all__ = ["SQLiteBarStore", "SQLiteDatabase", "SQLiteInstrumentStore"]
+__all__ = ["SQLiteBackfillJobStore", "SQLiteBarStore", "SQLiteDatabase", "SQLiteInstrumentStore"]

@@ -19,6 +19,9 @@ T = TypeVar("T")
 _BUSY_TIMEOUT_S: Final = 0.1
 """How long SQLite waits for a lock before we look whether the caller still does."""
 _WAL_KEPT_BYTES: Final = 64 * 2**20
+_OPEN_PATIENCE_S: Final = 60.0
+_MIGRATED_BYTES_PER_S: Final = 4e6
+"""A small fraction of what was measured, for a slow disk."""
 _CLOSE_PATIENCE_S: Final = 5.0
 _FREE_BYTES_MIN: Final = 16 * 2**20
 _READ_SOMETHING: Final = "SELECT count(*) FROM sqlite_master"
@@ -51,11 +54,18 @@ class SQLiteDatabase:
         self._writer = Lane("sqlite-writer", self._connect_writer, threads=1, pending_max=pending_max)
         self._readers = Lane("sqlite-reader", self._connect_reader, threads=readers, pending_max=pending_max)
 
-    async def open(self, timeout_s: float = 60.0) -> None:
+    @property
+    def open_timeout_s(self) -> float:
+        """How long opening may take: a step of the schema may read the whole file and write it anew."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        return _OPEN_PATIENCE_S + size / _MIGRATED_BYTES_PER_S
+
+    async def open(self, timeout_s: float | None = None) -> None:
         """Make the file where there is none and bring its schema up to date.
 
-        May be called again. ``ConfigError`` where the file is newer than this program, or another
-        program's; ``StorageUnavailable`` names the file, for whoever starts the program.
+        May be called again; has ``open_timeout_s`` unless another time is given. ``ConfigError`` where the
+        file is newer than this program, or another program's; ``StorageUnavailable`` names the file, for
+        whoever starts the program.
         """
 
         def bring_up(connection: sqlite3.Connection, ticket: Ticket) -> None:
@@ -64,7 +74,7 @@ class SQLiteDatabase:
             )
 
         try:
-            await self._writer.run(bring_up, timeout_s)
+            await self._writer.run(bring_up, self.open_timeout_s if timeout_s is None else timeout_s)
         except StorageUnavailable as error:
             raise StorageUnavailable(f"{self.path}: {error.message}") from error
 

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from tradewright.domain.instruments import Instrument, InstrumentKey
+from tradewright.domain.instruments import Instrument, InstrumentKey, Split
+from tradewright.domain.ports import KnownSplits
 from tradewright.storage.acceptance import by_symbol
 from tradewright.storage.sqlite.database import SQLiteDatabase
 
@@ -30,13 +31,18 @@ _DELETE: Final = "DELETE FROM instruments WHERE market = ? AND provider = ? AND 
 _READ_ALL: Final = "SELECT detail FROM instruments WHERE market = ? AND provider = ? ORDER BY symbol"
 _READ_ONE: Final = "SELECT detail FROM instruments WHERE market = ? AND provider = ? AND symbol = ?"
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Instrument).decode
-
-
-_READ_PROVIDERS = (
+_READ_PROVIDERS: Final = (
     "SELECT DISTINCT provider FROM instruments WHERE market = ? AND registered = 1 ORDER BY provider"
 )
+_PUT_SPLITS: Final = (
+    "INSERT INTO splits (market, provider, symbol, read_ms, detail) VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET read_ms = excluded.read_ms, detail = excluded.detail"
+)
+_READ_SPLITS: Final = "SELECT read_ms, detail FROM splits WHERE market = ? AND provider = ? AND symbol = ?"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Instrument).decode
+_decode_splits = msgspec.json.Decoder(tuple[Split, ...]).decode
 
 
 class SQLiteInstrumentStore:
@@ -85,6 +91,18 @@ class SQLiteInstrumentStore:
         names = (key.market, key.provider, key.symbol)
         found = await self._database.read(lambda connection: connection.execute(_READ_ONE, names).fetchone())
         return None if found is None else _decode(found[0])
+
+    async def save_splits(self, key: InstrumentKey, known: KnownSplits) -> None:
+        detail = _encode(known.splits).decode()
+        row = (key.market, key.provider, key.symbol, known.read_ms, detail)
+        await self._database.write(lambda connection: connection.execute(_PUT_SPLITS, row).close())
+
+    async def splits(self, key: InstrumentKey) -> KnownSplits | None:
+        names = (key.market, key.provider, key.symbol)
+        found = await self._database.read(
+            lambda connection: connection.execute(_READ_SPLITS, names).fetchone()
+        )
+        return None if found is None else KnownSplits(_decode_splits(found[1]), found[0])
 
 
 def register(connection: sqlite3.Connection, instruments: Mapping[InstrumentKey, Instrument]) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Final
 
 import msgspec
-from quart import Blueprint, Response
+from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_response, tag
 
-from tradewright.domain.errors import InvalidInput, PluginFeatureNotSupportedError, StorageUnavailable
+from tradewright.domain.errors import StorageUnavailable
 from tradewright.domain.instruments import (
     Instrument,
     InstrumentKey,
@@ -20,15 +18,19 @@ from tradewright.domain.instruments import (
 )
 from tradewright.domain.streams import Problem
 from tradewright.domain.ticks import OrderBook, Ticker
-from tradewright.services.data_orchestrator import BarsAnswer, DataOrchestrator
+from tradewright.services.adjusted_bars import AdjustedBars
+from tradewright.services.data_orchestrator import BarsAnswer
 from tradewright.services.market_service import MarketService
+from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_query
+from tradewright.web.middleware.warm_history import WarmAnswers
 from tradewright.web.models import (
     InstrumentItem,
     InstrumentQuery,
     MarketItem,
     MarketList,
     MarketQuery,
+    NoQuery,
     OhlcvQuery,
     OhlcvResponse,
     OrderBookQuery,
@@ -47,11 +49,11 @@ _encoder: Final = msgspec.json.Encoder()
 _SEPARATORS: Final = str.maketrans("", "", "/-_:. ")
 
 
-def build(markets: MarketService, orchestrator: DataOrchestrator) -> Blueprint:
-    """The routes, over these services."""
+def build(markets: MarketService, bars: AdjustedBars, warm: WarmAnswers) -> Blueprint:
+    """The routes, over these services; answers that can't change are left in ``warm``."""
     blueprint = Blueprint("market", __name__, url_prefix="/api/v1/market")
     _add_lists(blueprint, markets)
-    _add_bars(blueprint, orchestrator)
+    _add_bars(blueprint, bars, warm)
     _add_states(blueprint, markets)
     return blueprint
 
@@ -64,6 +66,7 @@ def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
     @document_response(MarketList)
     async def list_markets() -> Response:
         """The markets, and what plugins bring to each."""
+        parse_query(NoQuery)
         items = [
             MarketItem(market=market, plugin=plugin, providers=count)
             for market, plugin, count in await markets.plugin_counts()
@@ -104,7 +107,7 @@ def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
         return _json(SymbolList(items=items, next_cursor=cursor, problems=problems))
 
 
-def _add_bars(blueprint: Blueprint, orchestrator: DataOrchestrator) -> None:
+def _add_bars(blueprint: Blueprint, bars: AdjustedBars, warm: WarmAnswers) -> None:
     """History."""
 
     @blueprint.get("/ohlcv")
@@ -117,14 +120,17 @@ def _add_bars(blueprint: Blueprint, orchestrator: DataOrchestrator) -> None:
         """Bars of an instrument, with every gap labelled and every part's source named."""
         query = parse_query(OhlcvQuery)
         key = _instrument_key(query)
-        _check_adjustment(query)
-        answer = await orchestrator.get_bars(
+        answer = await bars.get_bars(
             SeriesKey(key.market, key.provider, key.symbol, query.timeframe),
             start_ms=query.start,
             end_ms=query.end,
             limit=query.limit,
+            adjustment=query.adjustment,
         )
-        return _json(_ohlcv_response(answer))
+        response = _json(_ohlcv_response(answer))
+        if answer.final and len(answer.bars):
+            warm.put(request.query_string, await response.get_data(as_text=False))
+        return response
 
 
 def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
@@ -155,13 +161,6 @@ def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
         """The newest public trades, newest last."""
         query = parse_query(TradesQuery)
         return _json(TradeList(items=list(await markets.trades(_instrument_key(query), query.limit))))
-
-
-def _check_adjustment(query: OhlcvQuery) -> None:
-    if query.adjustment is not None and query.market != "stocks":
-        raise InvalidInput("Only stocks can be adjusted.", {"adjustment": "for the market stocks only"})
-    if query.adjustment == "split":
-        raise PluginFeatureNotSupportedError(f"No splits are known for {query.provider}: ask for raw bars.")
 
 
 def _json(body: msgspec.Struct) -> Response:
@@ -203,11 +202,11 @@ def _page_of_symbols(
         if (rank := _rank(instrument, needle)) is not None
     )
     if query.cursor is not None:
-        after = _read_cursor(query.cursor)
+        after = read_cursor(query.cursor, tuple[int, str])
         ranked = [entry for entry in ranked if entry[0] > after]
     page = ranked[: query.limit]
     more = len(ranked) > len(page)
-    return [instrument for _, instrument in page], _write_cursor(page[-1][0]) if more else None
+    return [instrument for _, instrument in page], write_cursor(page[-1][0]) if more else None
 
 
 def _rank(instrument: Instrument, needle: str) -> int | None:
@@ -225,17 +224,3 @@ def _rank(instrument: Instrument, needle: str) -> int | None:
     if needle in symbol or (wanted and wanted in plain) or needle in (instrument.name or "").upper():
         return 3 + inactive
     return None
-
-
-def _write_cursor(position: tuple[int, str]) -> str:
-    return base64.urlsafe_b64encode(_encoder.encode(position)).decode("ascii").rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[int, str]:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        return msgspec.json.decode(
-            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[int, str]
-        )
-    except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
-        raise InvalidInput("The cursor is not one of ours.", {"cursor": "not valid"}) from None

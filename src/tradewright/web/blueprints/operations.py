@@ -1,18 +1,31 @@
-"""``/healthz`` and ``/readyz``: what a supervisor of the process asks."""
+"""``/healthz``, ``/readyz`` and ``/metrics``: what a supervisor of the process asks."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import msgspec
-from quart import Blueprint, Response
-from quart_schema import document_response, tag
+from quart import Blueprint, Response, request
+from quart_schema import document_response, hide, tag
 
+from tradewright.domain.errors import NotAllowed
+from tradewright.runtime.metrics import CONTENT_TYPE, Metrics
 from tradewright.web.models import DependencyState, Health, Readiness
 
+_SIGNS_OF_A_PROXY: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
-def build(version: str, dependencies: Callable[[], Awaitable[Sequence[DependencyState]]]) -> Blueprint:
-    """The routes; ``dependencies`` looks at each of them now."""
+
+def build(
+    version: str,
+    dependencies: Callable[[], Awaitable[Sequence[DependencyState]]],
+    metrics: Metrics | None = None,
+    *,
+    metrics_for_all: bool = False,
+) -> Blueprint:
+    """The routes; ``dependencies`` looks at each of them now. ``/metrics`` is there where ``metrics`` is,
+    for this machine alone unless ``metrics_for_all``."""
     blueprint = Blueprint("operations", __name__)
 
     @blueprint.get("/healthz")
@@ -29,10 +42,31 @@ def build(version: str, dependencies: Callable[[], Awaitable[Sequence[Dependency
     async def readyz() -> Response:
         """Whether the server can serve, with the state of each dependency."""
         found = list(await dependencies())
-        ready = all(state.ok for state in found)
+        ready = all(state.ok or not state.required for state in found)
         return _json(Readiness(ready=ready, dependencies=found), 200 if ready else 503)
 
+    if metrics is not None:
+        _add_metrics(blueprint, metrics, for_all=metrics_for_all)
     return blueprint
+
+
+def _add_metrics(blueprint: Blueprint, metrics: Metrics, *, for_all: bool) -> None:
+    @blueprint.get("/metrics")
+    @hide
+    async def tell_metrics() -> Response:
+        """What the process counts and measures, in the text format of Prometheus."""
+        if not for_all and not _from_this_machine():
+            raise NotAllowed("The metrics are for programs on the server's own machine.")
+        return Response(metrics.render(), content_type=CONTENT_TYPE)
+
+
+def _from_this_machine() -> bool:
+    """Whether the peer is on this machine, and speaks for itself: a proxy here speaks for others."""
+    try:
+        peer = ipaddress.ip_address(request.remote_addr or "")
+    except ValueError:
+        return False
+    return peer.is_loopback and not any(name in request.headers for name in _SIGNS_OF_A_PROXY)
 
 
 def _json(body: msgspec.Struct, status: int = 200) -> Response:

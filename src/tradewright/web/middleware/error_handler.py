@@ -42,6 +42,7 @@ TITLES: Final = {
     405: "Method not allowed",
     409: "Conflict",
     413: "Too large",
+    415: "Not the right kind of content",
     422: "A value is not allowed",
     429: "Too many requests",
     500: "Internal error",
@@ -57,6 +58,7 @@ _HTTP_CODES: Final = {
     405: "method_not_allowed",
     408: "request_timeout",
     413: "too_large",
+    415: "unsupported_media_type",
     429: "rate_limited",
 }
 
@@ -134,6 +136,6 @@ async def _answer(
 
 
 def _wants_a_page() -> bool:
-    if request.path.startswith(("/api/", "/healthz", "/readyz")):
+    if request.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
         return False
     return request.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html"

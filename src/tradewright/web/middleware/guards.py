@@ -16,6 +16,15 @@ from tradewright.domain.errors import NotAllowed
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost", "testserver"})
 
 
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class ForeignOrigin(NotAllowed):
+    """A page of another origin may not change anything here."""
+
+    code = "origin_not_allowed"
+
+
 class ForeignHost(NotAllowed):
     """The request names a host that this server does not go by."""
 
@@ -49,9 +58,10 @@ def _is_loopback(name: str) -> bool:
 
 
 def origin_allowed(headers: Headers, scheme: str, public_url: str | None) -> bool:
-    """Whether a socket may be opened from there: from our own pages, or by a program without origin.
+    """Whether a socket may be opened, or something changed, from there: from our own pages, or by a program
+    without origin.
 
-    ``scheme`` is the socket's, ``ws`` or ``wss``: behind a proxy that ends TLS, what a trusted one says.
+    ``scheme`` is that of the socket or the request: behind a proxy that ends TLS, what a trusted one says.
     """
     origin = headers.get("Origin")
     if origin is None:
@@ -64,7 +74,8 @@ def origin_allowed(headers: Headers, scheme: str, public_url: str | None) -> boo
 
 
 def install_guards(app: Quart, config: BaseConfig) -> None:
-    """Refuse foreign hosts everywhere and foreign origins on sockets, before anything else happens."""
+    """Refuse foreign hosts everywhere, and foreign origins on sockets and where something would change,
+    before anything else happens."""
     allowed = host_check(config)
 
     @app.before_request
@@ -77,6 +88,14 @@ def install_guards(app: Quart, config: BaseConfig) -> None:
             raise ForeignHost(
                 "This server does not go by that host name; TRADEWRIGHT_PUBLIC_URL tells it another one."
             )
+
+    @app.before_request
+    async def check_origin() -> None:
+        if request.method in _READING:
+            return
+        cross_site = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
+        if cross_site or not origin_allowed(request.headers, request.scheme, config.public_url):
+            raise ForeignOrigin("A page of another origin may not change anything here.")
 
     @app.before_websocket
     async def check_socket() -> Response | None:

@@ -38,9 +38,16 @@ HEADERS: Final = {
 _ONE_YEAR: Final = "max-age=31536000; includeSubDomains"
 
 
+def api_headers(config: BaseConfig) -> dict[str, str]:
+    """The headers that every answer of the API has, but for its request id."""
+    https = bool(config.public_url and config.public_url.startswith("https://"))
+    transport = {"Strict-Transport-Security": _ONE_YEAR} if https else {}
+    return {**HEADERS, **transport, "Cache-Control": "no-store"}
+
+
 def install_headers(app: Quart, config: BaseConfig) -> None:
     """Give every request an id and every answer its headers."""
-    https = bool(config.public_url and config.public_url.startswith("https://"))
+    fixed = api_headers(config)
 
     @app.before_request
     async def name_request() -> None:
@@ -49,13 +56,9 @@ def install_headers(app: Quart, config: BaseConfig) -> None:
     @app.after_request
     async def add_headers(response: Response) -> Response:
         response.headers["X-Request-ID"] = request_id_var.get() or ""
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        if https:
-            response.headers["Strict-Transport-Security"] = _ONE_YEAR
         if request.path.startswith("/static/"):
             # Answered from the browser's cache only after asking: a new version is seen at once.
             response.headers["Cache-Control"] = "no-cache"
-        else:
-            response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in fixed.items():
+            response.headers.setdefault(name, value)
         return response

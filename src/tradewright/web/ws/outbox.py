@@ -2,7 +2,8 @@
 
 Nothing is left out for a client that keeps up. For one that lags, tickers and order books keep the
 latest state and bars the last state of every bar; the message says how many updates it stands for.
-Trades are never left out silently: the topic is marked lost, and begins again once there is room.
+Trades are never left out silently: the topic is marked lost, and begins again once there is room. So are
+backfills, of which updates of one job are joined.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Outbox:
         if message.update is not None:
             if self.lagging and message.kind != "trades" and self._join(message):
                 return
-            if message.kind == "trades" and self._full:
+            if message.kind in ("trades", "backfills") and self._full:
                 self._lose(message.topic)
                 return
         entry = _Entry(message.topic, message, "", len(message.data))
@@ -137,7 +138,7 @@ class Outbox:
         if entry is None or message.update is None:
             return False
         waiting = entry.update or (entry.message.update if entry.message else None)
-        if waiting is None or waiting.epoch != message.update.epoch:
+        if waiting is None or waiting.epoch != message.update.epoch or _of_two_jobs(waiting, message.update):
             return False
         entry.update = joined(waiting, message.update)
         size = _size(entry.update, len(message.data))
@@ -203,6 +204,11 @@ def joined(waiting: Update, newer: Update) -> Update:
     rows: dict[int, BarRow] = {row[0]: row for row in waiting.bars}
     rows.update({row[0]: row for row in newer.bars})
     return msgspec.structs.replace(newer, bars=tuple(rows[time] for time in sorted(rows)), conflated=left_out)
+
+
+def _of_two_jobs(waiting: Update, newer: Update) -> bool:
+    one, other = waiting.backfill, newer.backfill
+    return one is not UNSET and other is not UNSET and one.id != other.id
 
 
 def _size(update: Update, newest_bytes: int) -> int:

@@ -32,6 +32,8 @@ from tradewright.web.protocol import (
 from tradewright.web.ws.decoding import UnreadableMessage, decode
 
 _encoder: Final = msgspec.json.Encoder()
+_MISPLACED: Final = ("account_id", "bot_id")
+_OF_BARS: Final = ("timeframe", "history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,9 @@ class InvalidToken(LoginRequired):
 
 def _stream_key(message: Subscribe) -> StreamKey:
     """The stream that is asked for; ``InvalidInput`` where the fields don't make one."""
+    if message.stream == "backfills":
+        _refuse_misplaced(message, "market", "provider", "symbol", *_MISPLACED, *_OF_BARS)
+        return StreamKey(kind="backfills")
     fields: dict[str, str | None] = {
         "market": message.market,
         "provider": message.provider,
@@ -193,14 +198,7 @@ def _stream_key(message: Subscribe) -> StreamKey:
         missing.append("timeframe")
     if missing:
         raise InvalidInput(f"{', '.join(missing)} must be given.", dict.fromkeys(missing, "required"))
-    misplaced: dict[str, object] = {"account_id": message.account_id, "bot_id": message.bot_id}
-    if message.stream != "ohlcv":
-        misplaced |= {"timeframe": message.timeframe, "history": message.history}
-    wrong = [name for name, value in misplaced.items() if value is not None]
-    if wrong:
-        raise InvalidInput(
-            f"{', '.join(wrong)} does not go with {message.stream}.", dict.fromkeys(wrong, "unknown")
-        )
+    _refuse_misplaced(message, *_MISPLACED, *(() if message.stream == "ohlcv" else _OF_BARS))
     assert message.market
     assert message.provider
     assert message.symbol
@@ -213,3 +211,11 @@ def _stream_key(message: Subscribe) -> StreamKey:
         symbol=check_symbol(message.symbol),
         timeframe=Timeframe.parse(message.timeframe).name if message.timeframe else None,
     )
+
+
+def _refuse_misplaced(message: Subscribe, *names: str) -> None:
+    wrong = [name for name in names if getattr(message, name) is not None]
+    if wrong:
+        raise InvalidInput(
+            f"{', '.join(wrong)} does not go with {message.stream}.", dict.fromkeys(wrong, "unknown")
+        )

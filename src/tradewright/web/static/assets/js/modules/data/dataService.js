@@ -1,17 +1,21 @@
 /** Everything the pages ask of the server: lists, history and live streams, each stream shared by its readers. */
 
+import { LiveBackfills } from "./liveBackfills.js";
 import { LiveBars } from "./liveBars.js";
-import { getJson } from "../net/http.js";
+import { buildUrl, getJson, sendJson } from "../net/http.js";
 import { Socket } from "../net/socket.js";
 
 /**
  * @import {ApiError} from "../net/errors.js"
  * @import {LinkStatus} from "../net/connection.js"
  * @import {
- *   FeedStatus as Feed, InstrumentItem, MarketItem, OhlcvResponse, OrderBook, ProviderItem, Readiness, Ticker, Trade,
+ *   BackfillJob, FeedStatus as Feed, InstrumentItem, MarketItem, OhlcvResponse, OrderBook, ProviderItem, Readiness, StoredItem,
+ *   StripResponse, Ticker, Trade,
  * } from "../net/protocol.js"
  * @import {Page} from "../net/answers.js"
+ * @import {LiveBackfillsHandlers} from "./liveBackfills.js"
  * @import {LiveBarsHandlers} from "./liveBars.js"
+ * @import {StreamHandlers} from "../net/socket.js"
  * @import {ChartAddress} from "../state/preferences.js"
  * @typedef {{market: string, provider: string, symbol: string}} SymbolAddress
  * @typedef {{onFeed?: (feed: Feed) => void, onError?: (error: ApiError) => void}} FeedHandlers
@@ -115,6 +119,63 @@ export class DataService {
   /** @param {SymbolAddress & {limit?: number}} address @returns {Promise<Page<Trade>>} */
   trades({ market, provider, symbol, limit }) {
     return getJson(`${API}/market/trades`, { query: { market, provider, symbol, limit } });
+  }
+
+  /**
+   * How much is known of each part of a range; of all that is known where no range is given.
+   *
+   * @param {SymbolAddress & {start?: number, end?: number, buckets: number}} query
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<StripResponse>}
+   */
+  coverageStrip({ market, provider, symbol, start, end, buckets }, signal) {
+    const query = { market, provider, symbol, start, end, buckets };
+    return getJson(`${API}/market/coverage/strip`, { query, ...(signal && { signal }) });
+  }
+
+  /** @param {string | null} cursor @param {AbortSignal} [signal] @returns {Promise<Page<StoredItem>>} what holds anything */
+  stored(cursor, signal) {
+    return getJson(`${API}/market/stored`, { query: { cursor }, ...(signal && { signal }) });
+  }
+
+  /**
+   * @param {ChartAddress & {start?: number | null, end?: number | null, format: "csv" | "parquet"}} query
+   * @returns {string} where the file is to be had
+   */
+  exportUrl({ market, provider, symbol, timeframe, start, end, format }) {
+    return buildUrl(`${API}/market/export`, { market, provider, symbol, timeframe, start, end, format });
+  }
+
+  /**
+   * @param {SymbolAddress & {start: number, end: number, newest_first: boolean}} range
+   * @returns {Promise<BackfillJob>}
+   */
+  startBackfill({ market, provider, symbol, start, end, newest_first }) {
+    return sendJson("POST", `${API}/market/backfills`, { body: { market, provider, symbol, start, end, newest_first } });
+  }
+
+  /** @param {string} id @returns {Promise<BackfillJob>} as it stands now */
+  cancelBackfill(id) {
+    return sendJson("DELETE", `${API}/market/backfills/${encodeURIComponent(id)}`);
+  }
+
+  /**
+   * The newest backfills, live.
+   *
+   * @param {LiveBackfillsHandlers} handlers
+   * @returns {LiveBackfills} which the caller destroys
+   */
+  watchBackfills(handlers) {
+    const ports = {
+      list: (/** @type {AbortSignal} */ signal) => getJson(`${API}/market/backfills`, { query: { limit: 50 }, signal }),
+      subscribe: (/** @type {StreamHandlers} */ streamHandlers) => this.#socket.subscribe({ stream: "backfills" }, streamHandlers),
+      isLinkUp: () => this.#socket.status.state === "open",
+      every: (/** @type {() => void} */ work, /** @type {number} */ ms) => {
+        const timer = setInterval(work, ms);
+        return () => clearInterval(timer);
+      },
+    };
+    return new LiveBackfills(ports, handlers);
   }
 
   /** Whether the server can serve, dependency by dependency; "no" is an answer too. @returns {Promise<Readiness>} */

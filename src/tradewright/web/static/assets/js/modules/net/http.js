@@ -29,14 +29,37 @@ export function buildUrl(path, query = {}) {
  * @returns {Promise<T>}
  * @throws {ApiError}
  */
-export async function getJson(path, { query, signal, deadlineMs = DEADLINE_MS, accept = [] } = {}) {
+export function getJson(path, { query, accept = [], ...rest } = {}) {
+  return call("GET", buildUrl(path, query), { accept, ...rest });
+}
+
+/**
+ * Changes something at the server.
+ *
+ * @template T
+ * @param {"POST" | "PUT" | "PATCH" | "DELETE"} method
+ * @param {string} path
+ * @param {{body?: unknown, signal?: AbortSignal, deadlineMs?: number}} [options] `body` is sent as JSON
+ * @returns {Promise<T>}
+ * @throws {ApiError}
+ */
+export function sendJson(method, path, { body, ...rest } = {}) {
+  return call(method, path, { body: body === undefined ? null : JSON.stringify(body), ...rest });
+}
+
+/**
+ * @template T
+ * @param {string} method
+ * @param {string} url
+ * @param {{body?: string | null, signal?: AbortSignal, deadlineMs?: number, accept?: number[]}} options
+ * @returns {Promise<T>}
+ */
+async function call(method, url, { body = null, signal, deadlineMs = DEADLINE_MS, accept = [] }) {
   const deadline = AbortSignal.timeout(deadlineMs);
   const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
+  const headers = { Accept: "application/json", ...(body !== null && { "Content-Type": "application/json" }) };
   try {
-    const response = await fetch(buildUrl(path, query), {
-      headers: { Accept: "application/json" },
-      signal: either,
-    });
+    const response = await fetch(url, { method, headers, body, signal: either });
     if (!response.ok && !accept.includes(response.status)) throw await readProblem(response);
     return /** @type {T} */ (await response.json());
   } catch (error) {

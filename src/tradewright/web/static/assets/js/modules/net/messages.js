@@ -5,7 +5,8 @@
  * @typedef {[number, number]} Level price, amount
  * @typedef {{stream: "ohlcv", market: string, provider: string, symbol: string, timeframe: string, history: number}} BarsQuery
  * @typedef {{stream: "trades" | "ticker" | "order_book", market: string, provider: string, symbol: string}} MarketQuery
- * @typedef {BarsQuery | MarketQuery} StreamQuery
+ * @typedef {{stream: "backfills"}} BackfillsQuery
+ * @typedef {BarsQuery | MarketQuery | BackfillsQuery} StreamQuery
  */
 
 /**
@@ -14,6 +15,7 @@
  * @param {StreamQuery} query
  */
 export function streamKey(query) {
+  if (query.stream === "backfills") return JSON.stringify([query.stream]);
   const timeframe = query.stream === "ohlcv" ? query.timeframe : "";
   return JSON.stringify([query.stream, query.market, query.provider, query.symbol, timeframe]);
 }

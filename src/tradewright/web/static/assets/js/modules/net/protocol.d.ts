@@ -10,6 +10,77 @@ export interface Authenticate {
 }
 
 /**
+ * The history of an instrument over ``[start, end)``, epoch ms.
+ *
+ * ``progress`` (0 to 1) is the share of the missing time that is settled: stored, or known to have no
+ * answer. ``bars`` counts what the job stored. ``missing_ms`` is what was missing when it began, null
+ * before; a job that is taken up again measures by it. ``error`` says why the job failed, or what an
+ * open one waits for.
+ */
+export interface BackfillJob {
+  id: string;
+  market: string;
+  provider: string;
+  symbol: string;
+  start: number;
+  end: number;
+  newest_first?: boolean;
+  state?: "cancelled" | "done" | "failed" | "queued" | "running";
+  progress?: number;
+  bars?: number;
+  missing_ms?: number | null;
+  error?: string | null;
+  created_ms: number;
+  updated_ms: number;
+}
+
+/**
+ * A page of backfills, newest first.
+ */
+export interface BackfillList {
+  items: BackfillJob[];
+  next_cursor?: string | null;
+}
+
+/**
+ * Which history to fetch: ``[start, end)`` in epoch ms.
+ */
+export interface BackfillRequest {
+  market: string;
+  provider: string;
+  symbol: string;
+  start: number;
+  end: number;
+  newest_first?: boolean;
+}
+
+/**
+ * For ``[start, end)`` the stored bars of the timeframe are all there are (``complete``), or the venue
+ * was down (``outage``).
+ */
+export interface CoverageItem {
+  timeframe: string;
+  start: number;
+  end: number;
+  kind: "complete" | "outage";
+}
+
+/**
+ * ``holes`` are those of the minutes between ``since``, the first one that is known, and now. Where there
+ * are more stretches than the limit, the newest are told: the answer is whole from ``whole_since`` on, and
+ * asking again with that as ``end`` brings what was before.
+ */
+export interface CoverageResponse {
+  market: string;
+  provider: string;
+  symbol: string;
+  items: CoverageItem[];
+  holes: Hole[];
+  since?: number | null;
+  whole_since?: number | null;
+}
+
+/**
  * One field of a provider's key; ``secret`` ones are write-only.
  */
 export interface CredentialField {
@@ -19,11 +90,12 @@ export interface CredentialField {
 }
 
 /**
- * One thing that serving depends on.
+ * One thing that serving depends on; without one that is not ``required`` the server still serves.
  */
 export interface DependencyState {
   name: string;
   ok: boolean;
+  required?: boolean;
   detail?: string;
 }
 
@@ -75,6 +147,14 @@ export interface Gap {
 export interface Health {
   status: "ok";
   version: string;
+}
+
+/**
+ * Minutes of trading time of which nothing is known.
+ */
+export interface Hole {
+  start: number;
+  end: number;
 }
 
 /**
@@ -239,7 +319,7 @@ export interface Resync {
  * The state of a topic as of ``seq``; each topic begins with one.
  *
  * ``bars`` ascend; the last one may be forming, and then ``forming`` is true. ``gaps`` say where
- * bars are missing and why, ``problems`` which source failed.
+ * bars are missing and why, ``problems`` which source failed. ``backfills`` are the newest, newest first.
  */
 export interface Snapshot {
   type: "snapshot";
@@ -253,6 +333,7 @@ export interface Snapshot {
   trades?: Trade[];
   ticker?: Ticker | null;
   order_book?: OrderBook | null;
+  backfills?: BackfillJob[];
 }
 
 /**
@@ -265,6 +346,26 @@ export interface SourceItem {
 }
 
 /**
+ * An instrument that holds anything. ``known_share`` (0 to 1) is of its trading minutes since the first
+ * known one; null where no minute is known.
+ */
+export interface StoredItem {
+  market: string;
+  provider: string;
+  symbol: string;
+  timeframes: StoredTimeframe[];
+  known_share: number | null;
+}
+
+/**
+ * A page of instruments, ascending by market, provider, symbol.
+ */
+export interface StoredList {
+  items: StoredItem[];
+  next_cursor?: string | null;
+}
+
+/**
  * The openings of the first and of the last bar that is stored.
  */
 export interface StoredRange {
@@ -273,14 +374,53 @@ export interface StoredRange {
 }
 
 /**
- * Watch a stream. ``market``, ``provider`` and ``symbol`` go with the market streams,
+ * A stored timeframe, with the openings of its first and last bar.
+ */
+export interface StoredTimeframe {
+  timeframe: string;
+  first: number | null;
+  last: number | null;
+}
+
+/**
+ * One timeframe's row: for each part of the range, how many ms of its trading time since ``since`` have
+ * bars, had no trades, are missing, or were an outage. ``resolution`` is the timeframe whose bars tell
+ * trades from none; null: not told, all that is known counts as ``have``.
+ */
+export interface StripItem {
+  timeframe: string;
+  resolution: string | null;
+  since: number;
+  have: number[];
+  no_trades: number[];
+  missing: number[];
+  outage: number[];
+}
+
+/**
+ * Part ``i`` of ``buckets`` is from ``start + i * (end - start) // buckets`` to the next one's start. No
+ * item where nothing is stored.
+ */
+export interface StripResponse {
+  market: string;
+  provider: string;
+  symbol: string;
+  start: number;
+  end: number;
+  buckets: number;
+  items: StripItem[];
+}
+
+/**
+ * Watch a stream. ``market``, ``provider`` and ``symbol`` go with the market streams, none with
+ * ``backfills``,
  * ``timeframe`` (required) and ``history`` (bars in the snapshot) with ``ohlcv`` alone,
  * ``account_id`` with ``orders``, ``bot_id`` with ``bot``.
  */
 export interface Subscribe {
   type: "subscribe";
   id: number;
-  stream: "bot" | "ohlcv" | "order_book" | "orders" | "ticker" | "trades";
+  stream: "backfills" | "bot" | "ohlcv" | "order_book" | "orders" | "ticker" | "trades";
   market?: string | null;
   provider?: string | null;
   symbol?: string | null;
@@ -350,7 +490,7 @@ export interface Unsubscribe {
 /**
  * A change of one topic. ``seq`` rises by one with each; ``epoch`` changes with the feed's owner.
  *
- * Just one of ``bars`` (with ``final``), ``trades``, ``ticker``, ``order_book`` is set.
+ * Just one of ``bars`` (with ``final``), ``trades``, ``ticker``, ``order_book``, ``backfill`` is set.
  * ``conflated`` counts the updates that were left out before this one, for this client only.
  */
 export interface Update {
@@ -363,6 +503,7 @@ export interface Update {
   trades?: Trade[];
   ticker?: Ticker;
   order_book?: OrderBook;
+  backfill?: BackfillJob;
   conflated?: number;
 }
 

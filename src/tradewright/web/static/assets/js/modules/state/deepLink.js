@@ -20,3 +20,8 @@ export function chartUrl(address) {
   const query = new URLSearchParams(NAMES.map((name) => [name, address[name]]));
   return `/chart?${query.toString().replaceAll("%2F", "/")}`;
 }
+
+/** @param {Pick<ChartAddress, "market" | "provider" | "symbol">} address */
+export function dataUrl({ market, provider, symbol }) {
+  return `/data?${new URLSearchParams({ market, provider, symbol }).toString().replaceAll("%2F", "/")}`;
+}

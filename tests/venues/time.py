@@ -6,16 +6,18 @@ from tradewright.runtime.clock import Clock
 
 
 class VenueTime:
-    """Epoch milliseconds of the venue."""
+    """Epoch milliseconds of the venue; ``offset_ms`` is by how much its clock is wrong."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._origin_ms = clock.now_ms()
         self._monotonic_s = clock.monotonic()
+        self.offset_ms = 0
 
     def exact_ms(self) -> float:
         """Now, with fractions."""
-        return self._origin_ms + (self._clock.monotonic() - self._monotonic_s) * 1000
+        passed_ms = (self.clock.monotonic() - self._monotonic_s) * 1000
+        return self._origin_ms + self.offset_ms + passed_ms
 
     def now_ms(self) -> int:
         """Now, as the venue writes it."""
@@ -23,8 +25,8 @@ class VenueTime:
 
     async def sleep(self, delay_s: float) -> None:
         """Return after that time on the clock."""
-        await self._clock.sleep(delay_s)
+        await self.clock.sleep(delay_s)
 
     async def sleep_until(self, time_ms: float) -> None:
         """Return when it is that late."""
-        await self._clock.sleep(max(0.0, (time_ms - self.exact_ms()) / 1000))
+        await self.clock.sleep(max(0.0, (time_ms - self.exact_ms()) / 1000))

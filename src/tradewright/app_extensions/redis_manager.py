@@ -1,0 +1,72 @@
+"""The connection to Redis, from a URL: opened, asked whether it answers, and closed.
+
+Redis makes things faster and is never needed: the server starts and serves without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from tradewright.domain.ports import Cache, CacheUnavailable
+from tradewright.runtime.clock import Clock
+from tradewright.runtime.metrics import CacheMetrics
+from tradewright.storage.guarded_cache import GuardedCache
+from tradewright.storage.redis.cache import PREFIX, RedisCache
+from tradewright.storage.redis.client import make_client
+
+_log = logging.getLogger(__name__)
+
+_REMEMBERED_S: Final = 2.0
+
+
+class RedisManager:
+    """Owns the clients of one Redis. ``cache`` may be used at any time, before ``open`` as well.
+
+    Makes no connection in ``__init__``; ``ConfigError`` where the URL is none. The URL, which may hold a
+    password, is kept nowhere but in the client and said nowhere.
+    """
+
+    def __init__(
+        self, url: str, clock: Clock, metrics: CacheMetrics | None = None, *, prefix: str = PREFIX
+    ) -> None:
+        self._clock = clock
+        # The cache gives each call a deadline as a whole, so its client needs none for its steps.
+        self._redis_cache = RedisCache(make_client(url, step_timeout_s=None), clock, prefix=prefix)
+        self._cache = GuardedCache(self._redis_cache, clock, metrics)
+        self._one_at_a_time = asyncio.Lock()
+        self._looked_s: float | None = None
+        self._problem: str | None = None
+
+    @property
+    def cache(self) -> Cache:
+        """The cache in Redis, left alone while it fails."""
+        return self._cache
+
+    async def open(self) -> None:
+        """Look whether Redis answers, and say so in the log where it does not; raises nothing."""
+        problem = await self.problem()
+        if problem is not None:
+            _log.warning("The server starts without Redis: %s", problem)
+
+    async def close(self) -> None:
+        """Close every connection; may be called twice."""
+        await self._cache.close()
+
+    async def ping(self) -> None:
+        """Return where Redis answers now; else ``CacheUnavailable``, within the deadline of a call."""
+        await self._redis_cache.ping()
+
+    async def problem(self) -> str | None:
+        """Why Redis can't be used, as of at most two seconds ago; None where it can."""
+        async with self._one_at_a_time:
+            if self._looked_s is None or self._clock.monotonic() - self._looked_s >= _REMEMBERED_S:
+                try:
+                    await self.ping()
+                except CacheUnavailable as error:
+                    self._problem = error.message
+                else:
+                    self._problem = None
+                self._looked_s = self._clock.monotonic()
+            return self._problem

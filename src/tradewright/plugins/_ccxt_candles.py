@@ -1,0 +1,166 @@
+"""Asks an exchange for bars so that a page is always the earliest bars of the interval it is for.
+
+CCXT leaves to each venue what `since` and `limit` mean. Some give the earliest bars from a time on; some
+give the newest of a stretch of time; some know the newest few hundred bars alone, whatever is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from tradewright.domain.bars import Bars
+from tradewright.domain.errors import MalformedAnswerPluginError
+from tradewright.domain.timeframes import Timeframe
+from tradewright.plugins._ccxt_quirks import DataFacts
+
+Ask: TypeAlias = Callable[[str, Timeframe, int, int, Mapping[str, object]], Awaitable[Bars]]
+"""CCXT's ``fetch_ohlcv(symbol, timeframe, since, limit, params)``: what it gives, sorted, each time once."""
+
+EMPTY_WINDOWS_MAX: Final = 12
+WINDOW_BARS_MIN: Final = 20
+_FRONT_CALLS_MAX: Final = 10
+
+
+class _Stretch(NamedTuple):
+    """Bars, and up to when they are all that there are."""
+
+    bars: Bars
+    until: int
+
+
+class CandleReader:
+    """Pages of one exchange's bars.
+
+    ``rows`` is how many bars one call gives at most, ``timeframes`` those that the exchange serves. A page
+    that is not full holds all bars of its interval: what a venue left out at its end is asked for again.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        facts: DataFacts,
+        *,
+        rows: int,
+        timeframes: Sequence[Timeframe],
+        now_ms: Callable[[], Awaitable[int]],
+    ) -> None:
+        self._ask = ask
+        self._facts = facts
+        self._rows = rows
+        self._timeframes = timeframes
+        self._now_ms = now_ms
+
+    async def page(
+        self, symbol: str, timeframe: Timeframe, start_ms: int, end_ms: int, most: int | None
+    ) -> Bars:
+        """The earliest bars that open in ``[start_ms, end_ms)``, at most ``most``, of those that the
+        venue still serves."""
+        cursor = timeframe.ceil(max(start_ms, await self._served_from(timeframe)))
+        end = timeframe.ceil(end_ms)
+        wanted = min(self._rows, most or self._rows)
+        found = Bars.empty()
+        for _ in range(wanted + EMPTY_WINDOWS_MAX):
+            if cursor >= end or len(found) >= wanted:
+                break
+            stretch = await self._next(symbol, timeframe, cursor, end, wanted - len(found))
+            found, cursor = Bars.concat((found, stretch.bars)), stretch.until
+        return found[:wanted]
+
+    async def _served_from(self, timeframe: Timeframe) -> int:
+        """When the oldest bar opens that the venue still serves."""
+        if self._facts.reach_bars is None:
+            return 0
+        forming = timeframe.floor(await self._now_ms())
+        return max(0, timeframe.shift(forming, 1 - self._facts.reach_bars))
+
+    async def _next(self, symbol: str, timeframe: Timeframe, first: int, end: int, wanted: int) -> _Stretch:
+        """Some of the earliest bars from ``first`` on."""
+        if not self._facts.windowed:
+            return await self._call(symbol, timeframe, first, end, min(wanted, timeframe.count(first, end)))
+        bars = min(self._rows, max(wanted, WINDOW_BARS_MIN))
+        window_end = min(end, timeframe.shift(first, bars))
+        window = await self._window(symbol, timeframe, first, window_end)
+        if len(window.bars) or window_end >= end:
+            return window
+        opened = await self._first_open(symbol, timeframe, window_end, end)
+        return _Stretch(window.bars, end if opened is None else opened)
+
+    async def _window(
+        self, symbol: str, timeframe: Timeframe, first: int, end: int, calls: int = _FRONT_CALLS_MAX
+    ) -> _Stretch:
+        """Bars of ``[first, end)``, which is no longer than a page.
+
+        A venue may give fewer rows than were asked for, the newest ones: what lies before them is asked
+        for until it is there, or is known to be empty.
+        """
+        if not calls:
+            raise MalformedAnswerPluginError("The venue gives too few bars at a time.")
+        found = await self._call(symbol, timeframe, first, end, timeframe.count(first, end))
+        if not len(found.bars) or found.bars.time[0] == first:
+            return found
+        begins = int(found.bars.time[0])
+        front = await self._window(symbol, timeframe, first, begins, calls - 1)
+        if front.until < begins:
+            return front
+        return _Stretch(Bars.concat((front.bars, found.bars)), found.until)
+
+    async def _call(self, symbol: str, timeframe: Timeframe, first: int, end: int, rows: int) -> _Stretch:
+        """One call. That nothing was traded after its last bar is believed where a bar lies behind, or at
+        the present, where it is asked for again soon."""
+        answer = await self._ask(symbol, timeframe, first, rows, await self._params(timeframe, first, end))
+        bars = answer.between(first, end)
+        if not len(bars) or answer.time[-1] >= end:
+            return _Stretch(bars, end)
+        last_end = timeframe.end(int(bars.time[-1]))
+        if last_end < end and len(bars) < rows and end > timeframe.floor(await self._now_ms()):
+            return _Stretch(bars, end)
+        return _Stretch(bars, last_end)
+
+    async def _params(self, timeframe: Timeframe, first: int, end: int) -> dict[str, object]:
+        facts, params = self._facts, dict[str, object]()
+        if facts.windowed:
+            params["until"] = end - 1
+        if facts.start_parameter is not None:
+            params[facts.start_parameter] = first
+        if facts.recent_bars is not None:
+            border = timeframe.shift(timeframe.floor(await self._now_ms()), -facts.recent_bars)
+            params |= facts.recent_params if first >= border else facts.older_params
+        return params
+
+    async def _first_open(self, symbol: str, timeframe: Timeframe, start: int, end: int) -> int | None:
+        """When the earliest bar of ``[start, end)`` opens; looked for in coarser bars where pages of
+        this timeframe would be many."""
+        coarser = [
+            other
+            for other in self._timeframes
+            if timeframe.nests_in(other) and timeframe.length_ms < other.length_ms < end - start
+        ]
+        if timeframe.count(start, end) <= self._rows or not coarser:
+            return await self._first_open_by_windows(symbol, timeframe, start, end)
+        coarse = max(coarser, key=lambda other: other.length_ms)
+        cursor = start
+        for _ in range(2):  # what is in the first coarse bar may lie before the start
+            opened = await self._first_open(symbol, coarse, coarse.floor(cursor), end)
+            if opened is None:
+                return None
+            bar_end = min(end, coarse.end(opened))
+            found = await self._first_open(symbol, timeframe, max(cursor, opened), bar_end)
+            if found is not None or bar_end >= end:
+                return found
+            cursor = bar_end
+        return None
+
+    async def _first_open_by_windows(
+        self, symbol: str, timeframe: Timeframe, start: int, end: int
+    ) -> int | None:
+        cursor = timeframe.ceil(start)
+        for _ in range(EMPTY_WINDOWS_MAX):
+            if cursor >= end:
+                return None
+            window_end = min(end, timeframe.shift(cursor, self._rows))
+            window = await self._window(symbol, timeframe, cursor, window_end)
+            if len(window.bars):
+                return int(window.bars.time[0])
+            cursor = window_end
+        return None

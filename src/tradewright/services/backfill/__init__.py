@@ -1,0 +1,1 @@
+"""How history is fetched on request: plans, one venue's manners, jobs at work, repairs, and who watches."""

@@ -1,0 +1,78 @@
+"""``/api/v1/market/backfills``: history that is fetched on request."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from quart import Blueprint, Response
+from quart_schema import document_querystring, document_request, document_response, tag
+
+from tradewright.domain.backfills import BackfillJob, JobPosition
+from tradewright.domain.instruments import InstrumentKey, check_identifier, check_symbol
+from tradewright.services.backfill_manager import BackfillManager
+from tradewright.web.cursors import read_cursor, write_cursor
+from tradewright.web.decoding import parse_body, parse_query
+from tradewright.web.models import BackfillList, BackfillRequest, BackfillsQuery, NoQuery, ProblemDocument
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def build(backfills: BackfillManager) -> Blueprint:
+    """The routes, over this service."""
+    blueprint = Blueprint("backfills", __name__, url_prefix="/api/v1/market/backfills")
+
+    @blueprint.post("")
+    @tag(["market"])
+    @document_request(BackfillRequest)
+    @document_response(BackfillJob, 202)
+    @document_response(ProblemDocument, 404)
+    @document_response(ProblemDocument, 409)
+    @document_response(ProblemDocument, 422)
+    async def submit() -> Response:
+        """Ask for the history of an instrument; what is there already is not fetched again."""
+        parse_query(NoQuery)
+        body = await parse_body(BackfillRequest)
+        key = InstrumentKey(
+            check_identifier("market", body.market),
+            check_identifier("provider", body.provider),
+            check_symbol(body.symbol),
+        )
+        return _json(await backfills.submit(key, body.start, body.end, newest_first=body.newest_first), 202)
+
+    @blueprint.get("")
+    @tag(["market"])
+    @document_querystring(BackfillsQuery)
+    @document_response(BackfillList)
+    async def list_backfills() -> Response:
+        """The backfills, newest first."""
+        query = parse_query(BackfillsQuery)
+        before = None if query.cursor is None else read_cursor(query.cursor, JobPosition)
+        found = await backfills.newest(query.limit + 1, before)
+        page = list(found[: query.limit])
+        cursor = write_cursor(page[-1].position) if len(found) > len(page) else None
+        return _json(BackfillList(items=page, next_cursor=cursor))
+
+    @blueprint.get("/<job_id>")
+    @tag(["market"])
+    @document_response(BackfillJob)
+    @document_response(ProblemDocument, 404)
+    async def get_backfill(job_id: str) -> Response:
+        """One backfill."""
+        parse_query(NoQuery)
+        return _json(await backfills.get(job_id))
+
+    @blueprint.delete("/<job_id>")
+    @tag(["market"])
+    @document_response(BackfillJob)
+    @document_response(ProblemDocument, 404)
+    async def cancel_backfill(job_id: str) -> Response:
+        """Cancel it, wherever it runs; one that has ended stays as it is. What it stored is kept."""
+        parse_query(NoQuery)
+        return _json(await backfills.cancel(job_id))
+
+    return blueprint
+
+
+def _json(body: msgspec.Struct, status: int = 200) -> Response:
+    return Response(_encoder.encode(body), status=status, content_type="application/json")

@@ -1,0 +1,60 @@
+"""``tradewright backfill`` as a user runs it: to its end, killed, interrupted, beside a server."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.backfill_kills import CLOCK, END_MS, Command, candle_venue, killed_history, wanted
+from tests.support.ledger import START_MS
+from tests.venues.binance import BinanceVenue
+from tradewright.domain.timeframes import MINUTE_MS
+
+
+@pytest.fixture
+async def venue(tmp_path: Path) -> AsyncIterator[BinanceVenue]:
+    async with candle_venue(tmp_path, answer_s=0.2) as opened:
+        yield opened
+
+
+async def test_what_was_killed_and_resumed_equals_what_was_not(venue: BinanceVenue, tmp_path: Path) -> None:
+    whole, killed = (Command.over(venue, tmp_path, name) for name in ("whole", "killed"))
+    code, said, complained = await whole.run(*wanted())
+    assert code == 0, complained
+    assert "bars of XRP/ETH from binance" in said
+    assert "Traceback" not in complained
+    assert len(whole.rows()) > (END_MS - START_MS) // MINUTE_MS * 0.7
+    await killed_history(venue, killed, random.Random(1), kills=2)
+    job_id = killed.open_job()
+    if job_id is not None:
+        code, _, complained = await killed.run("--resume", job_id)
+        assert code == 0, complained
+    assert killed.checksum() == whole.checksum()
+    requests = venue.requests("klines")
+    code, said, _ = await killed.run(*wanted("--newest-first"))
+    assert code == 0
+    assert "Stored 0 bars" in said
+    assert venue.requests("klines") - requests <= 3, "only the listing is asked for"
+
+
+async def test_ctrl_c_leaves_the_job_to_be_resumed(venue: BinanceVenue, tmp_path: Path) -> None:
+    venue.faults.delay(1.0, "/api/v3/klines")
+    command = Command.over(venue, tmp_path, "data")
+    process = await command.start(*wanted())
+    async with asyncio.timeout(60):
+        while not venue.requests("klines"):
+            await CLOCK.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, complained = await process.communicate()
+    job_id = command.open_job()
+    assert process.returncode == 1
+    assert f"tradewright backfill --resume {job_id}" in complained.decode()
+    assert "Traceback" not in complained.decode()
+    code, listed, _ = await command.run("--list")
+    assert code == 0
+    assert f"{job_id}  queued" in listed
