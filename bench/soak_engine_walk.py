@@ -2,8 +2,8 @@
 
     python -m bench.soak_engine_walk [steps of each walk] [first seed]
 
-Walks in memory and on SQLite; also on the PostgreSQL and the TimescaleDB that
-`TRADEWRIGHT_TEST_POSTGRES_URL` and `TRADEWRIGHT_TEST_TIMESCALE_URL` name. Ends with a status other than 0
+Walks in memory, on SQLite, on a PostgreSQL of its own, and on the TimescaleDB that
+`TRADEWRIGHT_TEST_TIMESCALE_URL` names, if it does. Ends with a status other than 0
 at the first answer that differs from the truth, and names the seed and the step.
 """
 
@@ -19,6 +19,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from tests.support.engine_walk import Walk
+from tests.support.own_postgres import own_postgres
 from tests.support.postgres_schemas import in_schemas
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
 from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase, SQLiteInstrumentStore
@@ -71,18 +72,19 @@ def main(arguments: list[str]) -> int:
     """Walk over each store."""
     steps = int(arguments[0]) if arguments else STEPS
     seed = int(arguments[1]) if len(arguments) > 1 else 100
-    stores: dict[str, Callable[[], AbstractAsyncContextManager[Stores]]] = {
-        "memory": in_memory,
-        "SQLite": on_sqlite,
-    }
-    for name, variable in (("PostgreSQL", "POSTGRES"), ("TimescaleDB", "TIMESCALE")):
-        url = os.environ.get(f"TRADEWRIGHT_TEST_{variable}_URL")
-        if url:
-            stores[name] = on_server(url)
+    with own_postgres() as server:
+        stores: dict[str, Callable[[], AbstractAsyncContextManager[Stores]]] = {
+            "memory": in_memory,
+            "SQLite": on_sqlite,
+            "PostgreSQL": on_server(server.url),
+        }
+        timescale = os.environ.get("TRADEWRIGHT_TEST_TIMESCALE_URL")
+        if timescale:
+            stores["TimescaleDB"] = on_server(timescale)
         else:
-            print(f"{name}: not walked, because TRADEWRIGHT_TEST_{variable}_URL is not set")
-    for number, (name, opened) in enumerate(stores.items()):
-        asyncio.run(walk(name, opened(), seed + number, steps))
+            print("TimescaleDB: not walked, because TRADEWRIGHT_TEST_TIMESCALE_URL is not set")
+        for number, (name, opened) in enumerate(stores.items()):
+            asyncio.run(walk(name, opened(), seed + number, steps))
     return 0
 
 

@@ -128,7 +128,10 @@ class Repairs:
                 left = await self._read_one(plugin, key, wanted.holes)
             venue.answered()
             wanted.failures = 0
-        except (VenueClosed, TimeoutError):
+        except VenueClosed:
+            return
+        except TimeoutError:  # a reader holds the series: the others need not wait for it
+            wanted.due_s = self._shop.clock.monotonic() + self._shop.settings.turn_s
             return
         except StorageUnavailable:
             wanted.due_s = self._shop.clock.monotonic() + self._shop.settings.store_retry_s

@@ -9,7 +9,7 @@ from typing import Final
 from tradewright.domain.instruments import Instrument, InstrumentKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore, Coverage
-from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE
+from tradewright.domain.timeframes import DAY_MS, MINUTE_MS, ONE_HOUR, ONE_MINUTE
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
 from tradewright.services.data_sources.base import BarRequest
@@ -90,7 +90,7 @@ class SilenceJudge:
     ) -> bool:
         stored = await self._others_in_store(request.instrument)
         for other in stored:
-            if len(await self._store.read(other.series(ONE_MINUTE), start, end)):
+            if await self._has_bars(other, start, end):
                 return False
         others = await self._others_to_ask(request.instrument, {other.symbol for other in stored})
         for symbol in others:
@@ -101,6 +101,15 @@ class SilenceJudge:
             if len(page.between(start, end)):
                 return False
         return bool(others)  # a venue of one symbol has nobody to compare it with
+
+    async def _has_bars(self, other: InstrumentKey, start: int, end: int) -> bool:
+        """Whether anything of it is stored there; hours tell of a long stretch at the cost of few rows."""
+        if end - start > DAY_MS:
+            hours = await self._store.read_resampled(
+                other, ONE_HOUR, ONE_HOUR.ceil(start), ONE_HOUR.floor(end)
+            )
+            return len(hours) > 0
+        return len(await self._store.read(other.series(ONE_MINUTE), start, end)) > 0
 
     async def _others_in_store(self, key: InstrumentKey) -> tuple[InstrumentKey, ...]:
         before_all = InstrumentKey(key.market, key.provider, "")
