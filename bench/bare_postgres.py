@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from io import BytesIO
 from typing import Any
 
 import asyncpg
@@ -9,7 +11,6 @@ import numpy as np
 
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.instruments import SeriesKey
-from tradewright.storage.postgres.columns import copy_data
 
 COLUMNS = ("series_id", "time", "open", "high", "low", "close", "volume")
 SCHEMA = """
@@ -30,8 +31,11 @@ INSERT INTO bare_minutes SELECT * FROM incoming ON CONFLICT (series_id, time) DO
     open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume
 """
-UPSERT_ONE = """
-INSERT INTO bare_minutes VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (series_id, time) DO UPDATE SET
+UPSERT_EACH = """
+INSERT INTO bare_minutes SELECT * FROM unnest(
+    $1::integer[], $2::bigint[], $3::double precision[], $4::double precision[], $5::double precision[],
+    $6::double precision[], $7::double precision[]
+) ON CONFLICT (series_id, time) DO UPDATE SET
     open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close,
     volume = excluded.volume
 """
@@ -39,11 +43,27 @@ SELECT = """
 SELECT time, open, high, low, close, volume FROM {} WHERE series_id = {:d} AND time >= {:d} AND time < {:d}
 ORDER BY time
 """
-ROW = np.dtype(
-    [("fields", ">i2"), ("l0", ">i4"), ("time", ">i8")]
-    + [part for name in Bars.__slots__[1:] for part in ((f"{name}_length", ">i4"), (name, ">f8"))]
-)
-HEAD_BYTES, END_BYTES = 19, 2
+FIELDS = [("time", ">i8"), *((name, ">f8") for name in ("open", "high", "low", "close", "volume"))]
+HEAD, END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+
+
+def copy_row(fields: list[tuple[str, str]]) -> np.dtype[np.void]:
+    """A row of binary COPY: how many fields it has, and each field behind its length."""
+    parts = [part for name, kind in fields for part in ((f"{name}_length", ">i4"), (name, kind))]
+    return np.dtype([("fields", ">i2"), *parts])
+
+
+ROW = copy_row(FIELDS)
+ROW_OF_SERIES = copy_row([("series_id", ">i4"), *FIELDS])
+
+
+def copy_in_data(series: int, bars: Bars) -> bytes:
+    """Bars as binary COPY takes them."""
+    rows = np.empty(len(bars), ROW_OF_SERIES)
+    rows["fields"], rows["series_id"], rows["series_id_length"] = len(COLUMNS), series, 4
+    for (name, _), column in zip(FIELDS, bars.columns(), strict=True):
+        rows[f"{name}_length"], rows[name] = 8, column
+    return HEAD + rows.tobytes() + END
 
 
 class BarePostgres:
@@ -73,13 +93,14 @@ class BarePostgres:
         """COPY into a temporary table, then INSERT ON CONFLICT, in one transaction."""
         async with self._connection.transaction():
             await self._connection.execute("TRUNCATE incoming")
-            data = copy_data(series, bars)
+            data = BytesIO(copy_in_data(series, bars))
             await self._connection.copy_to_table("incoming", source=data, columns=COLUMNS, format="binary")
             await self._connection.execute(UPSERT)
 
-    async def upsert_one(self, series: int, row: BarRow) -> None:
-        """One row, one transaction."""
-        await self._connection.execute(UPSERT_ONE, series, *row)
+    async def upsert_each(self, series: Sequence[int], row: BarRow) -> None:
+        """One row for each of the series, all in one statement and one transaction."""
+        columns = ([value] * len(series) for value in row)
+        await self._connection.execute(UPSERT_EACH, series, *columns)
 
     async def copy_out(self, series: int, start_ms: int, end_ms: int) -> Bars:
         """Columns out of a binary COPY."""
@@ -95,11 +116,9 @@ class BarePostgres:
         query = SELECT.format(table, series, start_ms, end_ms)
         await self._connection.copy_from_query(query, output=take, format="binary")
         data = b"".join(pieces)
-        count = (len(data) - HEAD_BYTES - END_BYTES) // ROW.itemsize
-        rows = np.frombuffer(data, ROW, offset=HEAD_BYTES, count=count)
-        return Bars(
-            rows["time"].astype(np.int64), *(rows[name].astype(np.float64) for name in Bars.__slots__[1:])
-        )
+        count = (len(data) - len(HEAD) - len(END)) // ROW.itemsize
+        rows = np.frombuffer(data, ROW, offset=len(HEAD), count=count)
+        return Bars(rows["time"].astype(np.int64), *(rows[name].astype(np.float64) for name, _ in FIELDS[1:]))
 
     async def series_id(self, schema: str, key: SeriesKey) -> int:
         """The number under which the store keeps a series."""

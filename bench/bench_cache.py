@@ -66,7 +66,7 @@ def results(url: str, runner: asyncio.Runner) -> Iterator[Result]:
     first_ms = chunk_start(ONE_MINUTE, chunk_index(ONE_MINUTE, START_MS) + 1)
     for chunks, start_ms, ratio_min in (
         (1, first_ms, 0.77),
-        (2, first_ms + CHUNK_BARS // 2 * MINUTE_MS, 0.65),
+        (2, first_ms + CHUNK_BARS // 2 * MINUTE_MS, 0.77),
     ):
         key = f"bare:{chunks}"
         runner.run(put(bare, key, bytes(chunks * CHUNK_BARS * BAR_BYTES)))

@@ -1,5 +1,9 @@
-"""A warm request for 1,000 closed bars over HTTP, beside nginx with a file of the same bytes and beside the
-obvious program, all asked by wrk with 32 connections.
+"""A warm request for 1,000 bars over HTTP, closed ones beside nginx with a file of the same bytes and beside
+the obvious program, and ones of which the newest is forming beside the obvious program, all asked by wrk with
+32 connections.
+
+The bar that forms is asked for anew, once for all equal requests under way, so these go the ordinary way. The
+simulated exchange makes it, in the same process.
 
 Needs nginx and wrk: `apt-get install -y nginx-light wrk`.
 """
@@ -19,6 +23,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from bench.generated import MINUTE_MS, START_MS, minute_bars
 from tests.support.processes import serving
 from tools.private_servers import free_port
@@ -34,7 +40,15 @@ SECONDS = 3
 CONNECTIONS = 32
 OF_NGINX_MIN = 0.4
 TIMES_OBVIOUS_MIN = 40.0
+FORMING_TIMES_OBVIOUS_MIN = 4.0
+"""Encoding columns at each request is some seven times as quick as `jsonify`, and that is not all of it."""
+FREQTRADE_S = 0.0475
+"""How long its `pair_history` took for 1,000 bars, measured elsewhere: it can't be run beside this, so what
+comes of the figure is told for orientation, and nothing is promised."""
 KEY = SeriesKey("crypto", "archive", "BTC/USD", "1m")
+FORMING_PATH = (
+    f"/api/v1/market/ohlcv?market=crypto&provider=simulated&symbol=BTC/USDT&timeframe=1m&limit={BARS}"
+)
 PATH = (
     f"/api/v1/market/ohlcv?market=crypto&provider=archive&symbol=BTC/USD&timeframe=1m&start={START_MS}"
     f"&end={START_MS + BARS * MINUTE_MS}&limit={BARS}"
@@ -93,29 +107,47 @@ def running(command: list[str], url: str) -> Iterator[None]:
         process.wait(10)
 
 
-def measure(folder: Path) -> dict[str, float]:
-    """Measure the three in turn, several times, and take medians."""
+def check_freshness(url: str) -> None:
+    """Wait until the newest bar, which has to be forming, is seen to move."""
+    seen: set[tuple[float, ...]] = set()
+    deadline = time.monotonic() + 60
+    while len(seen) < 2:
+        answer = msgspec.json.decode(urllib.request.urlopen(url, timeout=10).read())
+        if not answer["forming"] or len(answer["bars"]) != BARS:
+            raise SystemExit("The newest bar is not forming.")
+        seen.add(tuple(answer["bars"][-1]))
+        if time.monotonic() > deadline:
+            raise SystemExit("The newest bar does not move.")
+        time.sleep(0.1)
+
+
+def measure(folder: Path) -> dict[str, list[float]]:
+    """Measure all in turn, several times."""
     (folder / "data").mkdir()
     asyncio.run(store_bars(folder / "data"))
     plain_port, nginx_port = free_port(), free_port()
-    found: dict[str, list[float]] = {"ours": [], "nginx": [], "obvious": []}
     with serving(folder / "data") as server:
         body = urllib.request.urlopen(server.url + PATH, timeout=10).read()
         (folder / "bars.json").write_bytes(body)
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=nginx_port), encoding="utf-8")
         nginx = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
-        static = f"http://127.0.0.1:{nginx_port}/bars.json"
-        plain = f"http://127.0.0.1:{plain_port}/bars"
+        urls = {
+            "ours": server.url + PATH,
+            "nginx": f"http://127.0.0.1:{nginx_port}/bars.json",
+            "obvious": f"http://127.0.0.1:{plain_port}/bars",
+            "forming": server.url + FORMING_PATH,
+        }
+        check_freshness(urls["forming"])
+        found: dict[str, list[float]] = {name: [] for name in urls}
         with (
-            running(nginx, static),
-            running([sys.executable, "-m", "bench.plain_quart", str(plain_port)], plain),
+            running(nginx, urls["nginx"]),
+            running([sys.executable, "-m", "bench.plain_quart", str(plain_port)], urls["obvious"]),
         ):
             for _ in range(ROUNDS):
-                found["ours"].append(requests_per_second(server.url + PATH))
-                found["nginx"].append(requests_per_second(static))
-                found["obvious"].append(requests_per_second(plain))
-    print(f"{BARS:,} closed bars, {len(body):,} bytes, {CONNECTIONS} connections, requests/s:")
-    return {name: statistics.median(values) for name, values in found.items()}
+                for name, url in urls.items():
+                    found[name].append(requests_per_second(url))
+    print(f"{BARS:,} bars, {len(body):,} bytes, {CONNECTIONS} connections, requests/s:")
+    return found
 
 
 def main() -> int:
@@ -126,15 +158,21 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # nginx reads the file as a user of its own
-        medians = measure(Path(folder))
-    of_nginx, times = medians["ours"] / medians["nginx"], medians["ours"] / medians["obvious"]
-    kept = of_nginx >= OF_NGINX_MIN and times >= TIMES_OBVIOUS_MIN
-    print(
-        f"  ours {medians['ours']:,.0f}   nginx {medians['nginx']:,.0f}   obvious {medians['obvious']:,.0f}"
-    )
-    print(f"  of nginx   {of_nginx:6.2f}, promised {OF_NGINX_MIN:.2f}")
-    print(f"  of obvious {times:6.1f}, promised {TIMES_OBVIOUS_MIN:.1f}{'' if kept else '   BROKEN'}")
-    return 0 if kept else 1
+        found = measure(Path(folder))
+    print("  " + "   ".join(f"{name} {statistics.median(values):,.0f}" for name, values in found.items()))
+    broken = False
+    for title, ours, peer, ratio_min in (
+        ("closed, of nginx", "ours", "nginx", OF_NGINX_MIN),
+        ("closed, of obvious", "ours", "obvious", TIMES_OBVIOUS_MIN),
+        ("forming, of obvious", "forming", "obvious", FORMING_TIMES_OBVIOUS_MIN),
+    ):
+        ratio = statistics.median(a / b for a, b in zip(found[ours], found[peer], strict=True))
+        broken = broken or ratio < ratio_min
+        verdict = "   BROKEN" if ratio < ratio_min else ""
+        print(f"  {title:20} {ratio:6.2f}, promised {ratio_min:.2f}{verdict}")
+    times = statistics.median(found["ours"]) * FREQTRADE_S
+    print(f"  For orientation: {times:,.0f} times freqtrade's pair_history, whose figure is from elsewhere.")
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

@@ -339,6 +339,7 @@ def _install_lifespan(app: Quart, services: Services) -> None:
         engine.markets.start()
         stack.push_async_callback(engine.markets.close)
         stack.push_async_callback(engine.orchestrator.close)
+        stack.push_async_callback(services.bars.close)
         engine.backfills.start()
         stack.push_async_callback(engine.backfills.close)
         stack.push_async_callback(services.streaming.close)

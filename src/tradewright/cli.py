@@ -63,6 +63,7 @@ def serve(host: str | None, port: int | None) -> None:
     "--timeframe", default="1m", show_default=True, type=click.Choice(list(TIMEFRAMES)), help="Of the bars."
 )
 @click.option("--sparse", is_flag=True, help="Vouch only for the rows, not for the minutes between them.")
+@click.option("--complete", is_flag=True, help="Vouch for stretches of more than a day without a row, too.")
 @click.option("--replace", is_flag=True, help="Let the files win over stored bars that differ.")
 def import_command(
     files: Sequence[Path],
@@ -71,6 +72,7 @@ def import_command(
     symbol: str | None,
     timeframe: str,
     sparse: bool,
+    complete: bool,
     replace: bool,
 ) -> None:
     """Import bars from CSV (plain, gzipped or zipped) and Parquet files.
@@ -81,9 +83,8 @@ def import_command(
 
     config = load_config()
     config.validate()
-    summary = asyncio.run(
-        _import(config, files, market, provider, symbol, timeframe, sparse=sparse, replace=replace)
-    )
+    how = {"sparse": sparse, "complete": complete, "replace": replace}
+    summary = asyncio.run(_import(config, files, market, provider, symbol, timeframe, **how))
     click.echo(format_summary(summary))
 
 
@@ -96,6 +97,7 @@ async def _import(
     timeframe: str,
     *,
     sparse: bool,
+    complete: bool,
     replace: bool,
 ) -> ImportSummary:
     from tradewright.app import open_stores
@@ -116,6 +118,7 @@ async def _import(
                 symbol=symbol,
                 timeframe=timeframe,
                 sparse=sparse,
+                complete=complete,
                 replace=replace,
                 bars=bars,
                 instruments=instruments,
@@ -130,7 +133,8 @@ async def _import(
 @click.option("--start", help="From when on: a date (2024-01-31, 2024-01-31T12:00) in UTC, or epoch ms.")
 @click.option("--end", help="Until when, in the same form; now where it is left out.")
 @click.option("--newest-first", is_flag=True, help="Fetch the newest bars first.")
-@click.option("--resume", metavar="ID", help="Take up a backfill that was left.")
+@click.option("--resume", metavar="ID", help="Take up a backfill that was left, or watch one.")
+@click.option("--cancel", metavar="ID", help="Cancel a backfill, whichever process works at it, and end.")
 @click.option("--list", "listed", is_flag=True, help="Show the newest backfills and end.")
 def backfill(
     market: str | None,
@@ -140,20 +144,28 @@ def backfill(
     end: str | None,
     newest_first: bool,
     resume: str | None,
+    cancel: str | None,
     listed: bool,
 ) -> None:
     """Fetch history from a provider: what is missing of a range, and nothing twice.
 
-    May run beside the server. Ctrl-C leaves the backfill to be taken up again.
+    Where a server runs on the same database, it does the work, within its own rate limits, and this
+    command shows how far it is. Ctrl-C leaves the backfill to the server, or to be taken up again.
     """
     from tradewright.app_extensions.data_dir import prepare_data_dir
 
     config = load_config()
     config.validate()
-    wanted = None if resume or listed else _wanted(market, provider, symbol, start, end, newest_first)
+    if sum(map(bool, (resume, cancel, listed))) > 1:
+        raise click.UsageError("Only one of --resume, --cancel and --list can be given.")
+    wanted = (
+        None if resume or cancel or listed else _wanted(market, provider, symbol, start, end, newest_first)
+    )
     prepare_data_dir(config.data_dir)
     if listed:
         asyncio.run(_list_backfills(config))
+    elif cancel:
+        click.echo(asyncio.run(_cancel_backfill(config, cancel)))
     else:
         _run_backfill(config, wanted or resume or "")
 
@@ -194,6 +206,14 @@ async def _list_backfills(config: BaseConfig) -> None:
             click.echo(line(job))
 
 
+async def _cancel_backfill(config: BaseConfig, job_id: str) -> str:
+    from tradewright.app import open_backfills
+    from tradewright.services.backfill.command import summary
+
+    async with open_backfills(config) as manager:
+        return summary(await manager.cancel(job_id))
+
+
 def _run_backfill(config: BaseConfig, wanted: WantedHistory | str) -> None:
     """Work until it has ended or the user ends it; what was fetched until then is kept."""
     from tradewright.services.backfill.command import summary
@@ -204,8 +224,9 @@ def _run_backfill(config: BaseConfig, wanted: WantedHistory | str) -> None:
     except (KeyboardInterrupt, asyncio.CancelledError):
         for left in begun:
             click.echo(
-                "\nLeft; what was fetched is kept. A server on this data directory goes on with it, and so "
-                f"does:\n  tradewright backfill --resume {left.id}",
+                "\nLeft; what was fetched is kept. A server on this database goes on with it, and so does:\n"
+                f"  tradewright backfill --resume {left.id}\nTo end it for good:\n"
+                f"  tradewright backfill --cancel {left.id}",
                 err=True,
             )
         sys.exit(1)
@@ -227,6 +248,8 @@ async def _backfill(config: BaseConfig, wanted: WantedHistory | str, begun: list
     async with open_backfills(config) as manager:
         job = await ask_for(manager, wanted, clock)
         begun.append(job)
+        if await manager.attended():
+            click.echo("A server on this database does the work; this command only watches.", err=True)
         with click.progressbar(length=1_000, label=f"{job.provider} {job.symbol}", file=sys.stderr) as bar:
             said: set[str] = set()
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from playwright.async_api import ViewportSize, WebSocketRoute
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import DESKTOP, RunningServer, Visitor
 from tests.browser.test_chart import chart_url, loaded
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -116,6 +119,27 @@ async def test_a_link_to_nowhere_is_said_and_another_place_chosen(
         await visit.page.keyboard.press("Enter")
         await loaded(visit, "BTC/USDT", "1m")
         await visit.wait("main.dataset.connection === 'live'")
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_imported_history_is_quiet_about_its_missing_feed(
+    running_server: RunningServer, visitor: Visitor, tmp_path: Path, viewport: ViewportSize
+) -> None:
+    table = tmp_path / "mine.csv"
+    rows = [f"{1_564_617_600_000 + 60_000 * minute},100,105,99,101,1" for minute in range(300)]
+    table.write_text("\n".join(["time,open,high,low,close,volume", *rows]) + "\n", encoding="utf-8")
+    command = ["import", str(table), "--market", "crypto", "--provider", "mydesk", "--symbol", "BTC/USDT"]
+    imported = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tradewright", *command, env=running_server.environment
+    )
+    assert await asyncio.wait_for(imported.wait(), 60) == 0
+    url = chart_url(running_server.address, provider="mydesk")
+    async with visitor.visit(url, viewport=viewport) as visit:
+        await visit.wait("main.dataset.connection === 'closed' && Number(main.dataset.bars) === 300")
+        assert await visit.page.locator("#statusbar .status-words").inner_text() == "Imported history"
+        assert await visit.page.locator("#statusbar .status-age").inner_text() == "no live feed"
+        assert not await visit.page.locator(".banner").is_visible()
+        await visit.picture(f"chart-imported-{viewport['width']}")
 
 
 async def test_a_venue_out_of_reach_is_not_offline(live_server: str, visitor: Visitor) -> None:

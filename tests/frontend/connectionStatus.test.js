@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { load } from "./modules.js";
 
-const { connectionState } = await load("ui/connectionStatus.js");
+const { connectionState, isWithoutVenue } = await load("ui/connectionStatus.js");
 
 const link = (state) => ({ state, retryAt: null, code: null });
 const feed = (state) => ({ type: "feed", topic: "t", state });
@@ -23,4 +23,12 @@ test("an open line is as good as its feed", () => {
   assert.equal(connectionState(link("open"), null, null), "connecting");
   assert.equal(connectionState(link("open"), feed("polling"), null), "polling");
   assert.equal(connectionState(link("draining"), feed("stale"), null), "stale");
+});
+
+test("a feed that is closed for good and says why has no venue", () => {
+  assert.equal(isWithoutVenue({ ...feed("closed"), detail: "This is imported history." }), true);
+  assert.equal(isWithoutVenue({ ...feed("closed"), opens_at: "2026-11-25T14:30:00Z", detail: "Closed." }), false);
+  assert.equal(isWithoutVenue(feed("closed")), false);
+  assert.equal(isWithoutVenue({ ...feed("down"), detail: "The venue is gone." }), false);
+  assert.equal(isWithoutVenue(null), false);
 });

@@ -20,6 +20,10 @@ test("there are as many marks as there is room for, inside the range, ascending,
   assert.deepEqual(months.map(({ label }) => label), ["Dec", "2024", "Feb", "Mar", "Apr"]);
   const days = timeTicks(Date.UTC(2024, 1, 27), Date.UTC(2024, 2, 3), 6, "utc");
   assert.deepEqual(days.map(({ label }) => label), ["27 Feb", "28 Feb", "29 Feb", "1 Mar", "2 Mar"]);
+  const weeks = timeTicks(Date.UTC(2026, 9, 25), Date.UTC(2026, 10, 24), 5, "utc");
+  assert.deepEqual(weeks.map(({ label }) => label), ["1 Nov", "8 Nov", "15 Nov", "22 Nov"]);
+  const phone = timeTicks(Date.UTC(2026, 9, 25), Date.UTC(2026, 10, 24), 3, "utc");
+  assert.deepEqual(phone.map(({ label }) => label), ["1 Nov", "15 Nov"]);
   const hours = timeTicks(Date.UTC(2024, 1, 27, 18), Date.UTC(2024, 1, 28, 8), 5, "utc");
   assert.deepEqual(hours.map(({ label }) => label), ["18:00", "21:00", "28 Feb", "03:00", "06:00"]);
 });

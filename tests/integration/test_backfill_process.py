@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.backfill_kills import CLOCK, END_MS, Command, candle_venue, killed_history, wanted
 from tests.support.ledger import START_MS
+from tests.support.processes import serving
 from tests.venues.binance import BinanceVenue
 from tradewright.domain.timeframes import MINUTE_MS
 
@@ -58,3 +59,39 @@ async def test_ctrl_c_leaves_the_job_to_be_resumed(venue: BinanceVenue, tmp_path
     code, listed, _ = await command.run("--list")
     assert code == 0
     assert f"{job_id}  queued" in listed
+
+
+async def test_beside_a_server_the_server_works_and_the_command_watches(
+    venue: BinanceVenue, tmp_path: Path
+) -> None:
+    await venue.faults.heal()
+    venue.faults.delay(2.0, "/api/v3/klines")
+    command = Command.over(venue, tmp_path, "data")
+    with serving(command.data_dir, TRADEWRIGHT_CONFIG=str(command.config)) as server:
+        watching = await command.start(*wanted())
+        await command.until_owned_by("server")
+        job_id = command.open_job() or ""
+        watching.kill()
+        await watching.communicate()
+        watching = await command.start("--resume", job_id)
+        server.process.kill()
+        server.process.wait()
+        command.end_lease()
+        await command.until_owned_by("command")
+    async with asyncio.timeout(60):
+        with serving(command.data_dir, TRADEWRIGHT_CONFIG=str(command.config)):
+            await command.until_owned_by("server")
+            watching.send_signal(signal.SIGINT)
+            _, complained = await watching.communicate()
+            assert f"tradewright backfill --cancel {job_id}" in complained.decode()
+            code, _, complained_of = await command.run("--cancel", job_id)
+            assert (code, complained_of) == (0, "")
+            assert command.state(job_id) == "cancelled"
+            await venue.faults.heal()
+            requests = venue.requests("klines")
+            code, said, complained_of = await command.run(*wanted())
+    assert code == 0, complained_of
+    assert "A server on this database does the work" in complained_of
+    assert "bars of XRP/ETH from binance" in said
+    assert venue.requests("klines") > requests
+    assert len(command.rows()) > (END_MS - START_MS) // MINUTE_MS * 0.7

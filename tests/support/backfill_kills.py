@@ -90,10 +90,30 @@ class Command:
         found = self._query(query)
         return str(found[0][0]) if found else None
 
+    def state(self, job_id: str) -> str:
+        """The job's state."""
+        return str(self._query("SELECT state FROM backfill_jobs WHERE id = ?", job_id)[0][0])
+
+    def owner(self) -> str | None:
+        """Who works at the open job: ``server``, ``command``, or nobody."""
+        query = (
+            "SELECT CASE WHEN owner IN (SELECT id FROM backfill_servers) THEN 'server' ELSE 'command' END "
+            "FROM backfill_jobs WHERE state = 'running'"
+        )
+        found = self._query(query)
+        return str(found[0][0]) if found else None
+
+    async def until_owned_by(self, owner: str) -> None:
+        """Wait until that one works at the open job."""
+        async with asyncio.timeout(DEADLINE_S):
+            while self.owner() != owner:
+                await CLOCK.sleep(0.02)
+
     def end_lease(self) -> None:
         """Make it as if eight seconds had passed since the owner was killed."""
         with closing(sqlite3.connect(self._file)) as connection, connection:
             connection.execute("UPDATE backfill_jobs SET lease_ends_ms = 0")
+            connection.execute("UPDATE backfill_servers SET lease_ends_ms = 0")
 
     @property
     def _file(self) -> Path:

@@ -14,7 +14,7 @@ from tests.support.ledger import START_MS, LedgerPlugin
 from tests.support.loaders import loader_of
 from tradewright.domain.backfills import BackfillJob, BackfillState, JobLease, JobReport
 from tradewright.domain.bars import Bars
-from tradewright.domain.errors import StorageUnavailable
+from tradewright.domain.errors import MalformedAnswerPluginError, StorageUnavailable
 from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import SeriesBars
@@ -40,6 +40,10 @@ class TimedLedger(LedgerPlugin):
     busy: ClassVar[list[int]]
     hidden: ClassVar[IntervalSet]
     """Stretches of which the venue says nothing, though it has bars."""
+    refused: ClassVar[frozenset[int]] = frozenset()
+    """The numbers of the pages, counted from 0, in whose place nonsense comes, at once."""
+    pages: ClassVar[list[tuple[int, int]]]
+    """From where to where each page was asked for."""
 
     async def fetch_ohlcv(
         self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int, limit: int | None = None
@@ -50,6 +54,9 @@ class TimedLedger(LedgerPlugin):
         if self.limiter is not None:
             await self.limiter.acquire()
         self.attempts.append(self.clock.monotonic())
+        self.pages.append((start_ms, end_ms))
+        if len(self.pages) - 1 in self.refused:
+            raise MalformedAnswerPluginError("Nothing that can be read.")
         self.busy[0] += 1
         self.busy[1] = max(self.busy)
         try:
@@ -75,9 +82,11 @@ def timed_ledger(
             "requests": [],
             "served": [],
             "made": [],
+            "beside": [],
             "call_s": call_s,
             "limiter": None,
             "attempts": [],
+            "pages": [],
             "busy": [0, 0],
         },
     )
@@ -117,7 +126,7 @@ class LinedJobs(MemoryBackfillJobStore):
 
     def __init__(self, shared: MemoryBackfillJobStore, line: Line) -> None:
         super().__init__()
-        self._rows = shared._rows
+        self.__dict__.update(shared.__dict__)
         self._line = line
 
     async def claim(
@@ -129,6 +138,14 @@ class LinedJobs(MemoryBackfillJobStore):
     async def report(self, lease: JobLease, report: JobReport, *, now_ms: int, lease_ms: int) -> bool:
         self._line.use()
         return await super().report(lease, report, now_ms=now_ms, lease_ms=lease_ms)
+
+    async def attend(self, server: str, *, now_ms: int, lease_ms: int) -> None:
+        self._line.use()
+        await super().attend(server, now_ms=now_ms, lease_ms=lease_ms)
+
+    async def leave(self, server: str) -> None:
+        self._line.use()
+        await super().leave(server)
 
     async def settle(
         self, lease: JobLease, report: JobReport, state: BackfillState, *, now_ms: int

@@ -13,7 +13,7 @@ from tradewright.domain.errors import CredentialsRequired
 from tradewright.domain.instruments import ALWAYS_OPEN, Instrument, Split
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, TIMEFRAMES, Timeframe
-from tradewright.plugins.base import MarketPlugin, NetworkPluginError, PluginError, PluginSetup
+from tradewright.plugins.base import MarketPlugin, NetworkPluginError, PluginError, PluginSetup, VenueStatus
 
 SYMBOL = "BTC/USDT"
 START_MS = 1_704_067_200_000  # 2024-01-01, a Monday
@@ -54,6 +54,11 @@ class LedgerPlugin(MarketPlugin):
     calendar: ClassVar[str] = ALWAYS_OPEN
     splits: ClassVar[tuple[Split, ...] | None] = None
     split_questions: ClassVar[int] = 0
+    status: ClassVar[VenueStatus | None] = None
+    ranking: ClassVar[tuple[str, ...]] = ()
+    """What it says is traded most."""
+    beside: ClassVar[list[str]]
+    """What else it was asked: other symbols, the first bar, the status, the ranking."""
     failure: ClassVar[PluginError | CredentialsRequired | None]
     requests: ClassVar[list[tuple[str, int, int]]]
     served: ClassVar[list[list[tuple[str, int]]]]
@@ -127,6 +132,10 @@ class LedgerPlugin(MarketPlugin):
         page = bars[: min(self.page_limit, limit or self.page_limit)]
         if symbol == SYMBOL:
             self.requests.append((timeframe.name, start_ms, end_ms))
+        if symbol != SYMBOL:
+            self.beside.append(symbol)
+        elif limit == 1:
+            self.beside.append("first bar")
         if limit is None:
             final = page.between(0, timeframe.floor(now_ms - self.settling_ms))
             self.served.append([(timeframe.name, time) for time in final.time.tolist()])
@@ -136,6 +145,16 @@ class LedgerPlugin(MarketPlugin):
         self._fail()
         type(self).split_questions += 1
         return self.splits or ()
+
+    async def fetch_status(self) -> VenueStatus | None:
+        self._fail()
+        self.beside.append("status")
+        return self.status
+
+    async def fetch_most_traded(self) -> Sequence[str]:
+        self._fail()
+        self.beside.append("ranking")
+        return self.ranking
 
     async def close(self) -> None:
         self.closed += 1
@@ -165,6 +184,7 @@ def ledger_plugin(
             "requests": [],
             "served": [],
             "made": [],
+            "beside": [],
         },
     )
 

@@ -46,11 +46,13 @@ class CandleVenue(RestVenue):
     """Speaks the REST half of Binance spot."""
 
     provider: ClassVar[str] = "binance"
+    says_maintenance = False
+    """What it says of itself when it is asked for its status; it goes on answering."""
 
     def provider_options(self) -> dict[str, Any]:
         rest = f"{self.url}/api/v3"
         return {
-            "urls": {"api": {"public": rest, "private": rest}},
+            "urls": {"api": {"public": rest, "private": rest, "sapi": f"{self.url}/sapi/v1"}},
             "options": {
                 "defaultType": "spot",
                 "fetchCurrencies": False,
@@ -69,7 +71,12 @@ class CandleVenue(RestVenue):
             "trades": self._trades,
             "ticker/24hr": self._ticker,
         }
-        return {f"/api/v3/{path}": answer for path, answer in answers.items()}
+        spot = {f"/api/v3/{path}": answer for path, answer in answers.items()}
+        return {**spot, "/sapi/v1/system/status": self._status}
+
+    def _status(self, _query: Query) -> bytes:
+        message = "system_maintenance" if self.says_maintenance else "normal"
+        return msgspec.json.encode({"status": int(self.says_maintenance), "msg": message})
 
     def _market(self, query: Query) -> Market:
         for market in self.markets.values():
@@ -112,7 +119,12 @@ class CandleVenue(RestVenue):
         return msgspec.json.encode(rows)
 
     def _ticker(self, query: Query) -> bytes:
-        market, now_ms = self._market(query), self.now_ms()
+        if "symbol" in query:
+            return msgspec.json.encode(self._figures(self._market(query)))
+        return msgspec.json.encode([self._figures(market) for market in self.markets.values()])
+
+    def _figures(self, market: Market) -> dict[str, object]:
+        now_ms = self.now_ms()
         day, (bids, asks) = market.day(now_ms), market.book(now_ms, 1)
         figures = {
             "priceChange": day.close - day.open,
@@ -130,7 +142,7 @@ class CandleVenue(RestVenue):
         }
         texts = {name: plain(value) for name, value in figures.items()}
         times = {"openTime": day.open_ms, "closeTime": now_ms}
-        return msgspec.json.encode({"symbol": market.base + market.quote, **texts, **times, "count": 1})
+        return {"symbol": market.base + market.quote, **texts, **times, "count": 1}
 
 
 def _row(candle: Candle) -> bytes:

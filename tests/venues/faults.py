@@ -7,6 +7,7 @@ in a page of candles. `Faults.random` mixes those for requests by chance, the sa
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -58,6 +59,8 @@ class Rule:
     retry_after_s: float | None = None
     retry_after_as_date: bool = False
     used: int = 0
+    came_ms: deque[int] = field(default_factory=lambda: deque(maxlen=1_000))
+    """When requests came that met it, by the venue's time; the last thousand."""
 
     def spent(self, now_ms: int) -> bool:
         """Whether the rule has done its work."""
@@ -220,6 +223,7 @@ class Faults:
         for rule in self._rules:
             if rule.answers(path, now_ms):
                 rule.used += 1
+                rule.came_ms.append(now_ms)
                 self.injected += 1
                 return rule
         drawn = self._chance.draw(path) if self._chance is not None else None

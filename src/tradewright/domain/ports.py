@@ -55,6 +55,14 @@ class EmptyAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class NotedSilence:
+    """An empty answer, and of which series."""
+
+    key: SeriesKey
+    empty: EmptyAnswer
+
+
+@dataclass(frozen=True, slots=True)
 class StoreDescription:
     """What a store stands on: ``kind`` is ``memory``, ``sqlite``, ``postgresql`` or ``timescaledb``,
     ``detail`` a sentence for the operator, without secrets."""
@@ -136,6 +144,11 @@ class BarStore(Protocol):
 
     async def empty_answers(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[EmptyAnswer, ...]:
         """The noted empty answers inside ``[start_ms, end_ms)``, clipped to it, ascending; disjoint."""
+        ...
+
+    async def noted_silences(self, *, after_ms: int, until_ms: int, limit: int) -> tuple[NotedSilence, ...]:
+        """What was noted as empty of any series at a time in ``(after_ms, until_ms]``, the oldest note first,
+        at most ``limit``."""
         ...
 
     async def import_bars(
@@ -251,8 +264,9 @@ class BackfillJobStore(Protocol):
     async def claim(
         self, owner: str, *, now_ms: int, lease_ms: int, job_id: str | None = None
     ) -> tuple[BackfillJob, JobLease] | None:
-        """The oldest job that nobody works at (queued, or its lease has ended), now running and leased;
-        only ``job_id`` where that is given. None where there is none."""
+        """The oldest job that nobody works at (queued, or its lease has ended) and from whose provider no
+        other owner fetches, now running and leased; only ``job_id`` where that is given. None where there
+        is none. So a provider is asked under one rate limit, whatever the number of owners."""
         ...
 
     async def report(self, lease: JobLease, report: JobReport, *, now_ms: int, lease_ms: int) -> bool:
@@ -269,6 +283,18 @@ class BackfillJobStore(Protocol):
     async def cancel(self, job_id: str, *, now_ms: int) -> BackfillJob | None:
         """Cancel the job where it is open, whoever works at it; the job as it is then, or None where
         there is none."""
+        ...
+
+    async def attend(self, server: str, *, now_ms: int, lease_ms: int) -> None:
+        """Say that a server takes jobs until its lease ends; said again, the lease begins anew."""
+        ...
+
+    async def leave(self, server: str) -> None:
+        """Say that the server takes no more jobs."""
+        ...
+
+    async def attended(self, *, now_ms: int) -> bool:
+        """Whether any server takes jobs."""
         ...
 
 

@@ -94,7 +94,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, tag="snapshot", tag_fi
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True, tag="feed", tag_field="type"):
     """What a feed says of itself. ``age_ms`` is the time since it last heard from the venue;
-    ``opens_at`` (ISO 8601) tells when a closed market opens again."""
+    ``opens_at`` (ISO 8601) tells when a closed market opens again; one that never does says why in
+    ``detail``."""
 
     topic: str
     state: FeedState

@@ -42,6 +42,11 @@ class VenueClock:
         monotonic_s, _, venue_ms = self._measured
         return venue_ms + int((self._clock.monotonic() - monotonic_s) * 1000)
 
+    def measured_ms(self) -> int | None:
+        """The venue's time by the last measurement; None where there is none, or where our clocks have parted
+        since, as after a sleep of the machine."""
+        return None if self._measured is None or self._jumped() else self.now_ms()
+
     def doubt(self) -> bool:
         """Measure anew before the next use, since the venue did not accept our time; False where that was
         done just now and would not help."""

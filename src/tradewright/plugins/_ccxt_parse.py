@@ -19,6 +19,7 @@ from tradewright.domain.timeframes import Timeframe
 from tradewright.plugins._ccxt_quirks import stops_of_market
 
 MARKET: Final = "crypto"
+MOST_TRADED_MAX: Final = 100
 _DECIMAL_PLACES: Final = 2
 _TICK_SIZE: Final = 4
 _TIME_MS_MAX: Final = 253_402_300_800_000  # the year 10000
@@ -126,6 +127,23 @@ def ticker(answer: Mapping[str, Any], now_ms: int) -> Ticker:
     if result.last is None and result.bid is None and result.ask is None:
         raise MalformedAnswerPluginError("The venue's ticker holds no price.")
     return result
+
+
+def most_traded(tickers: object, markets: Mapping[str, Any]) -> list[str]:
+    """Symbols by their quote volume, the most first, at most ``MOST_TRADED_MAX`` of each kind of market.
+
+    Volumes in different currencies are no measure of one another, so of each kind those are taken that
+    are quoted in the currency in which most are.
+    """
+    kinds: dict[str, dict[str, list[tuple[float, str]]]] = {}
+    for symbol, row in tickers.items() if isinstance(tickers, Mapping) else ():
+        market = markets.get(symbol)
+        volume = number(row.get("quoteVolume")) if isinstance(row, Mapping) else None
+        if market is not None and volume is not None and volume > 0:
+            quotes = kinds.setdefault(str(market.get("type")), {})
+            quotes.setdefault(str(market.get("quote")), []).append((volume, symbol))
+    chosen = [max(quotes.values(), key=len) for quotes in kinds.values()]
+    return [symbol for rows in chosen for _, symbol in sorted(rows, reverse=True)[:MOST_TRADED_MAX]]
 
 
 def order_book(answer: Mapping[str, Any], now_ms: int, depth: int) -> OrderBook:

@@ -102,6 +102,7 @@ class AlpacaPlugin(MarketPlugin):
         self._closed = False
         self._clock_lock = asyncio.Lock()
         self._clock_offset_ms = 0
+        self._clock_measured = False
         self._clock_until_s = self.clock.monotonic()
         self.rows_dropped = 0
 
@@ -203,6 +204,9 @@ class AlpacaPlugin(MarketPlugin):
                 await self._measure_clock()
         return self._venue_now_ms()
 
+    def measured_time_ms(self) -> int | None:
+        return self._venue_now_ms() if self._clock_measured else None
+
     def _venue_now_ms(self) -> int:
         """The venue's clock by what was measured last."""
         return self.clock.now_ms() + self._clock_offset_ms
@@ -218,6 +222,7 @@ class AlpacaPlugin(MarketPlugin):
         at_ms = time_ms(answer.get("timestamp")) if isinstance(answer, Mapping) else None
         if at_ms is not None:
             self._clock_offset_ms = at_ms - (sent_ms + self.clock.now_ms()) // 2
+            self._clock_measured = True
         self._clock_until_s = self.clock.monotonic() + CLOCK_LIFETIME_S
 
     # Market data

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.capabilities import Capability, CredentialField, ProviderInfo
@@ -51,7 +51,11 @@ __all__ = [
     "PluginSetup",
     "RateLimitPluginError",
     "TimeoutPluginError",
+    "VenueStatus",
 ]
+
+VenueStatus: TypeAlias = Literal["up", "down"]
+"""``down`` is a venue that is shut or being worked on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,11 @@ class MarketPlugin(ABC):
         ``PluginError`` where it would, and could never be asked: by our clock alone nothing is final."""
         return self.clock.now_ms()
 
+    def measured_time_ms(self) -> int | None:
+        """The venue's clock by what was measured of it before, without asking; None where nothing was, or
+        where that can't be trusted any more."""
+        return None
+
     @abstractmethod
     async def close(self) -> None:
         """Let go of everything, at once and for good; may be called twice."""
@@ -197,6 +206,16 @@ class MarketPlugin(ABC):
     async def fetch_splits(self, symbol: str) -> Sequence[Split]:
         """All splits of a stock that have happened, ascending by time."""
         raise self._unsupported(Capability.SPLITS)
+
+    async def fetch_status(self) -> VenueStatus | None:
+        """What the venue says of itself now, and of no other time; None where it does not tell."""
+        return None
+
+    async def fetch_most_traded(self) -> Sequence[str]:
+        """Symbols of which most was traded in the last day, the most first, at most a hundred of each kind of
+        instrument; none where the venue does not tell that in one call.
+        Source: the venue's own figures."""
+        return ()
 
     # Streams. Each runs until it is closed or fails; closing it ends its subscription at the venue.
 

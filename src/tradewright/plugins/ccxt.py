@@ -42,7 +42,7 @@ from tradewright.plugins._ccxt_quirks import (
 )
 from tradewright.plugins._ccxt_streams import Answerer, StreamSet
 from tradewright.plugins._ccxt_trading import CALL_DEADLINE_S, Trading
-from tradewright.plugins.base import BarUpdate, PluginSetup
+from tradewright.plugins.base import BarUpdate, PluginSetup, VenueStatus
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -57,8 +57,11 @@ MARKETS_RETRY_S: Final = 60.0
 MARKETS_DEADLINE_S: Final = 60.0
 MARKETS_DOUBT_S: Final = 30.0
 CLOCK_DEADLINE_S: Final = 3.0
+SLOW_CLOCK_MS: Final = 1_000
+"""The middle of a call that took longer says too little about when the venue told its time."""
 CLOSE_GRACE_S: Final = 1.0
 DEFAULT_PAGE: Final = 500
+_STATUS: Final[Mapping[str, VenueStatus]] = {"ok": "up", "maintenance": "down", "shutdown": "down"}
 
 
 class CCXTPlugin(AccountMethods):
@@ -279,6 +282,9 @@ class CCXTPlugin(AccountMethods):
             raise type(failure)(failure.message, failure.retry_after_s)
         return now_ms
 
+    def measured_time_ms(self) -> int | None:
+        return self._venue_clock.measured_ms()
+
     async def _supposed_time_ms(self) -> int:
         await self._refresh_clock()
         return self._venue_clock.now_ms()
@@ -298,7 +304,10 @@ class CCXTPlugin(AccountMethods):
             return None
         assert self._library is not None
         sent_ms: int = self._library.sent_ms.get()  # not when we asked: the call may have queued
-        return at_ms - (sent_ms + self.clock.now_ms()) // 2
+        heard_ms = self.clock.now_ms()
+        if heard_ms - sent_ms > SLOW_CLOCK_MS:
+            return at_ms - heard_ms  # a clock that is behind is late; one that is ahead ends bars too early
+        return at_ms - (sent_ms + heard_ms) // 2
 
     # Market data
 
@@ -352,6 +361,22 @@ class CCXTPlugin(AccountMethods):
         self._dropped(dropped)
         found.sort(key=lambda trade: trade.time)  # stable: the venue's order within a moment
         return tuple(found[-limit:])
+
+    async def fetch_status(self) -> VenueStatus | None:
+        exchange = await self._ready()
+        if exchange.has.get("fetchStatus") is not True:
+            return None
+        answer = await self._call(lambda exchange: exchange.fetch_status())
+        said = answer.get("status") if isinstance(answer, Mapping) else None
+        return _STATUS.get(said) if isinstance(said, str) else None
+
+    async def fetch_most_traded(self) -> Sequence[str]:
+        exchange = await self._ready()
+        if exchange.has.get("fetchTickers") is not True:
+            return ()
+        return parse.most_traded(
+            await self._call(lambda exchange: exchange.fetch_tickers()), exchange.markets
+        )
 
     # Streams
 

@@ -15,7 +15,8 @@ from tradewright.domain.timeframes import DAY_MS, MINUTE_MS, Timeframe
 BEFORE_HOURS_MS: Final = 330 * MINUTE_MS
 AFTER_HOURS_MS: Final = 240 * MINUTE_MS
 """New York trades from 4:00 to 20:00, with sessions from 9:30 to 16:00."""
-_FIRST_SESSION: Final = "1990-01-01"
+_FIRST_SESSIONS: Final = ("1990-01-01", "1997-01-01", "2008-01-01", "2017-01-01", "2021-01-01")
+"""Of some exchanges less is known: the first of these that their calendar can begin with counts."""
 _AHEAD_MS: Final = 366 * DAY_MS
 _RENEWED_AFTER_MS: Final = 90 * DAY_MS
 
@@ -111,7 +112,8 @@ class Calendars:
 
 
 def load_session_calendar(name: str, now_ms: int) -> SessionCalendar:
-    """The sessions of an exchange from 1990 to a year from now; slow, since it imports pandas."""
+    """The sessions of an exchange from 1990, or as far back as they are known, to a year from now; slow,
+    since it imports pandas."""
     import exchange_calendars
 
     # Its use of pandas is not ours to mend, and a warning on the console helps nobody.
@@ -119,9 +121,20 @@ def load_session_calendar(name: str, now_ms: int) -> SessionCalendar:
     if name not in exchange_calendars.get_calendar_names(include_aliases=False):
         raise KeyError(name)
     end = str(np.datetime64(now_ms + _AHEAD_MS, "ms").astype("datetime64[D]"))
-    schedule = exchange_calendars.get_calendar(name, start=_FIRST_SESSION, end=end).schedule
+    schedule = _longest_calendar(name, end).schedule
     opens, closes = (
         schedule[column].dt.tz_localize(None).to_numpy("datetime64[ms]").astype(np.int64)
         for column in ("open", "close")
     )
     return SessionCalendar(opens, closes)
+
+
+def _longest_calendar(name: str, end: str) -> Any:
+    import exchange_calendars
+
+    for start in _FIRST_SESSIONS[:-1]:
+        try:
+            return exchange_calendars.get_calendar(name, start=start, end=end)
+        except (ValueError, NotImplementedError):
+            continue
+    return exchange_calendars.get_calendar(name, start=_FIRST_SESSIONS[-1], end=end)

@@ -44,8 +44,12 @@ class RateLimiter:
         self._waiting += 1
         try:
             async with self._lock:
+                late_s_max = 0.0
                 while (ahead_s := self._next_s - self._tolerance_s - self._clock.monotonic()) > 0:
                     await self._clock.sleep(ahead_s)
-                self._next_s = max(self._next_s, self._clock.monotonic()) + self._interval_s * cost
+                    # A timer is always a little late; were that lost, the rate would never be reached.
+                    late_s_max = self._interval_s
+                begins_s = max(self._next_s, self._clock.monotonic() - late_s_max)
+                self._next_s = begins_s + self._interval_s * cost
         finally:
             self._waiting -= 1

@@ -8,28 +8,20 @@ from typing import Final, Literal, TypeAlias
 
 from tradewright.domain.adjustment import split_adjusted
 from tradewright.domain.capabilities import Capability
-from tradewright.domain.errors import (
-    CredentialsRequired,
-    InvalidInput,
-    NetworkPluginError,
-    PluginError,
-    PluginFeatureNotSupportedError,
-    TimeoutPluginError,
-)
-from tradewright.domain.instruments import InstrumentKey, SeriesKey, Split
+from tradewright.domain.errors import CredentialsRequired, InvalidInput, PluginFeatureNotSupportedError
+from tradewright.domain.instruments import SeriesKey, Split
 from tradewright.domain.intervals import IntervalSet
-from tradewright.domain.ports import InstrumentStore, KnownSplits
+from tradewright.domain.ports import InstrumentStore
 from tradewright.domain.resampling import resample
 from tradewright.domain.streams import Gap, Problem
-from tradewright.domain.timeframes import DAY_MS, ONE_DAY, Timeframe
+from tradewright.domain.timeframes import ONE_DAY, Timeframe
 from tradewright.runtime.clock import Clock
-from tradewright.services.data_orchestrator import BarsAnswer, DataOrchestrator
+from tradewright.services.data_orchestrator import BarsAnswer, DataOrchestrator, read_deadline_s
 from tradewright.services.market_service import MarketService
+from tradewright.services.split_register import SplitRegister
 
 Adjustment: TypeAlias = Literal["raw", "split"]
 
-LIFETIME_MS: Final = DAY_MS
-DEADLINE_S: Final = 5.0
 STOCKS: Final = "stocks"
 _UNADJUSTED: Final = "Prices are not adjusted for splits, which could not be asked for."
 
@@ -46,8 +38,11 @@ class AdjustedBars:
     ) -> None:
         self._orchestrator = orchestrator
         self._markets = markets
-        self._store = instruments
-        self._clock = clock
+        self._splits = SplitRegister(markets, instruments, orchestrator.venue, clock)
+
+    async def close(self) -> None:
+        """End what is still being asked."""
+        await self._splits.close()
 
     async def get_bars(
         self,
@@ -72,25 +67,34 @@ class AdjustedBars:
         offered = key.market == STOCKS and await self._tells_splits(key)
         if adjustment == "split" and not offered:
             raise PluginFeatureNotSupportedError(f"{key.provider} tells of no splits: ask for raw bars.")
-        answer = await self._orchestrator.get_bars(key, start_ms=start_ms, end_ms=end_ms, limit=limit)
+        deadline_s = read_deadline_s()
+        reading = self._orchestrator.get_bars(
+            key, start_ms=start_ms, end_ms=end_ms, limit=limit, deadline_s=deadline_s
+        )
         if not offered or adjustment == "raw":
-            return answer
+            return await reading
+        # Beside the bars: one after the other they would not share the time that a read has.
+        asking = asyncio.create_task(
+            self._splits.splits(key.instrument, deadline_s), name=f"adjusted_bars/splits of {key.symbol}"
+        )
         try:
-            splits, problem = await self._splits(key.instrument)
-        except (PluginError, CredentialsRequired) as error:
-            if adjustment == "split":
-                raise
-            splits = ()
-            problem = Problem("splits", error.code, _UNADJUSTED)
-        answer = await self._adjusted(answer, splits)
-        if problem is None:
+            answer, known = await reading, await asking
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        if known.splits is None and known.problem is not None and adjustment == "split":
+            raise known.problem
+        answer = await self._adjusted(answer, known.splits or (), deadline_s)
+        if known.problem is None:
             return answer
+        detail = _UNADJUSTED if known.splits is None else known.problem.message
+        problem = Problem("splits", known.problem.code, detail)
         return replace(answer, final=False, problems=(*answer.problems, problem))
 
     async def _tells_splits(self, key: SeriesKey) -> bool:
         return Capability.SPLITS in (await self._markets.provider(key.market, key.provider)).capabilities
 
-    async def _adjusted(self, answer: BarsAnswer, splits: tuple[Split, ...]) -> BarsAnswer:
+    async def _adjusted(self, answer: BarsAnswer, splits: tuple[Split, ...], deadline_s: float) -> BarsAnswer:
         """A week or a month in which a split lies is made anew of its adjusted days, and left out where
         one of those can't be had."""
         timeframe = Timeframe.parse(answer.key.timeframe)
@@ -103,7 +107,10 @@ class AdjustedBars:
                 continue
             try:
                 days = await self._orchestrator.get_bars(
-                    answer.key.instrument.series(ONE_DAY), start_ms=opening, end_ms=end
+                    answer.key.instrument.series(ONE_DAY),
+                    start_ms=opening,
+                    end_ms=end,
+                    deadline_s=deadline_s,
                 )
             except CredentialsRequired as error:
                 problem = Problem("plugin", error.code, error.message)
@@ -115,41 +122,6 @@ class AdjustedBars:
                 made = resample(split_adjusted(days.bars, splits), timeframe)
                 answer = replace(answer, bars=answer.bars.merged_with(made))
         return answer
-
-    async def _splits(self, key: InstrumentKey) -> tuple[tuple[Split, ...], Problem | None]:
-        known = await self._store.splits(key)
-        now_ms = self._clock.now_ms()
-        if known is not None and now_ms - known.read_ms < LIFETIME_MS:
-            return known.splits, None
-        venue = self._orchestrator.venue
-        left_alone_s = venue.left_alone_s(key.provider)
-        if left_alone_s:
-            return self._stale(known, NetworkPluginError(f"{key.provider} failed just now.", left_alone_s))
-        try:
-            async with (
-                asyncio.timeout(DEADLINE_S),
-                self._markets.plugin(key.market, key.provider) as plugin,
-            ):
-                found = tuple(await plugin.fetch_splits(key.symbol))
-        except TimeoutError:
-            error = TimeoutPluginError(f"{key.provider} did not answer in time.")
-            venue.note_failure(key.provider, error)
-            return self._stale(known, error)
-        except PluginError as plugin_error:
-            venue.note_failure(key.provider, plugin_error)
-            return self._stale(known, plugin_error)
-        except CredentialsRequired as no_key:
-            return self._stale(known, no_key)
-        await self._store.save_splits(key, KnownSplits(found, now_ms))
-        return found, None
-
-    @staticmethod
-    def _stale(
-        known: KnownSplits | None, error: PluginError | CredentialsRequired
-    ) -> tuple[tuple[Split, ...], Problem]:
-        if known is None:
-            raise error
-        return known.splits, Problem("splits", error.code, error.message)
 
 
 def _without(answer: BarsAnswer, start: int, end: int, problems: tuple[Problem, ...]) -> BarsAnswer:

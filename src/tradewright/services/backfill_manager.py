@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from tradewright.domain.backfills import BackfillJob, JobLease, JobPosition
@@ -55,8 +56,9 @@ class BackfillManager:
     """Takes jobs, works at those that nobody works at, and lets go of them when it is closed.
 
     Any number of managers, in any number of processes, share one ``BackfillJobStore``: each job has one
-    owner at a time. Nothing that is covered is fetched again, so that a job that is killed anywhere and
-    taken up again ends with what it would have ended with.
+    owner at a time, and so has each provider, since every process counts its calls by itself. Nothing
+    that is covered is fetched again, so that a job that is killed anywhere and taken up again ends with
+    what it would have ended with.
     """
 
     def __init__(
@@ -87,24 +89,36 @@ class BackfillManager:
             Venues(source, clock, settings, rng),
             self._api_semaphore,
             Turns(),
-            look_again=lambda key, holes: self._repairs.look_again(key, holes),
+            note_silence=lambda key, holes: self._repairs.note_silence(key, holes),
         )
         self._repairs = Repairs(shop)
         self._watchers = Watchers(2 * WATCHED_MAX, on_first=self._begin_to_follow)
         self._running: dict[str, JobRun] = {}
+        self._attending = False
         self._wakeup = Wakeup(clock)
         self._following: asyncio.Task[None] | None = None
         self._tasks = TaskSupervisor("backfill")
 
-    def start(self, only: str | None = None) -> None:
-        """Begin to work at jobs that are queued or whose owner is gone; at that one alone where its id is
-        given."""
-        self._tasks.start("take jobs", self._take_jobs(only))
+    def start(self) -> None:
+        """Begin, as a server, to work at jobs that are queued or whose owner is gone, and to look once more
+        at what was silent."""
+        self._attending = True
+        self._tasks.start("attend", self._attend())
+        self._tasks.start("second looks", self._repairs.watch_silences())
+        self._tasks.start("take jobs", self._take_jobs())
+
+    def stand_in(self, job_id: str) -> None:
+        """Begin to work at that job alone, and only while no server takes jobs: to one that comes it is
+        left within seconds, and taken back from one that is gone. For commands."""
+        self._tasks.start("stand in", self._stand_in(job_id))
 
     async def close(self) -> None:
         """Let go of every job at once, so that another process can take it up."""
         await self._repairs.close()
         await self._tasks.close()
+        if self._attending:
+            with suppress(StorageUnavailable):  # its lease ends by itself
+                await self._jobs.leave(self._owner)
 
     # Jobs
 
@@ -160,6 +174,10 @@ class BackfillManager:
         self._watchers.tell(job)
         return job
 
+    async def attended(self) -> bool:
+        """Whether a server, in whatever process, takes jobs from this store."""
+        return await self._jobs.attended(now_ms=self._clock.now_ms())
+
     def repair(self, key: SeriesKey, holes: IntervalSet) -> None:
         """Fetch these holes of a series when there is time for it, within the budget of the provider.
         For readers that could not wait: it never waits, never raises, and promises nothing."""
@@ -183,21 +201,52 @@ class BackfillManager:
 
     # Working
 
-    async def _take_jobs(self, only: str | None) -> None:
+    async def _attend(self) -> None:
+        """Say in the store that a server is here, so that commands leave their jobs to it."""
+        while True:
+            with suppress(StorageUnavailable):  # who looks for jobs says so
+                await self._jobs.attend(
+                    self._owner,
+                    now_ms=self._clock.now_ms(),
+                    lease_ms=round(self._settings.lease_s * 1000),
+                )
+            await self._clock.sleep(self._settings.renew_s)
+
+    async def _take_jobs(self) -> None:
         while True:
             taken = None
             if len(self._running) < self._settings.jobs_at_once:
-                taken = await self._claim(only)
+                taken = await self._claim()
             if taken is None:
                 await self._wakeup.wait(self._settings.poll_s)
-                continue
-            job, lease = taken
-            self._watchers.tell(job)
-            run = JobRun(self._shop, job, lease, self._watchers.tell)
-            self._running[job.id] = run
-            self._tasks.start(f"job {job.id}", self._work_at(run))
+            else:
+                self._begin(*taken)
 
-    async def _claim(self, only: str | None) -> tuple[BackfillJob, JobLease] | None:
+    async def _stand_in(self, job_id: str) -> None:
+        work: asyncio.Task[None] | None = None
+        while True:
+            try:
+                if await self.attended():
+                    self._repairs.forget()
+                    if work is not None:
+                        work.cancel()
+                        work = None
+                elif not self._running:
+                    taken = await self._claim(job_id)
+                    work = None if taken is None else self._begin(*taken)
+            except StorageUnavailable as error:
+                _log.warning("servers could not be looked for: %s", error.message)
+            await self._wakeup.wait(self._settings.poll_s)
+
+    def _begin(self, job: BackfillJob, lease: JobLease) -> asyncio.Task[None]:
+        self._watchers.tell(job)
+        stalled = self._running.get(job.id)
+        if stalled is not None:  # our own lease ended, say while the machine was asleep
+            stalled.abandon()
+        run = self._running[job.id] = JobRun(self._shop, job, lease, self._watchers.tell)
+        return self._tasks.start(f"job {job.id}", self._work_at(run))
+
+    async def _claim(self, only: str | None = None) -> tuple[BackfillJob, JobLease] | None:
         try:
             return await self._jobs.claim(
                 self._owner,
@@ -213,7 +262,8 @@ class BackfillManager:
         try:
             await run.run()
         finally:
-            del self._running[run.job.id]
+            if self._running.get(run.job.id) is run:
+                del self._running[run.job.id]
             self._wakeup.set()
 
     def _begin_to_follow(self) -> None:

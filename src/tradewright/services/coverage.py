@@ -22,6 +22,7 @@ from tradewright.services.coverage_strip import (
     strip_row,
 )
 from tradewright.services.data_orchestrator import occupied
+from tradewright.services.imported_data import PLUGIN_KEY
 from tradewright.services.market_service import MarketService
 
 BUCKETS_MAX: Final = 2_000
@@ -104,7 +105,7 @@ class CoverageService:
             known.append((series.timeframe, _clipped(coverage, start_ms, end_ms)))
             if series.timeframe == ONE_MINUTE.name and coverage.known:
                 since = coverage.known.items[0].start
-                last = min(end_ms, self._until(ONE_MINUTE))
+                last = min(end_ms, self._until(ONE_MINUTE, await self._ends_ms(key, coverage)))
                 holes = _open(calendar, max(start_ms, since), last).subtract(coverage.known)
         stretches = [
             CoverageStretch(timeframe, start, end, kind)
@@ -118,9 +119,10 @@ class CoverageService:
         self, key: InstrumentKey, start_ms: int | None, end_ms: int | None, buckets: int
     ) -> CoverageStrip:
         """A row for the minutes and one for each other timeframe that the provider's own bars are stored of;
-        none where nothing is stored. The range ends now and begins where anything is known, unless it is
-        given. A bucket is a minute at least, so there may be fewer than asked for. What is read grows with
-        the buckets and the stretches of coverage, not with the minutes stored.
+        none where nothing is stored. The range begins where anything is known and ends now, or where an
+        import without a venue ends, unless it is given. A bucket is a minute at least, so there may be fewer
+        than asked for. What is read grows with the buckets and the stretches of coverage, not with the
+        minutes stored.
 
         A row of a higher timeframe counts what minutes cover as well: it shows what a chart would get.
         """
@@ -128,7 +130,9 @@ class CoverageService:
         series = [Timeframe.parse(each.timeframe) for each in await self._store.series(key)]
         coverage = {each: await self._all_coverage(key, each) for each in series}
         beginnings = [known.known.items[0].start for known in coverage.values() if known.known]
-        end = self._until(ONE_MINUTE) if end_ms is None else end_ms
+        ends = {each: await self._ends_ms(key, known) for each, known in coverage.items()}
+        last = max((ends_ms for ends_ms in ends.values() if ends_ms is not None), default=None)
+        end = self._until(ONE_MINUTE, last) if end_ms is None else end_ms
         start = min([*beginnings, end - DAY_MS]) if start_ms is None else start_ms
         _check_range(start, end)
         if start == end:
@@ -137,7 +141,7 @@ class CoverageService:
         minutes = coverage.get(ONE_MINUTE, _NOTHING)
         reader = _RowReader(self._store, key, calendar, minutes, edges)
         rows = [
-            await reader.row(each, known, self._until(each))
+            await reader.row(each, known, self._until(each, ends[each]))
             for each, known in coverage.items()
             if known.known
         ]
@@ -160,14 +164,16 @@ class CoverageService:
         return StoredInstrument(key, tuple(series), await self._known_share(key))
 
     async def _known_share(self, key: InstrumentKey) -> float | None:
-        known = (await self._all_coverage(key, ONE_MINUTE)).known
+        coverage = await self._all_coverage(key, ONE_MINUTE)
+        known = coverage.known
         if not known:
             return None
         try:
             calendar = await self._calendar(key)
+            until = self._until(ONE_MINUTE, await self._ends_ms(key, coverage))
         except (NotFound, PluginError):
             return None  # of a provider that this server does not have any more, say
-        trading = _open(calendar, known.items[0].start, self._until(ONE_MINUTE))
+        trading = _open(calendar, known.items[0].start, until)
         if not trading:
             return 1.0
         return trading.intersect(known).length_ms / trading.length_ms
@@ -179,9 +185,15 @@ class CoverageService:
         now_ms = self._clock.now_ms()
         return await self._store.coverage(key.series(timeframe), 0, timeframe.end(timeframe.floor(now_ms)))
 
-    def _until(self, timeframe: Timeframe) -> int:
+    async def _ends_ms(self, key: InstrumentKey, coverage: Coverage) -> int | None:
+        """Where an imported series ends, since no venue is behind it that goes on; None for all others."""
+        info = await self._markets.provider(key.market, key.provider)
+        return coverage.known.items[-1].end if info.plugin == PLUGIN_KEY and coverage.known else None
+
+    def _until(self, timeframe: Timeframe, ends_ms: int | None = None) -> int:
         """The end of the last bar that could be stored by now."""
-        return timeframe.floor(self._clock.now_ms() - MarketPlugin.settling_ms)
+        now_ms = timeframe.floor(self._clock.now_ms() - MarketPlugin.settling_ms)
+        return now_ms if ends_ms is None else min(now_ms, ends_ms)
 
 
 class _RowReader:

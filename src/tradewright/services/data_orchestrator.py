@@ -38,7 +38,7 @@ from tradewright.services.market_service import MarketService
 
 LIMIT_MAX: Final = 5_000
 READ_DEADLINE_S: Final = 5.0
-"""How long one read waits for the venue, in all."""
+"""How long one read waits for the venue, in all: for its list of symbols, its clock, its bars."""
 LOOK_BACK_FACTOR: Final = 20
 WINDOW_BARS_MAX: Final = 50_000
 MINUTE_CALLS_MAX: Final = 5
@@ -86,6 +86,7 @@ class _Flight:
     """A question that is being answered, and how many wait for it."""
 
     task: asyncio.Task[BarsAnswer]
+    deadline_s: float
     waiting: int = 0
 
 
@@ -121,14 +122,22 @@ class DataOrchestrator:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def get_bars(
-        self, key: SeriesKey, *, start_ms: int | None = None, end_ms: int | None = None, limit: int = 500
+        self,
+        key: SeriesKey,
+        *,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
+        limit: int = 500,
+        deadline_s: float | None = None,
     ) -> BarsAnswer:
         """The first ``limit`` bars with ``start_ms <= t < end_ms``; without ``start_ms`` the newest
         ``limit`` before ``end_ms`` (default now), looked for in at most twenty times that many
-        timeframes of trading time.
+        timeframes of trading time. The venue is waited for until ``deadline_s``, a time of the event loop; by
+        default for ``READ_DEADLINE_S`` from now on.
 
         Raises ``UnknownMarket``, ``UnknownProvider``, ``UnknownSymbol``, ``UnknownTimeframe``,
-        ``InvalidInput``, and ``LimitExceeded`` where too much is being read already; what a venue
+        ``InvalidInput``, and ``LimitExceeded`` where too much is being read already; the venue's error where
+        nothing is known of the instrument and the venue did not list it in time. What else a venue
         fails to give is in ``problems`` and ``gaps``.
         """
         Timeframe.parse(key.timeframe)
@@ -136,26 +145,35 @@ class DataOrchestrator:
             raise InvalidInput("The limit is out of range.", {"limit": f"from 1 to {LIMIT_MAX}"})
         if start_ms is not None and end_ms is not None and start_ms > end_ms:
             raise InvalidInput("The start lies after the end.", {"start": "not after end"})
-        flight = self._join(_Question(key, start_ms, end_ms, limit))
+        question = _Question(key, start_ms, end_ms, limit)
+        until_s = read_deadline_s() if deadline_s is None else deadline_s
+        flight = self._join(question, until_s)
         flight.waiting += 1
         try:
-            # Shielded: one reader that leaves must not take the answer from the others.
-            return await asyncio.shield(flight.task)
+            if flight.deadline_s <= until_s:
+                # Shielded: one reader that leaves must not take the answer from the others.
+                return await asyncio.shield(flight.task)
+            left_s = until_s - asyncio.get_running_loop().time()
+            await asyncio.wait({flight.task}, timeout=max(0.0, left_s))
+            if flight.task.done():
+                return flight.task.result()
         finally:
             flight.waiting -= 1
             if not flight.waiting:
                 flight.task.cancel()
+        return await self._answer(question, until_s)  # others may wait for longer: here is what is stored
 
-    def _join(self, question: _Question) -> _Flight:
+    def _join(self, question: _Question, deadline_s: float) -> _Flight:
         flight = self._flights.get(question)
         if flight is not None and not flight.task.cancelling():
             return flight
         if len(self._flights) >= FLIGHTS_MAX:
             raise LimitExceeded("Too many charts are being read at once.", retry_after_s=1.0)
         task = asyncio.get_running_loop().create_task(
-            self._answer(question), name=f"data_orchestrator/{question.key.symbol} {question.key.timeframe}"
+            self._answer(question, deadline_s),
+            name=f"data_orchestrator/{question.key.symbol} {question.key.timeframe}",
         )
-        flight = self._flights[question] = _Flight(task)
+        flight = self._flights[question] = _Flight(task, deadline_s)
         task.add_done_callback(lambda done: self._landed(question, done))
         return flight
 
@@ -166,11 +184,10 @@ class DataOrchestrator:
         if not task.cancelled():
             task.exception()  # looked at here, since everybody who waited may have left
 
-    async def _answer(self, question: _Question) -> BarsAnswer:
+    async def _answer(self, question: _Question, deadline_s: float) -> BarsAnswer:
         key = question.key
-        instrument = await self._markets.instrument(key.instrument)
+        instrument = await self._markets.instrument(key.instrument, deadline_s)
         calendar = await self._markets.calendar(instrument)
-        deadline_s = asyncio.get_running_loop().time() + READ_DEADLINE_S
         async with self._markets.plugin(key.market, key.provider) as plugin:
             now_ms, final_ms = await self.venue.moment(plugin, deadline_s)
             request = BarRequest(
@@ -227,6 +244,11 @@ class DataOrchestrator:
         return await chain.fetch(request)
 
 
+def read_deadline_s() -> float:
+    """Until when a read that begins now waits for the venue, a time of the event loop."""
+    return asyncio.get_running_loop().time() + READ_DEADLINE_S
+
+
 def _refuse_without_key(answer: BarsAnswer) -> None:
     """Without a key there is nothing to tell but that; with stored bars the missing key is a problem."""
     for problem in answer.problems:
@@ -279,7 +301,7 @@ class _Reader:
             found = await self._read_window(window_start, cursor)
             cursor, width = window_start, width * 2
             if not found:
-                beginning = await self._beginning()
+                beginning = await self._beginning(window_start)
                 if beginning is not None and timeframe.floor(beginning) >= window_start:
                     break  # before it was listed there is nothing to look for
         bars = self._all_bars().between(cursor, last)
@@ -298,7 +320,7 @@ class _Reader:
         found = await self._orchestrator.collect(self._request.narrowed(wanted))
         missing = wanted.subtract(found.answered)
         if missing and missing.items[0].start == start and not self._asked_for_beginning:
-            beginning = await self._beginning()
+            beginning = await self._beginning(start)
             if beginning is not None and start < beginning < end:
                 again = await self._orchestrator.collect(self._request.narrowed(missing))
                 found = SourceAnswer.join([found, again])
@@ -311,15 +333,19 @@ class _Reader:
 
     async def _after_nothing(self, cursor: int, last: int) -> int:
         """Where to go on after a window without a bar: long before a listing there is nothing to find."""
-        begins = await self._beginning()
+        begins = await self._beginning(cursor)
         if begins is None:
             stored = await self._orchestrator.stored_extent(self._request.key)
             begins = stored[0] if stored is not None else cursor
         return min(last, max(cursor, self._timeframe.floor(begins)))
 
-    async def _beginning(self) -> int | None:
-        """When the instrument's history begins; None where nobody knows. Asked for once in a read."""
+    async def _beginning(self, start: int) -> int | None:
+        """When the instrument's history begins; None where nobody knows, or where what is stored tells that
+        it was before ``start`` and nobody need ask. Asked for once in a read."""
         if self._request.listed_ms is None and not self._asked_for_beginning:
+            stored = await self._orchestrator.stored_extent(self._request.key)
+            if stored is not None and stored[0] < start:
+                return None
             self._asked_for_beginning = True
             listed = await self._orchestrator.venue.listed_since(self._request)
             if listed is not None:

@@ -47,9 +47,10 @@ ListingProblem: TypeAlias = PluginError | StorageUnavailable | CredentialsRequir
 
 
 class InstanceKey(NamedTuple):
-    """What makes two users of a plugin share an instance."""
+    """What makes two users of a plugin share an instance: its class, the provider, the hash of the
+    credentials or ``public``, and whether it is the test network."""
 
-    plugin: str
+    plugin: type[MarketPlugin]
     provider: str
     credentials: str
     testnet: bool
@@ -72,7 +73,7 @@ class Listing:
 
 @dataclass(slots=True)
 class _ListingState:
-    """How the last attempt to read a provider's instruments went; one provider, all its markets."""
+    """How the last attempt to read a provider's instruments went; one plugin, all its markets."""
 
     read_at_s: float | None = None
     failed_at_s: float | None = None
@@ -106,7 +107,7 @@ class MarketService:
         self._user_credentials = user_credentials
         self._calendars = calendars or Calendars()
         self._instances: dict[InstanceKey, _Instance] = {}
-        self._listings: dict[str, _ListingState] = {}
+        self._listings: dict[tuple[type[MarketPlugin], str], _ListingState] = {}
         self._tasks = TaskSupervisor("market_service")
 
     def start(self) -> None:
@@ -166,11 +167,9 @@ class MarketService:
         """
         if credentials is None and not testnet:
             credentials = self._operator_credentials.get(provider)
-        info = await self.provider(market, provider)
-        imported = info.plugin == ImportedDataPlugin.get_plugin_key()
-        kind = ImportedDataPlugin if imported else self._loader.plugin_class(market, provider)
+        kind = await self._plugin_class(market, provider)
         fingerprint = credentials.fingerprint() if credentials else "public"
-        key = InstanceKey(kind.get_plugin_key(), provider, fingerprint, testnet)
+        key = InstanceKey(kind, provider, fingerprint, testnet)
         instance = self._instances.get(key)
         if instance is None:
             setup = PluginSetup(
@@ -187,6 +186,11 @@ class MarketService:
         finally:
             instance.users -= 1
             instance.idle_since_s = self._clock.monotonic()
+
+    async def _plugin_class(self, market: str, provider: str) -> type[MarketPlugin]:
+        info = await self.provider(market, provider)
+        imported = info.plugin == ImportedDataPlugin.get_plugin_key()
+        return ImportedDataPlugin if imported else self._loader.plugin_class(market, provider)
 
     @asynccontextmanager
     async def account_plugin(self, user_id: str, credential_id: str) -> AsyncIterator[MarketPlugin]:
@@ -246,14 +250,16 @@ class MarketService:
         """All instruments that are stored, without asking the venue."""
         return await self._store.instruments(market, provider)
 
-    async def instrument(self, key: InstrumentKey) -> Instrument:
+    async def instrument(self, key: InstrumentKey, deadline_s: float | None = None) -> Instrument:
         """One instrument; ``UnknownSymbol`` where the provider lists none of that name, and the provider's
-        own error where it could not be asked. A stored instrument is served without asking."""
+        own error where it could not be asked. A stored instrument is served without asking. The venue is
+        waited for until ``deadline_s``, a time of the event loop, if one is given: what is being asked then
+        goes on without the caller, and a later call finds it."""
         await self.provider(key.market, key.provider)
         known = await self._store.instrument(key)
         if known is not None:
             return known
-        problem = await self._refresh_listing(key.market, key.provider)
+        problem = await self._refresh_listing(key.market, key.provider, deadline_s)
         known = await self._store.instrument(key)
         if known is not None:
             return known
@@ -278,9 +284,12 @@ class MarketService:
         """The sessions in which the instrument trades."""
         return await self._calendars.get(instrument.calendar, self._clock.now_ms())
 
-    async def _refresh_listing(self, market: str, provider: str) -> ListingProblem | None:
+    async def _refresh_listing(
+        self, market: str, provider: str, deadline_s: float | None = None
+    ) -> ListingProblem | None:
         """Read the venue's instruments where that is due; why it failed, or None."""
-        state = self._listings.setdefault(provider, _ListingState())
+        kind = await self._plugin_class(market, provider)
+        state = self._listings.setdefault((kind, provider), _ListingState())
         now_s = self._clock.monotonic()
         if state.read_at_s is not None and now_s - state.read_at_s < LISTING_LIFETIME_S:
             return None
@@ -290,7 +299,11 @@ class MarketService:
             state.running = self._tasks.start(f"list {provider}", self._read_listing(market, provider, state))
         # The venue may be slow, and CCXT is imported at its first use: whoever waits gives up before the
         # reading does, so that a later call finds it done.
-        await asyncio.wait({state.running}, timeout=LISTING_PATIENCE_S)
+        patience_s = LISTING_PATIENCE_S
+        if deadline_s is not None:
+            left_s = deadline_s - asyncio.get_running_loop().time()
+            patience_s = max(0.0, min(patience_s, left_s))
+        await asyncio.wait({state.running}, timeout=patience_s)
         if state.running is not None:
             return TimeoutPluginError(
                 f"{provider} is still being asked for its symbols. Try again in a moment."

@@ -26,6 +26,7 @@ from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.feeds.ticks import OrderBookLogic, TickerLogic, TradesLogic
 from tradewright.services.feeds.timing import Wakeup
 from tradewright.services.feeds.topic import Topic, TopicState
+from tradewright.services.imported_data import ImportedDataPlugin
 
 __all__ = ["StreamSettings", "StreamingManager", "TopicState"]
 
@@ -110,6 +111,7 @@ class StreamingManager:
             offered = any(plugin.supports(capability) for capability in _NEEDED[key.kind])
             if key.kind == "ohlcv":
                 offered = offered and ONE_MINUTE in plugin.timeframes
+                offered = offered or isinstance(plugin, ImportedDataPlugin)
         if not offered:
             raise PluginFeatureNotSupportedError(f"{key.provider} has no live {_WORDS[key.kind]}.")
 

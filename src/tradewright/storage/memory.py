@@ -16,6 +16,7 @@ from tradewright.domain.ports import (
     EmptyAnswer,
     ImportCounts,
     KnownSplits,
+    NotedSilence,
     SeriesBars,
     StoreDescription,
 )
@@ -120,6 +121,13 @@ class MemoryBarStore:
     async def empty_answers(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[EmptyAnswer, ...]:
         empty = self._series.get(key, _NOTHING).empty
         return clipped(empty, start_ms, end_ms)
+
+    async def noted_silences(self, *, after_ms: int, until_ms: int, limit: int) -> tuple[NotedSilence, ...]:
+        found = (NotedSilence(key, each) for key, series in self._series.items() for each in series.empty)
+        wanted = (each for each in found if after_ms < each.empty.answered_ms <= until_ms)
+        return tuple(sorted(wanted, key=lambda each: (each.empty.answered_ms, each.key, each.empty.start)))[
+            :limit
+        ]
 
     async def import_bars(
         self,

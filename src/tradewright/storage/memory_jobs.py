@@ -25,6 +25,7 @@ class MemoryBackfillJobStore:
 
     def __init__(self) -> None:
         self._rows: dict[str, _Row] = {}
+        self._servers: dict[str, int] = {}
 
     async def add(self, job: BackfillJob, *, open_max: int, kept_max: int) -> bool:
         if sum(row.job.open for row in self._rows.values()) >= open_max:
@@ -47,7 +48,16 @@ class MemoryBackfillJobStore:
     async def claim(
         self, owner: str, *, now_ms: int, lease_ms: int, job_id: str | None = None
     ) -> tuple[BackfillJob, JobLease] | None:
-        free = [row for row in self._rows.values() if row.free(now_ms) and job_id in (None, row.job.id)]
+        others = {
+            row.job.provider
+            for row in self._rows.values()
+            if row.lease_ends_ms > now_ms and row.owner != owner
+        }
+        free = [
+            row
+            for row in self._rows.values()
+            if row.free(now_ms) and job_id in (None, row.job.id) and row.job.provider not in others
+        ]
         if not free:
             return None
         row = min(free, key=lambda row: row.job.position)
@@ -81,6 +91,17 @@ class MemoryBackfillJobStore:
             row.owner, row.token, row.lease_ends_ms = "", row.token + 1, 0
             row.job = msgspec.structs.replace(row.job, state="cancelled", error=None, updated_ms=now_ms)
         return row.job
+
+    async def attend(self, server: str, *, now_ms: int, lease_ms: int) -> None:
+        for gone in [id_ for id_, ends_ms in self._servers.items() if ends_ms <= now_ms]:
+            del self._servers[gone]
+        self._servers[server] = now_ms + lease_ms
+
+    async def leave(self, server: str) -> None:
+        self._servers.pop(server, None)
+
+    async def attended(self, *, now_ms: int) -> bool:
+        return any(ends_ms > now_ms for ends_ms in self._servers.values())
 
     def _held(self, lease: JobLease) -> _Row | None:
         """The row, where the lease is still the one under which it is worked at."""

@@ -30,12 +30,13 @@ _HALF: Final = JobReport(progress=0.5, bars=700, missing_ms=60_000, error="The v
 
 
 def job(number: int, *, created_ms: int | None = None) -> BackfillJob:
-    """A new job; those with higher numbers are newer unless ``created_ms`` says otherwise."""
+    """A new job at a provider of its own; those with higher numbers are newer unless ``created_ms`` says
+    otherwise."""
     created_ms = NOW + number if created_ms is None else created_ms
     return BackfillJob(
         id=f"job-{number:04d}",
         market="crypto",
-        provider="venue",
+        provider=f"venue {number}",
         symbol="BTC/USDT; DROP TABLE x; --'",
         start=number * 60_000,
         end=(number + 10) * 60_000,
@@ -200,6 +201,50 @@ async def check_races(store: BackfillJobStore) -> None:
     assert all(reports)
 
 
+async def check_one_owner_for_each_provider(store: BackfillJobStore) -> None:
+    """While an owner works for a provider, nobody else gets a job of it; the owner does."""
+    for number in (1, 2, 3):
+        shared = msgspec.structs.replace(job(number), provider="shared")
+        assert await store.add(shared, open_max=9, kept_max=9)
+    await put(store, 4)
+    _, lease = await claimed(store, "one")
+    assert await store.claim("two", now_ms=NOW, lease_ms=LEASE, job_id="job-0002") is None
+    assert (await claimed(store, "two"))[0].id == "job-0004", "other providers are free"
+    assert (await claimed(store, "one"))[0].id == "job-0002"
+    assert await store.settle(lease, _HALF, "done", now_ms=NOW) is not None
+    assert await store.claim("two", now_ms=NOW, lease_ms=LEASE) is None, "the other job is still at work"
+    await store.cancel("job-0002", now_ms=NOW)
+    assert (await claimed(store, "two"))[0].id == "job-0003"
+    assert (await claimed(store, "three", now_ms=NOW + LEASE, job_id="job-0003"))[0].id == "job-0003"
+
+
+async def check_provider_races(store: BackfillJobStore) -> None:
+    """Of many owners who claim jobs of one provider at once, one gets any."""
+    for number in range(10):
+        shared = msgspec.structs.replace(job(number), provider="shared")
+        assert await store.add(shared, open_max=99, kept_max=99)
+    found = await asyncio.gather(
+        *(store.claim(f"owner {number % 5}", now_ms=NOW, lease_ms=LEASE) for number in range(10))
+    )
+    assert len({claim[1].owner for claim in found if claim is not None}) == 1
+
+
+async def check_servers(store: BackfillJobStore) -> None:
+    """A server is known until it leaves or its lease ends, whatever other servers do."""
+    assert not await store.attended(now_ms=NOW)
+    await store.leave("nobody")
+    for server in ("one", "two"):
+        await store.attend(server, now_ms=NOW, lease_ms=LEASE)
+    await store.leave("one")
+    assert await store.attended(now_ms=NOW + LEASE - 1)
+    assert not await store.attended(now_ms=NOW + LEASE)
+    await store.attend("two", now_ms=NOW + LEASE, lease_ms=LEASE)
+    assert await store.attended(now_ms=NOW + 2 * LEASE - 1)
+    await store.attend("one", now_ms=NOW + 3 * LEASE, lease_ms=LEASE)
+    await store.leave("one")
+    assert not await store.attended(now_ms=NOW)
+
+
 async def check_jobs_survive_restart(open_store: OpenJobStore) -> None:
     """Jobs and their leases are there after the store was closed and opened."""
     async with open_store("restart") as store:
@@ -222,6 +267,9 @@ JOB_STORE_CHECKS: Final[tuple[JobCheck, ...]] = (
     check_settling,
     check_cancelling,
     check_races,
+    check_one_owner_for_each_provider,
+    check_provider_races,
+    check_servers,
 )
 
 

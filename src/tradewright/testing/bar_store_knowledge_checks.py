@@ -7,7 +7,7 @@ from typing import Final
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
-from tradewright.domain.ports import BarStore, EmptyAnswer, SeriesBars, StoredBarDiffers
+from tradewright.domain.ports import BarStore, EmptyAnswer, NotedSilence, SeriesBars, StoredBarDiffers
 from tradewright.domain.timeframes import TIMEFRAMES
 from tradewright.testing.store_material import (
     ALL_TIME,
@@ -127,6 +127,28 @@ async def check_empty_answers(stores: Stores) -> None:
     assert await store.empty_answers(other, *ALL_TIME) == (EmptyAnswer(2**50, 2**50 + 1, 4),)
 
 
+async def check_noted_silences(stores: Stores) -> None:
+    """Empty answers of all series can be found by when they were noted, the oldest first."""
+    store = stores.bars
+    other = KEY.instrument.series(TIMEFRAMES["1h"])
+    assert await store.noted_silences(after_ms=0, until_ms=2**60, limit=9) == ()
+    await store.note_empty(KEY, minutes((2, 4)), 20)
+    await store.note_empty(other, minutes((60, 120)), 10)
+    await store.note_empty(KEY, minutes((7, 9)), 30)
+    hour = NotedSilence(other, EmptyAnswer(minute(60), minute(120), 10))
+    first, second = (
+        NotedSilence(KEY, EmptyAnswer(minute(start), minute(end), at))
+        for start, end, at in ((2, 4, 20), (7, 9, 30))
+    )
+    assert await store.noted_silences(after_ms=0, until_ms=2**60, limit=9) == (hour, first, second)
+    assert await store.noted_silences(after_ms=10, until_ms=30, limit=9) == (first, second), "(after, until]"
+    assert await store.noted_silences(after_ms=0, until_ms=29, limit=1) == (hour,), "the oldest notes"
+    await store.write(batch([2], (2, 4)))
+    assert await store.noted_silences(after_ms=0, until_ms=2**60, limit=9) == (hour, second), (
+        "what is covered is no silence any more"
+    )
+
+
 async def check_stored_instruments(stores: Stores) -> None:
     """Instruments with a bar or coverage are listed once, ascending, a page at a time."""
     store = stores.bars
@@ -190,6 +212,7 @@ KNOWLEDGE_CHECKS: Final[tuple[Check, ...]] = (
     check_revision,
     check_revision_after_imports,
     check_empty_answers,
+    check_noted_silences,
     check_stored_instruments,
     check_description,
 )

@@ -101,3 +101,15 @@ async def test_a_venue_without_a_clock_leaves_ours(venue: BinanceVenue, trader: 
     venue.faults.unavailable("/api/v3/time", times=None)
     assert (await trader.create_order(order_request())).client_order_id == "tw-1"
     assert await trader.fetch_open_orders(SYMBOL)
+
+
+async def test_what_was_measured_is_known_without_asking(venue: BinanceVenue) -> None:
+    clock = WrongClock(90_000)
+    async with trader_on(venue, clock=clock) as plugin:
+        assert plugin.measured_time_ms() is None
+        await plugin.venue_time_ms()
+        measured_ms = plugin.measured_time_ms()
+        assert measured_ms is not None
+        assert abs(measured_ms - venue.time.now_ms()) < 500
+        clock.wrong_by_ms = 0
+        assert plugin.measured_time_ms() is None, "our clocks have parted: nobody knows which is right"

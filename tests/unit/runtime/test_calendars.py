@@ -122,3 +122,10 @@ async def test_calendars_are_loaded_once_and_unknown_ones_refused() -> None:
         await calendars.get("NOPE", NOW_MS)
     first = await calendars.get("XLON", NOW_MS)
     assert await calendars.get("XLON", NOW_MS) is first
+
+
+@pytest.mark.parametrize(("name", "since"), [("XTKS", 1998), ("XSAU", 2022)])
+def test_an_exchange_of_which_less_is_known_has_a_calendar(name: str, since: int) -> None:
+    calendar = load_session_calendar(name, NOW_MS)
+    assert calendar.open_intervals(utc_ms(since, 3, 1), utc_ms(since, 3, 8))
+    assert not calendar.open_intervals(utc_ms(1991, 3, 1), utc_ms(1991, 3, 8))

@@ -97,6 +97,30 @@ async def test_who_gives_up_gives_the_place_back() -> None:
     assert passed == [(0.0, 0), (1.0, 3), (2.0, 4)]
 
 
+class _LateClock(DrivenClock):
+    """Wakes every sleeper a little late, as timers do."""
+
+    async def sleep(self, delay_s: float) -> None:
+        await super().sleep(delay_s + 0.03)
+
+
+async def test_a_timer_that_is_late_costs_nothing_of_the_rate() -> None:
+    clock = _LateClock()
+    passed = await admitted(clock, RateLimiter(clock, per_second=10), [1.0] * 101, 20)
+    assert len(passed) == 101
+    assert passed[-1][0] == pytest.approx(10.03)
+
+
+async def test_of_a_long_stall_no_more_than_one_call_is_made_up_for() -> None:
+    class Stalling(DrivenClock):
+        async def sleep(self, delay_s: float) -> None:
+            await super().sleep(delay_s + (5.0 if self.monotonic() < 0.1 else 0.0))
+
+    clock = Stalling()
+    passed = await admitted(clock, RateLimiter(clock, per_second=10), [1.0] * 5, 20)
+    assert [at for at, _ in passed] == pytest.approx([0.0, 5.1, 5.1, 5.2, 5.3])
+
+
 async def test_the_queue_is_bounded() -> None:
     clock = DrivenClock()
     limiter = RateLimiter(clock, per_second=1, max_waiting=2, overflow=lambda: ValueError("full"))

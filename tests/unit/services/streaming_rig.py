@@ -190,6 +190,9 @@ class ScriptedPlugin(MarketPlugin):
     async def close(self) -> None:
         pass
 
+    async def venue_time_ms(self) -> int:
+        return self.venue.clock.now_ms()
+
     async def fetch_instruments(self) -> Sequence[Instrument]:
         return [Instrument(market="crypto", symbol="BTC/USDT", base="BTC", quote="USDT")]
 

@@ -183,6 +183,37 @@ def token_of(place: Site, job_id: str) -> int:
     return place.jobs._rows[job_id].token
 
 
+async def test_an_owner_that_slept_longer_than_its_lease_takes_its_own_job_up_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with site(MINUTES, NOW, page_limit=50, call_s=0.5) as place:
+        server = place.process()
+        job = await server.manager.submit(INSTRUMENT, START_MS, END)
+        await place.clock.advance(1.2)
+        token = token_of(place, job.id)
+        place.clock.jump_wall(60_000)  # the machine slept, which monotonic time does not count
+        await place.until(lambda: token_of(place, job.id) != token)
+        done = await place.finished(job.id)
+        assert done.state == "done"
+        assert_same(await stored(place), MINUTES.between(START_MS, END))
+        await place.until(lambda: not server.manager.working)
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+        await server.close()
+
+
+async def test_a_page_that_fails_costs_none_that_was_given_beside_it() -> None:
+    async with site(MINUTES, NOW, page_limit=50, call_s=0.5) as place:
+        server = place.process()
+        refused = place.plugin.refused = frozenset(range(6, 60, 9))
+        job = await server.manager.submit(INSTRUMENT, START_MS, END)
+        assert (await place.finished(job.id)).state == "done"
+        pages = [page for number, page in enumerate(place.plugin.pages) if number not in refused]
+        assert len(place.plugin.pages) > len(pages) + 3
+        asked = [time for page in pages for time in MINUTES.between(*page)[:50].time.tolist()]
+        assert len(asked) == len(set(asked)), "what was under way was waited for and kept"
+        await server.close()
+
+
 async def test_a_cancelled_job_stops_at_once_wherever_it_runs() -> None:
     async with site(MINUTES, NOW, page_limit=20, call_s=0.5) as place:
         worker, other = place.process(), place.process(start=False)
@@ -270,3 +301,55 @@ async def test_nothing_is_asked_from_before_the_listing() -> None:
         assert (done.state, done.missing_ms) == ("done", DAY_MS)
         assert len([1 for name, *_ in place.plugin.requests if name == "1m"]) <= 8
         await server.close()
+
+
+async def test_a_command_works_only_while_no_server_does() -> None:
+    async with site(MINUTES, NOW, page_limit=20, settings=BackfillSettings(lanes_max=2), call_s=2.0) as place:
+        command = place.process(start=False)
+        job = await command.manager.submit(INSTRUMENT, START_MS, END)
+        command.manager.stand_in(job.id)
+        await place.until(lambda: command.manager.working == (job.id,))
+        server = place.process()
+        await place.until(lambda: server.manager.working == (job.id,), within_s=10.0)
+        assert command.manager.working == ()
+        assert command.manager.repairing == {}
+        await place.clock.advance(20.0)
+        assert command.manager.working == ()
+        await server.kill()
+        await place.until(lambda: command.manager.working == (job.id,), within_s=12.0)
+        server = place.process()
+        await place.until(lambda: server.manager.working == (job.id,), within_s=10.0)
+        await server.close()
+        await place.until(lambda: command.manager.working == (job.id,), within_s=4.0)
+        assert (await place.finished(job.id)).state == "done"
+        assert_same(await stored(place), MINUTES.between(START_MS, END))
+        await command.close()
+
+
+async def test_a_server_outlives_the_command_that_asked() -> None:
+    async with site(MINUTES, NOW, page_limit=20, call_s=1.0) as place:
+        server, command = place.process(), place.process(start=False)
+        await place.clock.advance(0.1)
+        job = await command.manager.submit(INSTRUMENT, START_MS, END)
+        command.manager.stand_in(job.id)
+        await place.until(lambda: server.manager.working == (job.id,), within_s=10.0)
+        assert command.manager.working == ()
+        await command.kill()
+        assert (await place.finished(job.id)).state == "done"
+        await server.close()
+
+
+async def test_two_processes_never_fetch_from_one_provider_at_once() -> None:
+    async with site(MINUTES, NOW, call_s=1.0) as place:
+        servers = [place.process() for _ in range(2)]
+        jobs = [
+            await server.manager.submit(INSTRUMENT, START_MS + day * DAY_MS, START_MS + (day + 1) * DAY_MS)
+            for day, server in enumerate(servers)
+        ]
+        both_at_once = 0
+        while any([(await place.job(job.id)).open for job in jobs]):
+            both_at_once += all(server.manager.working for server in servers)
+            await place.clock.advance(0.5)
+        assert not both_at_once
+        for server in servers:
+            await server.close()

@@ -16,6 +16,7 @@ from tradewright.domain.errors import (
     RateLimitPluginError,
 )
 from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.ports import SeriesBars
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS
 from tradewright.runtime.rate_limit import RateLimiter
 from tradewright.services.backfill_manager import BackfillSettings
@@ -50,6 +51,35 @@ async def test_maintenance_costs_two_calls_a_minute_and_a_minute_at_its_end() ->
         assert place.clock.monotonic() - back_s <= 62
         assert (await place.finished(job_id)).state == "done"
         assert_same(await place.bars.read(MINUTES_KEY, START_MS, END), MINUTES.between(START_MS, END))
+        await server.close()
+
+
+async def test_a_venue_that_does_not_even_tell_its_time_is_waited_for_in_words() -> None:
+    async with site(MINUTES, NOW) as place:
+        asked: list[float] = []
+
+        class Silent(place.plugin):  # type: ignore[misc,name-defined]
+            async def venue_time_ms(self) -> int:
+                asked.append(place.clock.monotonic())
+                if self.failure is not None:
+                    raise self.failure
+                return place.clock.now_ms()
+
+        place.plugin = Silent
+        server = place.process(start=False)
+        job = await server.manager.submit(INSTRUMENT, START_MS, END)
+        place.plugin.failure = unreachable()
+        server.manager.start()
+        await place.clock.advance(3.0)
+        waiting = await place.job(job.id)
+        assert (waiting.state, waiting.error) == ("running", "ledger can't be reached.")
+        await place.clock.advance(60.0)
+        asked.clear()
+        place.plugin.attempts.clear()
+        await place.clock.advance(30 * 60)
+        assert len(asked) + len(place.plugin.attempts) <= 60, "two calls a minute"
+        place.plugin.failure = None
+        assert (await place.finished(job.id)).state == "done"
         await server.close()
 
 
@@ -199,7 +229,7 @@ async def test_silence_is_noted_and_the_job_ends_with_a_gap() -> None:
 
 async def test_silence_is_looked_at_once_more_and_then_left_alone() -> None:
     hole = (START_MS + 10 * HOUR_MS, START_MS + 11 * HOUR_MS)
-    async with site(with_hole(hole[0], 2**60), NOW, page_limit=50) as place:
+    async with site(with_hole(hole[0], 2**60), NOW, page_limit=100) as place:
         server = place.process()
         server.manager.repair(MINUTES_KEY, IntervalSet.single(*hole))
         asked: list[int] = []
@@ -209,9 +239,67 @@ async def test_silence_is_looked_at_once_more_and_then_left_alone() -> None:
                 server.manager.repair(MINUTES_KEY, IntervalSet.single(*hole))
                 await place.clock.advance(180.0)
             asked.append(len(place.plugin.attempts))
-        # Two looks, and at the second one the first bar in each of three timeframes.
-        assert sum(asked) <= 8
+        # What leads to the hole and two looks; at a venue of one symbol there is nobody to compare with.
+        assert sum(asked) <= 3
         assert sum(asked[1:]) == 0
+        await server.close()
+
+
+async def test_a_silence_that_a_reader_met_is_looked_at_again_unasked() -> None:
+    hole = IntervalSet.single(START_MS + 10 * HOUR_MS, START_MS + 11 * HOUR_MS)
+    async with site(with_hole(*hole.items[0]), NOW, page_limit=50) as place:
+        server = place.process()
+        await server.markets.instrument(INSTRUMENT)
+        await place.bars.note_empty(MINUTES_KEY, hole, place.clock.now_ms())
+        await place.bars.write(
+            SeriesBars(MINUTES_KEY, Bars.empty(), IntervalSet.single(START_MS, START_MS + 1))
+        )
+        await place.clock.advance(595.0)
+        assert place.plugin.attempts == []
+        await place.clock.advance(60.0)
+        assert (await place.bars.coverage(MINUTES_KEY, *hole.items[0])).complete == hole
+        await server.close()
+
+
+async def test_a_restart_forgets_no_second_look_and_repeats_none() -> None:
+    hole = IntervalSet.single(START_MS + 10 * HOUR_MS, START_MS + 11 * HOUR_MS)
+    async with site(with_hole(*hole.items[0]), NOW, page_limit=50) as place:
+        first = place.process()
+        await first.markets.instrument(INSTRUMENT)
+        first.manager.repair(MINUTES_KEY, hole)
+        await place.clock.advance(60.0)
+        assert await place.bars.empty_answers(MINUTES_KEY, *hole.items[0])
+        await first.kill()
+        await place.clock.advance(3 * 3600.0)
+        second = place.process()
+        await place.clock.advance(60.0)
+        assert (await place.bars.coverage(MINUTES_KEY, *hole.items[0])).known.contains(*hole.items[0])
+        asked = len(place.plugin.attempts)
+        await second.close()
+        third = place.process()
+        await place.clock.advance(3600.0)
+        assert len(place.plugin.attempts) == asked
+        await third.close()
+
+
+async def test_second_looks_keep_to_the_budget_of_repairs_and_to_their_bound() -> None:
+    settings = BackfillSettings(repair_calls_per_minute=6, repair_series_max=4)
+    minutes = random_minutes(5, 4 * 1440, quiet=0.0)
+    async with site(minutes, START_MS + 4 * DAY_MS, page_limit=50, settings=settings) as place:
+        await place.process(start=False).markets.instrument(INSTRUMENT)
+        symbols = [f"S{number}/USDT" for number in range(12)]
+        place.plugin.others = dict.fromkeys(symbols, minutes)
+        hole = IntervalSet.single(START_MS + 10 * HOUR_MS, START_MS + 10 * HOUR_MS + 20 * MINUTE_MS)
+        keys = [type(MINUTES_KEY)("crypto", "ledger", symbol, "1m") for symbol in symbols]
+        for number, key in enumerate(keys):
+            await place.bars.note_empty(key, hole, place.clock.now_ms() - 3_600_000 + number)
+        server = place.process()
+        await place.clock.advance(45.0)
+        assert len(server.manager.repairing) <= 4
+        assert len(place.plugin.attempts) <= 8
+        await place.clock.advance(600.0)
+        for key in keys:
+            assert (await place.bars.coverage(key, *hole.items[0])).complete.contains(*hole.items[0]), key
         await server.close()
 
 

@@ -313,6 +313,63 @@ async def test_sessions_decide_which_stock_bars_are_missing(desk: Desk) -> None:
     assert daily.symbols[0].gaps == GapCount(gaps=1, missing=1, longest=1)
 
 
+DAY = 1_440
+
+
+async def test_two_distant_spans_in_one_file_do_not_vouch_for_what_lies_between(desk: Desk) -> None:
+    near, far = [*range(10)], [*range(40 * DAY, 40 * DAY + 10)]
+    one = desk.file("a.csv", csv_of([*near, DAY + 9, *far]))
+    summary = await desk.take(one)
+    assert await desk.covered() == Coverage(span((0, DAY + 10), (40 * DAY, 40 * DAY + 10)))
+    assert summary.symbols[0].unknown == span((DAY + 10, 40 * DAY))
+    line = format_summary(summary).splitlines()[-1]
+    assert line == (
+        "BTC/USDT: not taken as known: 1 stretch of more than a day without a row, "
+        "2023-11-16 12:10:00 UTC to 2023-12-25 12:00:00 UTC. "
+        "If nothing was traded there, import with --complete."
+    )
+    again = await desk.take(one, complete=True)
+    assert await desk.covered() == Coverage(span((0, 40 * DAY + 10)))
+    assert again.symbols[0].unknown == IntervalSet()
+    assert len(format_summary(again).splitlines()) == 2
+
+
+async def test_what_lies_between_may_come_from_another_file(desk: Desk) -> None:
+    outer = desk.file("a.csv", csv_of([0, 1, 9 * DAY]))
+    inner = desk.file("b.csv", csv_of([3 * DAY, 3 * DAY + 2]))
+    with pytest.raises(BarFileError, match=r"b\.csv, line 2: .* which covers this time, has none"):
+        await desk.take(outer, inner, complete=True)
+    summary = await desk.take(outer, inner)
+    assert await desk.covered() == Coverage(span((0, 2), (3 * DAY, 3 * DAY + 3), (9 * DAY, 9 * DAY + 1)))
+    assert len(summary.symbols[0].unknown) == 2
+
+
+async def test_a_file_holds_all_or_its_rows_alone(desk: Desk) -> None:
+    with pytest.raises(InvalidInput, match="choose one"):
+        await desk.take(desk.file("a.csv", csv_of([0])), sparse=True, complete=True)
+    assert await desk.is_empty()
+
+
+async def test_closed_time_makes_no_stretch_long(desk: Desk) -> None:
+    def at(text: str) -> int:
+        return int(np.datetime64(text, "ms").astype(np.int64))
+
+    # From the close before a long weekend to the next open, then two weeks of nothing.
+    times = [*range(at("2023-09-01T13:30"), at("2023-09-01T20:00"), MINUTE)]
+    times += [*range(at("2023-09-05T13:30"), at("2023-09-05T20:00"), MINUTE), at("2023-09-20T13:30")]
+    text = HEADER + "\n" + "".join(f"{time},1,2,0.5,1.5,100\n" for time in times)
+    summary = await desk.take(desk.file("a.csv", text), market="stocks", symbol="SPY")
+    assert [(end - start) // 86_400_000 for start, end in summary.symbols[0].unknown] == [14]
+
+
+@pytest.mark.parametrize(("missing", "unknown"), [(1, 0), (2, 1)])
+async def test_of_weeks_more_than_one_must_be_missing(desk: Desk, missing: int, unknown: int) -> None:
+    weeks = [np.datetime64("2023-01-02") + np.timedelta64(7 * n, "D") for n in (0, 1, 2 + missing)]
+    text = HEADER + "\n" + "".join(f"{week},1,2,0.5,1.5,100\n" for week in weeks)
+    summary = await desk.take(desk.file("a.csv", text), timeframe="1w")
+    assert len(summary.symbols[0].unknown) == unknown
+
+
 async def test_hours_given_as_minutes_are_noticed(desk: Desk) -> None:
     hours = desk.file("a.csv", csv_of(range(0, 60 * 30, 60)))
     with pytest.raises(BarFileError, match="--timeframe 1h, or with --sparse"):

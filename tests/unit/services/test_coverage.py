@@ -166,6 +166,25 @@ async def test_nothing_stored_is_an_empty_strip() -> None:
     assert (known.items, known.holes.items, known.since_ms, known.whole_since_ms) == ((), (), None, None)
 
 
+async def test_imported_history_without_a_venue_lacks_nothing_after_its_end() -> None:
+    told = house(ALL, NOW)
+    key = InstrumentKey("crypto", "mydesk", "BTC/USDT")
+    listed = Instrument(market="crypto", symbol="BTC/USDT", base="BTC", quote="USDT")
+    span = IntervalSet.of([(minute(100), minute(200)), (minute(300), minute(400))])
+    held = Bars.concat([ALL.between(*part) for part in span])
+    imported = SeriesBars(key.series(ONE_MINUTE), held, span)
+    await told.bars.import_bars([imported], replace=False, instruments=[listed])
+    coverage = service(told)
+    strip = await coverage.strip(key, None, None, 30)
+    assert int(strip.edges[-1]) == minute(400)
+    assert sum(missing for _, _, missing, _ in strip_minutes(strip)) == 100
+    later = await coverage.strip(key, minute(300), minute(500), 2)
+    assert [sum(part) for part in strip_minutes(later)] == [100, 0]
+    assert list((await coverage.known(key, 0, NOW)).holes) == [(minute(200), minute(300))]
+    (stored,), _ = await coverage.stored(None, 10)
+    assert stored.known_share == pytest.approx(2 / 3)
+
+
 async def test_a_minute_that_has_only_just_ended_is_no_hole() -> None:
     told, _ = await told_house([(0, COUNT, "complete")])
     told.clock.jump_wall(31_000)

@@ -102,6 +102,18 @@ async def test_native_bars_give_way_to_minutes_once_those_are_covered() -> None:
     assert [part.source for part in answer.sources] == ["aggregate"]
 
 
+async def test_bars_that_ended_just_now_are_made_of_stored_minutes_while_the_venue_is_away() -> None:
+    place = house(MINUTES, NOW)
+    end = TIMEFRAMES["5m"].floor(NOW)
+    before = await place.ask("5m", end - HOUR_MS, end)
+    place.plugin.failure = unreachable()
+    await place.ask("1m", START_MS, START_MS + HOUR_MS)  # after which the venue is left alone
+    after = await place.ask("5m", end - HOUR_MS, end)
+    assert after.problems == ()
+    assert [gap for gap in after.gaps if gap.reason == "not_fetched"] == []
+    assert_same(after.bars, before.bars)
+
+
 async def test_what_lies_between_two_holes_keeps_its_source() -> None:
     place = house(MINUTES, NOW, page_limit=20)
     await place.ask("1m", START_MS + 10 * HOUR_MS, START_MS + 12 * HOUR_MS)

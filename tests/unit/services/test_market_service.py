@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from tests.support.ledger import SYMBOL, LedgerPlugin, ledger_plugin, random_minutes, unreachable
 from tests.support.loaders import loader_of
+from tradewright.domain.capabilities import ProviderInfo
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import (
     NetworkPluginError,
@@ -263,3 +265,30 @@ async def test_an_instance_that_can_not_be_closed_keeps_no_other_open(
     assert await markets.close_idle() == 2
     assert [instance.closed for instance in plugin.made] == [1, 1]
     assert "could not be closed" in caplog.text
+
+
+async def test_a_provider_of_two_plugins_has_a_listing_of_each(clock: DrivenClock) -> None:
+    crypto, stocks = (ledger_plugin(random_minutes(1, 10)) for _ in range(2))
+
+    class Tapes(stocks):  # type: ignore[valid-type,misc]
+        market = "stocks"
+
+        @classmethod
+        def get_plugin_key(cls) -> str:
+            return "tapes"
+
+        @classmethod
+        def list_configurable_providers(cls, market: str) -> Sequence[ProviderInfo]:
+            known = super().list_configurable_providers(market)
+            return tuple(msgspec.structs.replace(info, plugin="tapes") for info in known)
+
+    listed = MemoryInstrumentStore(MemoryBarStore())
+    markets = MarketService(loader_of(crypto, Tapes), listed, clock, provider_options={})
+    Tapes.failure = unreachable()
+    assert (await markets.instrument(KEY)).market == "crypto"
+    with pytest.raises(NetworkPluginError):
+        await markets.instrument(InstrumentKey("stocks", "ledger", SYMBOL))
+    Tapes.failure = None
+    await clock.advance(FAILURE_MEMORY_S)
+    assert (await markets.instrument(InstrumentKey("stocks", "ledger", SYMBOL))).market == "stocks"
+    assert (len(crypto.made), len(stocks.made)) == (1, 1)

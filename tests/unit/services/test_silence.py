@@ -7,11 +7,13 @@ import pytest
 from tests.support.houses import DAYS, NOW, House, house, series
 from tests.support.ledger import START_MS, random_minutes, unreachable
 from tradewright.domain.bars import Bars
-from tradewright.domain.instruments import InstrumentKey
+from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import IntervalSet
-from tradewright.domain.ports import Coverage
-from tradewright.domain.timeframes import HOUR_MS, MINUTE_MS, ONE_MINUTE
+from tradewright.domain.ports import Coverage, SeriesBars
+from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, ONE_MINUTE, TIMEFRAMES
+from tradewright.plugins.base import VenueStatus
 from tradewright.services.data_orchestrator import BarsAnswer
+from tradewright.services.data_sources.plugin import NO_LISTING_S
 
 # Longer than the ten pages of a hundred minutes of which the stretches below consist.
 SILENT = IntervalSet.single(START_MS + 20 * HOUR_MS, START_MS + 40 * HOUR_MS)
@@ -159,3 +161,116 @@ async def twice(place: House) -> BarsAnswer:
     await ask(place)
     await place.clock.advance(LATER_MS / 1000)
     return await ask(place)
+
+
+QUIET = without(EARLY, SILENT)
+# An instrument of which something is stored from before, so that nobody has to ask for its listing.
+BEFORE = (START_MS, START_MS + HOUR_MS)
+
+
+async def ask_before(place: House) -> None:
+    await place.ask("1m", *BEFORE)
+    place.plugin.beside.clear()
+
+
+async def test_the_most_traded_symbol_of_the_venue_speaks_for_all() -> None:
+    place = venue(others={"AAA/USDT": QUIET, "ETH/USDT": EARLY, "XRP/USDT": QUIET})
+    place.plugin.ranking = ("BTC/USDT", "GONE/USDT", "ETH/USDT", "XRP/USDT")
+    await ask_before(place)
+    assert reasons(await twice(place)) == {"no_trades"}
+    assert place.plugin.beside == ["ranking", "ETH/USDT"]
+
+
+async def test_without_a_ranking_the_order_of_the_listing_counts() -> None:
+    place = venue(others={"AAA/USDT": QUIET, "BBB/USDT": QUIET, "CCC/USDT": EARLY, "DDD/USDT": EARLY})
+    await ask_before(place)
+    assert reasons(await twice(place)) == {"no_trades"}
+    assert place.plugin.beside == ["ranking", "AAA/USDT", "BBB/USDT", "CCC/USDT"]
+
+
+async def test_what_a_neighbour_said_is_remembered() -> None:
+    place = venue(others={"ETH/USDT": QUIET, "XRP/USDT": QUIET})
+    place.plugin.ranking = ("ETH/USDT",)
+    await ask_before(place)
+    assert reasons(await twice(place)) == {"outage"}
+    asked = list(place.plugin.beside)
+    assert asked == ["ranking", "ETH/USDT"]
+    part = (ASKED[0] + HOUR_MS, ASKED[1])
+    await place.bars.note_empty(place_key("XRP/USDT"), IntervalSet.single(*part), NOW - LATER_MS)
+    await place.bars.write(
+        SeriesBars(place_key("XRP/USDT"), QUIET.between(*BEFORE), IntervalSet.single(*BEFORE))
+    )
+    await place.orchestrator.get_bars(place_key("XRP/USDT"), start_ms=part[0], end_ms=part[1])
+    assert "ETH/USDT" not in place.plugin.beside[len(asked) :]
+    known = await place.bars.coverage(place_key("XRP/USDT"), *part)
+    assert known.outage == IntervalSet.single(*part)
+
+
+def place_key(symbol: str) -> SeriesKey:
+    return InstrumentKey("crypto", "ledger", symbol).series(ONE_MINUTE)
+
+
+async def test_a_real_gap_costs_three_calls_in_all() -> None:
+    """Two for the gap itself and one for the most traded neighbour; the ranking is the venue's own."""
+    hole = (START_MS + 30 * HOUR_MS, START_MS + 31 * HOUR_MS)
+    gone = without(EARLY, IntervalSet.single(*hole))
+    place = house(gone, NOW, page_limit=60, others={"ETH/USDT": gone, "XRP/USDT": gone})
+    place.plugin.ranking = ("BTC/USDT", "ETH/USDT")
+    await place.ask("1m", hole[0] - HOUR_MS, hole[0], limit=500)
+    await place.ask("1m", hole[1], hole[1] + 6 * HOUR_MS, limit=500)
+    await ask_before(place)
+    place.plugin.requests.clear()
+    for _ in range(3 * 24):
+        answer = await place.ask("1m", *hole)
+        await place.clock.advance(1_200)
+    assert reasons(answer) == {"outage"}
+    assert place.plugin.beside == ["ranking", "ETH/USDT"]
+    assert len(place.plugin.requests) <= 2
+
+
+@pytest.mark.parametrize(("status", "reason"), [("down", "outage"), ("up", "no_trades"), (None, "no_trades")])
+async def test_a_venue_of_one_symbol_is_asked_how_it_is(status: VenueStatus | None, reason: str) -> None:
+    place = house(EARLY.between(0, NOW - 600 * MINUTE_MS), NOW, page_limit=1_000)
+    place.plugin.status = status
+    since = NOW - 400 * MINUTE_MS  # far behind the last bar: of what lies between nothing is known
+    for _ in range(2):
+        await place.ask("1m", since, limit=1_000)
+        await place.clock.advance(LATER_MS / 1000)
+    answer = await place.ask("1m", since, NOW - 60 * MINUTE_MS)
+    assert reasons(answer) == {reason}
+
+
+async def test_its_status_of_now_says_nothing_of_a_silence_that_has_ended() -> None:
+    place = venue(others={})
+    place.plugin.status = "down"
+    assert reasons(await twice(place)) == {"no_trades"}
+    assert "status" not in place.plugin.beside
+
+
+async def test_where_a_venue_does_not_tell_its_beginning_it_is_not_asked_time_and_again() -> None:
+    place = house(Bars.empty(), NOW)
+    for _ in range(5):
+        await place.ask("1m", limit=10)
+    assert place.plugin.beside.count("first bar") == 1
+    await place.clock.advance(NO_LISTING_S)
+    await place.ask("1m", limit=10)
+    assert place.plugin.beside.count("first bar") == 2
+
+
+async def test_the_beginning_is_found_in_few_steps() -> None:
+    minutes = random_minutes(4, 40 * 1440, quiet=0.5, start_ms=START_MS + 3 * DAY_MS + 7 * HOUR_MS)
+    place = house(minutes, START_MS + 40 * DAY_MS, page_limit=1_000, native=tuple(TIMEFRAMES))
+    answer = await place.ask("1m", 0, limit=5)
+    assert int(answer.bars.time[0]) == int(minutes.time[0])
+    assert place.plugin.beside.count("first bar") <= 4
+
+
+async def test_trades_so_far_are_an_answer_for_now_that_is_nowhere_kept() -> None:
+    quiet_since = NOW - 30 * MINUTE_MS
+    place = house(EARLY.between(0, quiet_since), NOW, page_limit=1_000)
+    await place.ask("1m", limit=50)
+    answer = await place.ask("1m", limit=50)  # its page is wholly empty, behind what is known
+    assert {gap.reason for gap in answer.gaps if gap.end > quiet_since} == {"no_trades"}
+    assert not answer.final
+    known = (await place.bars.coverage(series("1m"), START_MS, NOW)).known
+    assert known.items[-1].end <= quiet_since

@@ -49,8 +49,8 @@ async def ask_for(manager: BackfillManager, wanted: WantedHistory | str, clock: 
 async def follow(
     manager: BackfillManager, job: BackfillJob, clock: Clock, show: Callable[[BackfillJob], None]
 ) -> BackfillJob:
-    """Work at the job unless another process does, and show its state until it has ended."""
-    manager.start(only=job.id)
+    """Work at the job while no server does, and show its state until it has ended."""
+    manager.stand_in(job.id)
     while job.open:
         await clock.sleep(_LOOK_S)
         job = await manager.get(job.id)

@@ -53,6 +53,7 @@ class JobRun:
         self._stretches = NO_INTERVALS
         self._settled = NO_INTERVALS
         """What needs no call any more, though the store does not know it: the venue had nothing there."""
+        self._no_page_wanted = False
         self._refusals = 0
         self._delays = shop.settings.retry.delays(shop.rng)
         self._work: asyncio.Task[str | None] | None = None
@@ -206,8 +207,12 @@ class JobRun:
         shop, job = self._shop, self.job
         async with shop.markets.plugin(job.market, job.provider) as plugin:
             # A venue that was down is knocked at with one page, not with questions about it.
-            knocking = self._venue.down_s > 0
+            # Where no page is wanted, its time is all that there is to ask for.
+            knocking = self._venue.down_s > 0 and not self._no_page_wanted
             reader = await shop.reader(plugin, job.instrument, ask_time=not knocking)
+            failed = shop.source.recent_failure(job.provider)
+            if failed is not None:  # not even its time is to be had: the job waits, and says for what
+                raise failed
             if not knocking:
                 await reader.begin_at_listing(job.start)
             deadline_s = asyncio.get_running_loop().time() + shop.settings.turn_s
@@ -218,6 +223,7 @@ class JobRun:
             ):
                 missing = await reader.missing(job.start, job.end)
                 self._stretches = reader.worthwhile(missing.subtract(self._settled))
+                self._no_page_wanted = not self._stretches
                 self._measure(reader)
                 return await self._fetch_chunks(reader, knocking=knocking)
 
@@ -226,7 +232,7 @@ class JobRun:
         planner = reader.planner(settings.chunk_pages, newest_first=self.job.newest_first)
         running: dict[asyncio.Task[ChunkResult], Interval] = {}
         bars_before = self._report.bars
-        stopping = False
+        stopping, failure = False, None
         hold_until_s = self._shop.clock.monotonic() + settings.hold_s
         try:
             while True:
@@ -245,12 +251,20 @@ class JobRun:
                     )
                     running[task] = planner.reach(chunk)
                 if not running:
+                    if failure is not None:
+                        raise failure
                     return not (self._stretches or knocking)
                 finished, _ = await asyncio.wait(
                     running, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED
                 )
                 for task in finished:
                     del running[task]
+                    error = task.exception()
+                    if isinstance(error, PluginError):
+                        # What the others are being given is not thrown away, so not asked for twice.
+                        failure, stopping = failure or error, True
+                        reader.stop()
+                        continue
                     result = task.result()
                     planner.learn(result.chunk, result.bars)
                     self._take(reader, result, bars_before)
@@ -274,7 +288,7 @@ class JobRun:
         self._report = msgspec.structs.replace(self._report, bars=bars_before + reader.stored, error=None)
         self._measure(reader)
         if result.silent:
-            self._shop.look_again(reader.key, result.silent)
+            self._shop.note_silence(reader.key, result.silent)
 
     def _measure(self, reader: SeriesReader) -> None:
         """Set the progress by what is left."""

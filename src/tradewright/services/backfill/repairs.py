@@ -22,6 +22,7 @@ from tradewright.services.imported_data import ImportedDataPlugin
 _log = logging.getLogger(__name__)
 
 _IDLE_S: Final = 3_600.0
+_NOTES_AT_ONCE: Final = 256
 
 
 @dataclass(slots=True)
@@ -44,7 +45,11 @@ class _Silence:
 
 class Repairs:
     """One worker for each provider that has something to repair. It yields to jobs: its budget is smaller
-    while one is at work. What does not fit is dropped; a reader that comes again sees the hole again."""
+    while one is at work. What does not fit is dropped; a reader that comes again sees the hole again.
+
+    Of a silence that anybody noted, a reader, a job or another process, ``watch_silences`` takes a second
+    look when it is due. The store's notes are all that it goes by, so that a restart forgets none.
+    """
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
@@ -53,6 +58,8 @@ class Repairs:
         self._workers: dict[str, Wakeup] = {}
         self._tasks = TaskSupervisor("repairs")
         self._closed = False
+        self._looked_until_ms: int | None = None
+        """Up to which time of noting all silences were taken up."""
 
     async def close(self) -> None:
         """Repair no more."""
@@ -66,8 +73,8 @@ class Repairs:
             holes = holes.subtract(silent.holes)
         self._put(key, holes, self._shop.clock.monotonic())
 
-    def look_again(self, key: SeriesKey, holes: IntervalSet) -> None:
-        """Ask once more for what was empty, when that will prove something. Never waits, never raises."""
+    def note_silence(self, key: SeriesKey, holes: IntervalSet) -> None:
+        """Leave alone what was empty, until asking will prove something. Never waits, never raises."""
         now_s, settings = self._shop.clock.monotonic(), self._shop.settings
         known = self._silent.pop(key, _Silence(NO_INTERVALS, 0, 0.0))
         again = holes.intersect(known.holes)
@@ -76,30 +83,59 @@ class Repairs:
         self._silent[key] = _Silence(known.holes.union(holes), looks, now_s + wait_s)
         while len(self._silent) > settings.repair_series_max:
             self._silent.popitem(last=False)
-        if looks == 1:
-            self._put(key, holes, now_s + wait_s)
+
+    async def watch_silences(self) -> None:
+        """Take a second look at every silence ten minutes after it was noted; runs until it is cancelled."""
+        while True:
+            try:
+                await self._take_up_silences()
+            except StorageUnavailable as error:
+                _log.warning("noted silences could not be looked for: %s", error.message)
+            await self._shop.clock.sleep(self._shop.settings.silences_each_s)
+
+    async def _take_up_silences(self) -> None:
+        settings, now_ms = self._shop.settings, self._shop.clock.now_ms()
+        if self._looked_until_ms is None:
+            self._looked_until_ms = now_ms - round(settings.silences_back_s * 1000)
+        due_ms = now_ms - round(settings.second_look_s * 1000)
+        notes = await self._shop.bars.noted_silences(
+            after_ms=self._looked_until_ms, until_ms=due_ms, limit=_NOTES_AT_ONCE
+        )
+        for note in notes:
+            hole = IntervalSet.single(note.empty.start, note.empty.end)
+            if not self._put(note.key, hole, self._shop.clock.monotonic()):
+                return  # there is no room: from here on it is tried again
+            self._looked_until_ms = note.empty.answered_ms
+
+    def forget(self) -> None:
+        """Leave all holes to others."""
+        self._wanted.clear()
+        for wakeup in self._workers.values():
+            wakeup.set()
 
     @property
     def waiting(self) -> dict[SeriesKey, IntervalSet]:
         """What is to be repaired."""
         return {key: wanted.holes for key, wanted in self._wanted.items()}
 
-    def _put(self, key: SeriesKey, holes: IntervalSet, due_s: float) -> None:
+    def _put(self, key: SeriesKey, holes: IntervalSet, due_s: float) -> bool:
+        """Whether it was taken."""
         if self._closed or not holes:
-            return
+            return False
         wanted = self._wanted.get(key)
         if wanted is not None:
             wanted.holes, wanted.due_s = wanted.holes.union(holes), min(wanted.due_s, due_s)
         elif len(self._wanted) < self._shop.settings.repair_series_max:
             self._wanted[key] = _Wanted(holes, due_s)
         else:
-            return
+            return False
         wakeup = self._workers.get(key.provider)
         if wakeup is not None:
             wakeup.set()
-            return
+            return True
         self._workers[key.provider] = Wakeup(self._shop.clock)
         self._tasks.start(f"repair {key.provider}", self._serve(key.provider))
+        return True
 
     # The worker of one provider
 
@@ -174,7 +210,7 @@ class Repairs:
                 finally:
                     venue.spend_repair(calls.made)
         if result.silent:
-            self.look_again(reader.key, result.silent)
+            self.note_silence(reader.key, result.silent)
         return missing.subtract(result.done)
 
 

@@ -46,5 +46,9 @@ class BackfillSettings:
     repair_series_max: int = 512
     second_look_s: float = 600.0
     """How long after an empty answer a second one proves something."""
+    silences_each_s: float = 30.0
+    """How often the store is asked for noted silences of which a second look is due."""
+    silences_back_s: float = 7 * 24 * 3600.0
+    """How old a noted silence may be that is looked at again after a start."""
     left_alone_s: float = 24 * 3600.0
     """How long nobody repairs what was empty twice."""

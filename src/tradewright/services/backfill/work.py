@@ -56,7 +56,7 @@ class Workshop:
     """How many chunks are read at once, over all providers."""
     line: Turns
     """In which jobs of one series wait for one another."""
-    look_again: Callable[[SeriesKey, IntervalSet], None]
+    note_silence: Callable[[SeriesKey, IntervalSet], None]
     """Called with what was empty for the first time; never waits."""
 
     async def reader(

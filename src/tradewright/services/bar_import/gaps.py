@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from tradewright.domain.timeframes import Timeframe, Times
+from tradewright.domain.intervals import Interval, IntervalSet
+from tradewright.domain.timeframes import DAY_MS, Timeframe, Times
 from tradewright.runtime.calendars import AlwaysOpenCalendar, TradingCalendar
+
+LONG_MS: Final = DAY_MS
+"""How much trading time without a row a file is believed to be without a trade in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,18 @@ def count_gaps(times: Times, timeframe: Timeframe, calendar: TradingCalendar) ->
     index = np.searchsorted(expected, times)
     known = np.isin(times, expected, assume_unique=True)
     return _of(np.diff(index[known]) - 1)
+
+
+def long_gaps(times: Times, timeframe: Timeframe, calendar: TradingCalendar) -> IntervalSet:
+    """Of the gaps between ascending openings those of more than ``LONG_MS`` of trading time, and of more than
+    one bar: so long a stretch is rather missing from a file than without a trade."""
+    most_ms = max(LONG_MS, timeframe.length_ms)
+    found = []
+    for row in np.flatnonzero(np.diff(times) > most_ms).tolist():
+        start, end = timeframe.end(int(times[row])), int(times[row + 1])
+        if start < end and calendar.open_intervals(start, end).length_ms > most_ms:
+            found.append(Interval(start, end))
+    return IntervalSet(tuple(found))
 
 
 def _expected(first_ms: int, last_ms: int, timeframe: Timeframe, calendar: TradingCalendar) -> Times:

@@ -13,10 +13,10 @@ from tradewright.domain.errors import BarFileError, InvalidInput
 from tradewright.domain.instruments import InstrumentKey, SeriesKey, check_identifier
 from tradewright.domain.ports import BarStore, InstrumentStore, SeriesBars, StoredBarDiffers
 from tradewright.domain.timeframes import Timeframe
-from tradewright.runtime.calendars import Calendars
+from tradewright.runtime.calendars import Calendars, TradingCalendar
 from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.services.bar_import.gaps import count_gaps
-from tradewright.services.bar_import.merging import MergedSymbol, merge
+from tradewright.services.bar_import.merging import MergedSymbol, Vouching, merge
 from tradewright.services.bar_import.opening import read_tables
 from tradewright.services.bar_import.rows import RowRules, SymbolRows, clock_text
 from tradewright.services.bar_import.summary import ImportSummary, SymbolSummary
@@ -49,14 +49,16 @@ async def import_files(
     symbol: str | None = None,
     timeframe: str = "1m",
     sparse: bool = False,
+    complete: bool = False,
     replace: bool = False,
     progress: ProgressListener | None = None,
     clock: Clock = _SYSTEM_CLOCK,
 ) -> ImportSummary:
     """Import the bars of all files, or nothing.
 
-    A file vouches for the time from its first bar to the end of its last, for each symbol, or with
-    ``sparse`` for its rows alone. ``symbol`` chooses among a file's symbols and is needed where a
+    A file vouches for the time from its first bar to the end of its last, for each symbol, but for stretches
+    of more than a day of trading time without a row; with ``complete`` for those as well, with ``sparse``
+    for its rows alone. ``symbol`` chooses among a file's symbols and is needed where a
     file has no column for them. A bar that differs from a stored one is refused unless ``replace``.
     ``progress`` is called from any thread. With the bars the instruments are registered, so that they
     are listed though their venue was never reached; ``instruments`` is the store beside ``bars``.
@@ -70,11 +72,18 @@ async def import_files(
         local_instrument(market, symbol)
     if not files:
         raise InvalidInput("There is no file to import.", {"files": "at least one"})
+    if sparse and complete:
+        raise InvalidInput(
+            "A file holds all there is, or its rows alone: choose one.", {"complete": "not with sparse"}
+        )
+    vouching: Vouching = "rows" if sparse else "all" if complete else "stretches"
     reading = _Reading(files, market, symbol, rules, progress)
-    merged = await _in_thread(reading.run, reading.stop)
-    keys = {
-        each.symbol: InstrumentKey(market, provider, each.symbol).series(rules.timeframe) for each in merged
-    }
+    parts = await _in_thread(reading.run, reading.stop)
+    keys = {each: InstrumentKey(market, provider, each).series(rules.timeframe) for each in parts}
+    calendars = await _calendars(keys, rules, instruments)
+    merged = await asyncio.to_thread(
+        lambda: [merge(parts[each], rules.timeframe, calendars[each], vouching) for each in sorted(parts)]
+    )
     batches = [SeriesBars(keys[each.symbol], each.bars, each.covered) for each in merged]
     storing = _counting(progress, sum(len(batch.bars) for batch in batches))
     local = [local_instrument(market, each.symbol) for each in merged]
@@ -82,7 +91,7 @@ async def import_files(
         counts = await bars.import_bars(batches, replace=replace, instruments=local, progress=storing)
     except StoredBarDiffers as error:
         raise _refused(error, merged) from error
-    summaries = await _summarise(merged, keys, rules, instruments)
+    summaries = await _summarise(merged, rules, calendars)
     return ImportSummary(
         market=market,
         provider=provider,
@@ -119,16 +128,15 @@ class _Reading:
         self._bytes_total = 0
         self.stop = threading.Event()
 
-    def run(self) -> list[MergedSymbol]:
-        """All symbols of all files, by symbol ascending."""
+    def run(self) -> dict[str, list[SymbolRows]]:
+        """What each file holds of each symbol."""
         self._bytes_total = sum(path.stat().st_size for path in self._files if path.is_file())
         parts: dict[str, list[SymbolRows]] = {}
         for table in read_tables(self._files, self._watch):
             for index, symbol in choose_symbols(table, self._market, self._symbol):
                 parts.setdefault(symbol, []).append(self._rules.check(table, index, symbol))
         self._report(self._bytes_total)
-        timeframe, sparse = self._rules.timeframe, self._rules.sparse
-        return [merge(parts[symbol], timeframe, sparse=sparse) for symbol in sorted(parts)]
+        return parts
 
     def _watch(self, count: int) -> None:
         if self.stop.is_set():
@@ -177,15 +185,25 @@ def _refused(error: StoredBarDiffers, merged: Sequence[MergedSymbol]) -> BarFile
     )
 
 
-async def _summarise(
-    merged: Sequence[MergedSymbol], keys: dict[str, SeriesKey], rules: RowRules, instruments: InstrumentStore
-) -> tuple[SymbolSummary, ...]:
+async def _calendars(
+    keys: dict[str, SeriesKey], rules: RowRules, instruments: InstrumentStore
+) -> dict[str, TradingCalendar]:
+    """When each symbol is traded."""
     calendars = Calendars()
+    found = {}
+    for symbol, key in keys.items():
+        known = await instruments.instrument(key.instrument)
+        name = (known or local_instrument(key.market, symbol)).calendar
+        found[symbol] = await calendars.get(name, rules.now_ms)
+    return found
+
+
+async def _summarise(
+    merged: Sequence[MergedSymbol], rules: RowRules, calendars: dict[str, TradingCalendar]
+) -> tuple[SymbolSummary, ...]:
     summaries = []
     for each in merged:
-        known = await instruments.instrument(keys[each.symbol].instrument)
-        name = (known or local_instrument(keys[each.symbol].market, each.symbol)).calendar
-        calendar = await calendars.get(name, rules.now_ms)
+        calendar = calendars[each.symbol]
         gaps = await asyncio.to_thread(count_gaps, each.bars.time, rules.timeframe, calendar)
         summaries.append(
             SymbolSummary(
@@ -196,6 +214,7 @@ async def _summarise(
                 first_ms=int(each.bars.time[0]),
                 last_ms=int(each.bars.time[-1]),
                 gaps=gaps,
+                unknown=each.unknown,
             )
         )
     return tuple(summaries)

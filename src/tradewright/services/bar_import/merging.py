@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.errors import BarFileError
-from tradewright.domain.intervals import Interval, IntervalSet
+from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.timeframes import Timeframe
+from tradewright.runtime.calendars import TradingCalendar
+from tradewright.services.bar_import.gaps import long_gaps
 from tradewright.services.bar_import.rows import SymbolRows, clock_text
+
+Vouching: TypeAlias = Literal["rows", "stretches", "all"]
+"""What a source is taken to be all of: its rows, what lies between them but for long gaps, or everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,8 @@ class MergedSymbol:
     parts: tuple[SymbolRows, ...]
     bars: Bars
     covered: IntervalSet
+    unknown: IntervalSet = NO_INTERVALS
+    """Long stretches between the rows for which no source vouches."""
 
     @property
     def read(self) -> int:
@@ -34,17 +42,21 @@ class MergedSymbol:
         return next((place for place in places if place is not None), None)
 
 
-def merge(parts: Sequence[SymbolRows], timeframe: Timeframe, *, sparse: bool) -> MergedSymbol:
+def merge(
+    parts: Sequence[SymbolRows], timeframe: Timeframe, calendar: TradingCalendar, vouching: Vouching
+) -> MergedSymbol:
     """The union of the parts; ``BarFileError`` where two of them contradict each other."""
     ordered = sorted(parts, key=lambda part: int(part.bars.time[0]))
     bars = _joined(ordered)
-    if sparse:
-        covered = rows_as_intervals(bars, timeframe)
-    else:
-        covered = IntervalSet.of(_vouched(part, timeframe) for part in ordered)
-        for part in ordered:
-            _check_vouching(part, bars, ordered, timeframe)
-    return MergedSymbol(parts[0].symbol, tuple(parts), bars, covered)
+    symbol = parts[0].symbol
+    if vouching == "rows":
+        return MergedSymbol(symbol, tuple(parts), bars, rows_as_intervals(bars, timeframe))
+    vouched = [_vouched(part, timeframe, calendar, vouching) for part in ordered]
+    for part, intervals in zip(ordered, vouched, strict=True):
+        _check_vouching(part, intervals, bars, ordered)
+    covered = IntervalSet.of(interval for intervals in vouched for interval in intervals)
+    unknown = long_gaps(bars.time, timeframe, calendar).subtract(covered)
+    return MergedSymbol(symbol, tuple(parts), bars, covered, unknown)
 
 
 def rows_as_intervals(bars: Bars, timeframe: Timeframe) -> IntervalSet:
@@ -85,16 +97,20 @@ def _check_agreement(merged: Bars, part: SymbolRows, before: Sequence[SymbolRows
     raise BarFileError(f"{part.place_of(time_ms)}: {bar} contradicts that of {other}.")
 
 
-def _vouched(part: SymbolRows, timeframe: Timeframe) -> Interval:
-    """From the first bar to the end of the last."""
-    return Interval(int(part.bars.time[0]), timeframe.end(int(part.bars.time[-1])))
+def _vouched(
+    part: SymbolRows, timeframe: Timeframe, calendar: TradingCalendar, vouching: Vouching
+) -> IntervalSet:
+    """From the first bar to the end of the last, long gaps left out unless it is said to be all there is."""
+    times = part.bars.time
+    whole = IntervalSet.single(int(times[0]), timeframe.end(int(times[-1])))
+    return whole if vouching == "all" else whole.subtract(long_gaps(times, timeframe, calendar))
 
 
 def _check_vouching(
-    part: SymbolRows, merged: Bars, others: Sequence[SymbolRows], timeframe: Timeframe
+    part: SymbolRows, vouched: IntervalSet, merged: Bars, others: Sequence[SymbolRows]
 ) -> None:
     """Refuse a bar of another source where this one vouches that there was no trade."""
-    inside = merged.between(*_vouched(part, timeframe))
+    inside = merged.inside(vouched)
     if len(inside) == len(part.bars):
         return
     time_ms = int(np.setdiff1d(inside.time, part.bars.time, assume_unique=True)[0])

@@ -64,15 +64,16 @@ class ResampledMinutes(DataSource):
     async def fetch(self, request: BarRequest) -> SourceAnswer:
         """Those bars whose every minute is known and final."""
         coverage = await self._store.coverage(request.instrument.series(ONE_MINUTE), *request.hull)
-        # Only final bars: the forming one would be made from the minutes that happen to be stored.
-        final = request.until_final()
-        answered = request.whole(coverage.known).intersect(final)
+        # Not the forming bar: it would be made from the minutes that happen to be stored. Coverage reaches
+        # final minutes alone, so of a bar that has ended nothing can change, whatever the clocks say.
+        ended = request.ended()
+        answered = request.whole(coverage.known).intersect(ended)
         if not answered:
             return SourceAnswer.nothing()
         return SourceAnswer(
             Bars.concat([part async for part in self._resampled(request, answered)]),
             answered,
-            complete=request.whole(coverage.complete).intersect(final),
+            complete=request.whole(coverage.complete).intersect(ended),
             outage=coverage.outage.intersect(answered),
             parts=self.parts(answered),
         )

@@ -121,10 +121,10 @@ class BarRequest:
         known = whole_bars(covered.union(self.closed()), timeframe)
         return known.intersect(self.wanted).intersect(touched)
 
-    def until_final(self) -> IntervalSet:
-        """The wanted bars that can't change any more."""
+    def ended(self) -> IntervalSet:
+        """The wanted bars that are not forming any more."""
         start, end = self.hull
-        return self.wanted.clip(start, min(end, self.timeframe.floor(self.final_ms)))
+        return self.wanted.clip(start, min(end, self.timeframe.floor(self.now_ms)))
 
 
 @dataclass(frozen=True, slots=True)

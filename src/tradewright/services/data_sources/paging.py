@@ -15,11 +15,10 @@ from tradewright.domain.ports import BarStore, SeriesBars
 from tradewright.domain.streams import Problem
 from tradewright.plugins.base import MarketPlugin
 from tradewright.services.data_sources.base import BarRequest
-from tradewright.services.data_sources.silence import SECOND_LOOK_MS, SilenceJudge
+from tradewright.services.data_sources.silence import SilenceJudge, last_silent_ms
 
 _log = logging.getLogger(__name__)
 
-EMPTY_PAGES_MAX: Final = 3
 LEAD_BARS_MAX: Final = 120
 PATIENCE_S: Final = 4.0
 """A call that was given this long and gave nothing is the venue's failure, not the reader's haste."""
@@ -83,9 +82,9 @@ class Pager:
         present = timeframe.end(timeframe.floor(request.now_ms))
         until = min(end, present)
         around = await self._surroundings(start, until)
-        cursor, connected, empty_pages = around.start, around.known_before, 0
+        cursor, connected = around.start, around.known_before
         reaches_present, asked_until = until > request.final_ms, cursor
-        while cursor < until and empty_pages < EMPTY_PAGES_MAX:
+        while cursor < until:
             if not request.traded_intervals(cursor, until):
                 connected = True
                 break
@@ -107,14 +106,12 @@ class Pager:
                 continue
             if not len(page):
                 judged_until = await self._keep_silence(cursor, page_end)
-                if judged_until is not None:
-                    cursor, connected = judged_until, True
-                    continue
-                empty_pages += 1
-                cursor = timeframe.shift(cursor, limit * 2 ** (empty_pages - 1))
-                connected = False
+                if judged_until is None:  # the page reached to the end: there is no more to ask
+                    connected = False
+                    break
+                cursor, connected = judged_until, True
                 continue
-            empty_pages, asked_until = 0, page_end
+            asked_until = page_end
             if joins_known:
                 until = page_end  # no sliver is left between this page and what is known
             first = int(page.time[0])
@@ -135,12 +132,16 @@ class Pager:
     async def _served_from(self) -> int:
         if self._plugin.ohlcv_reach_bars is None:
             return 0
-        return self._plugin.served_from(self._request.timeframe, await self._plugin.venue_time_ms())
+        async with asyncio.timeout_at(self._request.budget.deadline_s):
+            now_ms = await self._plugin.venue_time_ms()
+        return self._plugin.served_from(self._request.timeframe, now_ms)
 
     async def _surroundings(self, start: int, end: int) -> _Surroundings:
         """How far a page may reach beyond ``[start, end)`` without fetching anything twice."""
         timeframe, limit = self._request.timeframe, self._plugin.ohlcv_page_limit
-        earliest = max(0, timeframe.shift(start, -min(LEAD_BARS_MAX, max(1, limit // 4))))
+        earliest = await self._judge.noted_before(self._request, start)
+        if earliest == start:
+            earliest = max(0, timeframe.shift(start, -min(LEAD_BARS_MAX, max(1, limit // 4))))
         latest = timeframe.shift(end, limit)
         coverage = await self._store.coverage(self._request.key, earliest, latest)
         first = max((each.end for each in coverage.known if each.end <= start), default=earliest)
@@ -190,8 +191,7 @@ class Pager:
         """Remember that the venue had nothing; where it had nothing before, what that means, and until
         when. What happened just now every read asks for anyway."""
         request, fetched = self._request, self._fetched
-        long_past = request.timeframe.floor(request.final_ms - SECOND_LOOK_MS)
-        silent = IntervalSet.single(start, min(end, long_past))
+        silent = IntervalSet.single(start, min(end, last_silent_ms(request)))
         found = await self._judge.judge(self._plugin, self._calls, request, silent)
         judged_until = found.known.items[-1].end if found.known else None
         first_time = silent.clip(start, judged_until or end).subtract(found.known)

@@ -19,7 +19,7 @@ from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore
 from tradewright.domain.resampling import resample
 from tradewright.domain.streams import Problem
-from tradewright.domain.timeframes import DAY_MS, MINUTE_MS, ONE_MINUTE, TIMEFRAMES, Timeframe
+from tradewright.domain.timeframes import DAY_MS, MINUTE_MS, ONE_MINUTE, Timeframe
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
 from tradewright.services.data_sources.base import (
@@ -30,7 +30,7 @@ from tradewright.services.data_sources.base import (
     SourcePart,
 )
 from tradewright.services.data_sources.db import DbSource
-from tradewright.services.data_sources.paging import Fetched, OutOfTime, Pager
+from tradewright.services.data_sources.paging import PATIENCE_S, Fetched, OutOfTime, Pager
 from tradewright.services.data_sources.silence import SilenceJudge
 from tradewright.services.data_sources.turns import Turns
 from tradewright.services.imported_data import ImportedDataPlugin
@@ -40,6 +40,8 @@ CALLS_AT_ONCE: Final = 3
 """How many pages one provider is asked for at a time; who waits for a turn does not wait for the venue."""
 CLOCK_DOUBT_MS: Final = 10 * MINUTE_MS
 """How far our clock may go wrong before a bar is kept that was not final."""
+NO_LISTING_S: Final = 600.0
+"""How long it is remembered that a venue does not tell where an instrument's history begins."""
 _LISTINGS_MAX: Final = 4_096
 
 
@@ -48,6 +50,13 @@ class Moment(NamedTuple):
 
     now_ms: int
     final_ms: int
+
+
+class _Listing(NamedTuple):
+    """Where the history of an instrument begins; None, until then, where that could not be told."""
+
+    since_ms: int | None
+    until_s: float
 
 
 class PluginSource(DataSource):
@@ -70,18 +79,18 @@ class PluginSource(DataSource):
         self.turns = Turns()
         self._judge = SilenceJudge(markets, store, clock, self.listed_since)
         self._calls: dict[str, asyncio.Semaphore] = {}
-        self._listed_since: OrderedDict[InstrumentKey, int] = OrderedDict()
-        self._failures: dict[str, tuple[float, Problem]] = {}
+        self._listings: OrderedDict[InstrumentKey, _Listing] = OrderedDict()
+        self._failures: dict[str, tuple[float, PluginError]] = {}
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
         provider = request.instrument.provider
         holes = request.wanted.touching(request.traded_intervals(*request.hull))
         answers = [SourceAnswer(Bars.empty(), request.wanted.subtract(holes))]
-        failed = self._recent_failure(provider)
+        failed = self.recent_failure(provider)
         if not holes:
             return answers[0]
         if failed is not None:
-            return SourceAnswer.join([*answers, SourceAnswer.nothing(failed)])
+            return SourceAnswer.join([*answers, SourceAnswer.nothing(self._problem(failed))])
         async with self._markets.plugin(request.instrument.market, provider) as plugin:
             if not isinstance(plugin, ImportedDataPlugin):  # which has no more than the store
                 try:
@@ -108,17 +117,20 @@ class PluginSource(DataSource):
         until_s, _ = self._failures.get(provider, (0.0, None))
         return max(0.0, until_s - self._clock.monotonic())
 
-    def _recent_failure(self, provider: str) -> Problem | None:
-        until_s, problem = self._failures.get(provider, (0.0, None))
-        return problem if problem is not None and self._clock.monotonic() < until_s else None
+    def recent_failure(self, provider: str) -> PluginError | None:
+        """The failed call because of which the provider is left alone now; None where it is not."""
+        until_s, error = self._failures.get(provider, (0.0, None))
+        return error if error is not None and self._clock.monotonic() < until_s else None
 
     def note_failure(self, provider: str, error: PluginError) -> Problem:
         """The error as a reader sees it; the provider is left alone where it can't be reached."""
-        problem = Problem(self.name, error.code, error.message)
         if unreachable(error):
             left_alone_s = max(FAILURE_MEMORY_S, error.retry_after_s or 0.0)
-            self._failures[provider] = (self._clock.monotonic() + left_alone_s, problem)
-        return problem
+            self._failures[provider] = (self._clock.monotonic() + left_alone_s, error)
+        return self._problem(error)
+
+    def _problem(self, error: PluginError) -> Problem:
+        return Problem(self.name, error.code, error.message)
 
     async def _fetch_holes(
         self, plugin: MarketPlugin, request: BarRequest, answers: list[SourceAnswer]
@@ -235,69 +247,91 @@ class PluginSource(DataSource):
         await self.pager(plugin, calls, request, fetched).read(start, end)
 
     async def moment(self, plugin: MarketPlugin, deadline_s: float) -> Moment:
-        """The venue's clock, or ours where the venue can't be asked for it, with a wide margin: by our clock
-        alone a bar may be called final that the venue is still making."""
-        if self._recent_failure(plugin.provider) is None:
+        """The venue's clock: asked for, else by what was measured of it before. Where nothing was, ours with
+        a wide margin: by our clock alone a bar may be called final that the venue is still making."""
+        began_s = asyncio.get_running_loop().time()
+        if self.recent_failure(plugin.provider) is None and began_s < deadline_s:
             try:
                 async with asyncio.timeout_at(deadline_s):
                     now_ms = await plugin.venue_time_ms()
                 return Moment(now_ms, now_ms - plugin.settling_ms)
             except TimeoutError:
-                error = TimeoutPluginError(f"{plugin.provider} did not answer in time.")
-                self.note_failure(plugin.provider, error)
+                if asyncio.get_running_loop().time() - began_s >= PATIENCE_S:
+                    error = TimeoutPluginError(f"{plugin.provider} did not answer in time.")
+                    self.note_failure(plugin.provider, error)
             except PluginError as plugin_error:
                 self.note_failure(plugin.provider, plugin_error)
             except CredentialsRequired:
                 pass  # what needs the key will say so
+        measured_ms = plugin.measured_time_ms()
+        if measured_ms is not None:
+            return Moment(measured_ms, measured_ms - plugin.settling_ms)
         now_ms = self._clock.now_ms()
         return Moment(now_ms, now_ms - plugin.settling_ms - CLOCK_DOUBT_MS)
 
     def known_listing(self, key: InstrumentKey) -> int | None:
         """What ``listed_since`` found before; None where it was never found."""
-        return self._listed_since.get(key)
+        known = self._listings.get(key)
+        return None if known is None else known.since_ms
 
     async def listed_since(self, request: BarRequest) -> int | None:
         """When the venue's first bar of the instrument opened, to the finest timeframe that it serves;
-        None where it does not tell or can't be asked. Kept once known."""
+        None where it does not tell or can't be asked. Kept once known; that it does not tell, for a while.
+        """
         key = request.instrument
-        if key in self._listed_since:
-            return self._listed_since[key]
-        if self._recent_failure(key.provider) is not None or request.budget.spent:
+        known = self._listings.get(key)
+        if known is not None and (known.since_ms is not None or self._clock.monotonic() < known.until_s):
+            return known.since_ms
+        if self.recent_failure(key.provider) is not None or request.budget.spent:
             return None
         try:
             async with (
                 asyncio.timeout_at(request.budget.deadline_s),
                 self._markets.plugin(key.market, key.provider) as plugin,
             ):
-                since = await self._first_bar(plugin, key.symbol, request.now_ms)
+                since = await _first_bar(plugin, key.symbol, request.now_ms)
         except (PluginError, CredentialsRequired, TimeoutError):
             return None  # reading on will meet the same failure and report it
-        if since is not None:
-            self._listed_since[key] = since
-            while len(self._listed_since) > _LISTINGS_MAX:
-                self._listed_since.popitem(last=False)
+        self._listings[key] = _Listing(since, self._clock.monotonic() + NO_LISTING_S)
+        while len(self._listings) > _LISTINGS_MAX:
+            self._listings.popitem(last=False)
         return since
 
-    @staticmethod
-    async def _first_bar(plugin: MarketPlugin, symbol: str, now_ms: int) -> int | None:
-        """From the coarsest timeframe to the finest, so that few bars are looked at."""
-        start, end = 0, now_ms + 1
-        steps = [item for item in reversed(TIMEFRAMES.values()) if item in plugin.timeframes]
-        for timeframe in steps:
-            served_from = plugin.served_from(timeframe, now_ms)
-            if 0 < start < served_from:
-                return start
-            page = await plugin.fetch_ohlcv(symbol, timeframe, start_ms=start, end_ms=end, limit=1)
-            page = page.between(start, end)
-            if not len(page):
-                return None
-            first_step, start = start == 0, int(page.time[0])
-            if first_step and await _gives_older(plugin, symbol, timeframe, start, end):
-                return None  # it told its newest bar, whatever it was asked for
-            if 0 < start <= served_from:
-                return None  # older bars may have been there
-            end = min(end, timeframe.end(start))
-        return start if steps else None
+
+async def _first_bar(plugin: MarketPlugin, symbol: str, now_ms: int) -> int | None:
+    """From the coarsest timeframe to the finest by as few steps as pages allow, so that few bars are looked
+    at."""
+    start, end = 0, now_ms + 1
+    timeframe = max(plugin.timeframes, key=lambda each: each.length_ms, default=None)
+    while timeframe is not None:
+        served_from = plugin.served_from(timeframe, now_ms)
+        if 0 < start < served_from:
+            return start
+        page = await plugin.fetch_ohlcv(symbol, timeframe, start_ms=start, end_ms=end, limit=1)
+        page = page.between(start, end)
+        if not len(page):
+            return None
+        first_step, start = start == 0, int(page.time[0])
+        if first_step and await _gives_older(plugin, symbol, timeframe, start, end):
+            return None  # it told its newest bar, whatever it was asked for
+        if 0 < start <= served_from:
+            return None  # older bars may have been there
+        end = min(end, timeframe.end(start))
+        timeframe = _finer(plugin, timeframe, start, end, now_ms)
+    return start or None
+
+
+def _finer(plugin: MarketPlugin, timeframe: Timeframe, start: int, end: int, now_ms: int) -> Timeframe | None:
+    """The finest timeframe of which one page holds ``[start, end)``, a bar of ``timeframe``."""
+    finer = [each for each in plugin.timeframes if each is not timeframe and each.nests_in(timeframe)]
+    fits = [
+        each
+        for each in finer
+        if each.count(start, end) <= plugin.ohlcv_page_limit and plugin.served_from(each, now_ms) <= start
+    ]
+    if fits:
+        return min(fits, key=lambda each: each.length_ms)
+    return max(finer, key=lambda each: each.length_ms, default=None)
 
 
 async def _gives_older(

@@ -6,25 +6,30 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from tradewright.domain.instruments import Instrument, InstrumentKey
-from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
+from tradewright.domain.errors import CredentialsRequired, PluginError
+from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.ports import BarStore, Coverage
-from tradewright.domain.timeframes import DAY_MS, MINUTE_MS, ONE_HOUR, ONE_MINUTE
+from tradewright.domain.timeframes import DAY_MS, MINUTE_MS
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
 from tradewright.services.data_sources.base import BarRequest
+from tradewright.services.data_sources.neighbours import Neighbours
 from tradewright.services.market_service import MarketService
 
 SECOND_LOOK_MS: Final = 10 * MINUTE_MS
 """How long after a first empty answer a second one counts."""
-OTHERS_IN_STORE_MAX: Final = 20
-OTHERS_ASKED_MAX: Final = 3
-_MUCH_TRADED: Final = ("BTC", "XBT", "ETH", "SPY", "AAPL")
+NOTED_MS_MAX: Final = 30 * DAY_MS
+"""How far back the beginning of a noted silence is looked for."""
 
 
 class SilenceJudge:
-    """Decides, at a second empty answer at least ten minutes after the first, what the silence was:
-    an outage where all other symbols of the venue were silent too, else a time without a trade."""
+    """Decides, at a second empty answer at least ten minutes after the first, what the silence was: an outage
+    where the others of the venue were silent too (see ``Neighbours``), else a time without a trade.
+
+    A venue tells its status of now alone. So it is asked where there is nobody to compare with, and it counts
+    for a silence that reaches up to the last ten minutes: one that goes on while the venue says that it is
+    being worked on is an outage. Of a silence that has ended the status says nothing.
+    """
 
     def __init__(
         self,
@@ -33,10 +38,10 @@ class SilenceJudge:
         clock: Clock,
         listed_since: Callable[[BarRequest], Awaitable[int | None]],
     ) -> None:
-        self._markets = markets
         self._store = store
         self._clock = clock
         self._listed_since = listed_since
+        self._neighbours = Neighbours(markets, store, clock)
 
     def now_ms(self) -> int:
         """The time under which an empty answer is noted."""
@@ -50,6 +55,14 @@ class SilenceJudge:
         noted = await self._store.empty_answers(request.key, *request.hull)
         return IntervalSet.of((each.start, each.end) for each in noted if each.answered_ms > oldest_ms)
 
+    async def noted_before(self, request: BarRequest, start: int) -> int:
+        """Where a silence begins that was noted long enough ago and ends at ``start``; ``start`` where there
+        is none. A second look may begin there and cost no more."""
+        oldest_ms = self.now_ms() - SECOND_LOOK_MS
+        noted = await self._store.empty_answers(request.key, start - NOTED_MS_MAX, start)
+        silent = IntervalSet.of((each.start, each.end) for each in noted if each.answered_ms <= oldest_ms)
+        return silent.items[-1].start if silent and silent.items[-1].end == start else start
+
     async def judge(
         self, plugin: MarketPlugin, calls: asyncio.Semaphore, request: BarRequest, silent: IntervalSet
     ) -> Coverage:
@@ -62,68 +75,63 @@ class SilenceJudge:
         start, end = silent.items[0].start, silent.items[-1].end
         noted = await self._store.empty_answers(request.key, start, end)
         again = IntervalSet.of((each.start, each.end) for each in noted if each.answered_ms <= oldest_ms)
-        if not again.intersect(silent):
+        again = again.intersect(silent)
+        if not again:
             return Coverage()
-        again = again.intersect(silent).clip(await self._traded_since(request, end), end)
+        again = again.clip(await self._traded_since(request, again.items[0].start, end), end)
         expected = again.intersect(request.open_intervals(start, end))
         complete, outage = again.subtract(expected), NO_INTERVALS
+        lasts = await self._lasts(request, end)
         for interval in expected:
             part = IntervalSet((interval,))
-            if await self._all_others_were_silent(plugin, calls, request, *interval):
+            if await self._was_outage(plugin, calls, request, interval, lasts=lasts):
                 outage = outage.union(part)
             else:
                 complete = complete.union(part)
         return Coverage(complete, outage)
 
-    async def _traded_since(self, request: BarRequest, end: int) -> int:
-        """Before it was listed an instrument was not silent; where nobody knows when that was, what is
-        stored tells that it was there. ``end`` where nothing tells."""
+    async def _traded_since(self, request: BarRequest, start: int, end: int) -> int:
+        """Before it was listed an instrument was not silent. What is stored from before ``start`` tells that
+        it was there, without a call; ``end`` where nothing tells."""
         stored = [await self._store.extent(key) for key in await self._store.series(request.instrument)]
-        beginnings = [extent[0] for extent in stored if extent is not None]
+        first = min((extent[0] for extent in stored if extent is not None), default=end)
+        if first <= start:
+            return first
         listed = await self._listed_since(request)
-        if listed is not None:
-            beginnings.append(listed)
-        return min(beginnings, default=end)
+        return first if listed is None else min(first, listed)
 
-    async def _all_others_were_silent(
-        self, plugin: MarketPlugin, calls: asyncio.Semaphore, request: BarRequest, start: int, end: int
+    async def _lasts(self, request: BarRequest, end: int) -> bool:
+        """Whether a silence up to ``end`` goes on: all that followed is an outage, or was empty as well."""
+        last = last_silent_ms(request)
+        if end >= last:
+            return True
+        outage = (await self._store.coverage(request.key, end, last)).outage
+        noted = await self._store.empty_answers(request.key, end, last)
+        return outage.union(IntervalSet.of((each.start, each.end) for each in noted)).contains(end, last)
+
+    async def _was_outage(
+        self,
+        plugin: MarketPlugin,
+        calls: asyncio.Semaphore,
+        request: BarRequest,
+        silent: Interval,
+        *,
+        lasts: bool,
     ) -> bool:
-        stored = await self._others_in_store(request.instrument)
-        for other in stored:
-            if await self._has_bars(other, start, end):
-                return False
-        others = await self._others_to_ask(request.instrument, {other.symbol for other in stored})
-        for symbol in others:
+        all_silent = await self._neighbours.were_silent(plugin, calls, request, *silent)
+        if all_silent is not None:
+            return all_silent
+        return lasts and await self._says_down(plugin, calls, request)
+
+    @staticmethod
+    async def _says_down(plugin: MarketPlugin, calls: asyncio.Semaphore, request: BarRequest) -> bool:
+        try:
             async with asyncio.timeout_at(request.budget.deadline_s), calls:
-                page = await plugin.fetch_ohlcv(
-                    symbol, request.timeframe, start_ms=start, end_ms=end, limit=1
-                )
-            if len(page.between(start, end)):
-                return False
-        return bool(others)  # a venue of one symbol has nobody to compare it with
+                return await plugin.fetch_status() == "down"
+        except (PluginError, CredentialsRequired):
+            return False
 
-    async def _has_bars(self, other: InstrumentKey, start: int, end: int) -> bool:
-        """Whether anything of it is stored there; hours tell of a long stretch at the cost of few rows."""
-        if end - start > DAY_MS:
-            hours = await self._store.read_resampled(
-                other, ONE_HOUR, ONE_HOUR.ceil(start), ONE_HOUR.floor(end)
-            )
-            return len(hours) > 0
-        return len(await self._store.read(other.series(ONE_MINUTE), start, end)) > 0
 
-    async def _others_in_store(self, key: InstrumentKey) -> tuple[InstrumentKey, ...]:
-        before_all = InstrumentKey(key.market, key.provider, "")
-        found = await self._store.stored_instruments(after=before_all, limit=OTHERS_IN_STORE_MAX)
-        here = (key.market, key.provider)
-        return tuple(each for each in found if each != key and (each.market, each.provider) == here)
-
-    async def _others_to_ask(self, key: InstrumentKey, stored: set[str]) -> list[str]:
-        """The symbols that are most likely to be traded at any time."""
-
-        def rank(each: Instrument) -> tuple[int, bool, bool, str]:
-            traded = _MUCH_TRADED.index(each.base) if each.base in _MUCH_TRADED else len(_MUCH_TRADED)
-            return traded, each.symbol not in stored, each.type != "spot", each.symbol
-
-        listed = await self._markets.known_instruments(key.market, key.provider)
-        others = [each for each in listed if each.active and each.symbol != key.symbol]
-        return [each.symbol for each in sorted(others, key=rank)[:OTHERS_ASKED_MAX]]
+def last_silent_ms(request: BarRequest) -> int:
+    """Until when a silence can be noted: of the last ten minutes a second look is not possible yet."""
+    return request.timeframe.floor(request.final_ms - SECOND_LOOK_MS)

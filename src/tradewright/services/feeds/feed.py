@@ -21,8 +21,11 @@ from tradewright.services.feeds.ports import MarketAccess
 from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.feeds.timing import Wakeup, within
 from tradewright.services.feeds.topic import Topic
+from tradewright.services.imported_data import ImportedDataPlugin
 
 _log = logging.getLogger(__name__)
+
+_IMPORTED = "This is imported history: no venue is behind it that could send more."
 
 
 class StreamEnded(TradewrightError):
@@ -55,6 +58,7 @@ class Feed:
         self._detail: str | None = None
         self._heard_at_s: float | None = None
         self._calendar: TradingCalendar | None = None
+        self._imported = False
 
     def add_topic(self, topic: Topic) -> None:
         """Publish on this topic too; what it should know of the feed's state is noted in it."""
@@ -76,7 +80,11 @@ class Feed:
                     instrument = await self._markets.instrument(self.instrument)
                     self._calendar = self.logic.calendar = await self._markets.calendar(instrument)
                     async with self._markets.plugin(instrument.market, self.instrument.provider) as plugin:
-                        await _Connection(self, plugin).run()
+                        self._imported = isinstance(plugin, ImportedDataPlugin)
+                        if self._imported:
+                            await self.say("closed")
+                        else:
+                            await _Connection(self, plugin).run()
                 except TradewrightError as error:
                     await self.say("down", error.message)
                 await self.clock.sleep(next(delays))
@@ -121,6 +129,8 @@ class Feed:
             age_ms = round((self.clock.monotonic() - self._heard_at_s) * 1000)
         opens_at_ms = self.opens_at_ms()
         opens_at = None
+        if self._state == "closed" and self._imported:
+            return FeedStatus(topic=topic.key.topic, state="closed", detail=_IMPORTED)
         if self._state == "closed" and opens_at_ms is not None:
             opens_at = datetime.fromtimestamp(opens_at_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
         return FeedStatus(

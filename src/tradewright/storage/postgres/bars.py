@@ -8,11 +8,19 @@ from typing import Final
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
-from tradewright.domain.ports import Coverage, EmptyAnswer, ImportCounts, SeriesBars, StoreDescription
+from tradewright.domain.ports import (
+    Coverage,
+    EmptyAnswer,
+    ImportCounts,
+    NotedSilence,
+    SeriesBars,
+    StoreDescription,
+)
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
 from tradewright.storage.acceptance import check_storable, registrations
 from tradewright.storage.merging import clipped, total
+from tradewright.storage.postgres.columns import storable_ms
 from tradewright.storage.postgres.database import PostgresDatabase
 from tradewright.storage.postgres.instruments import register
 from tradewright.storage.postgres.knowledge import add_empty, read_coverage, read_empty
@@ -37,6 +45,11 @@ _LIST_INSTRUMENTS: Final = (
     "SELECT DISTINCT market, provider, symbol FROM series WHERE (market, provider, symbol) > ($1, $2, $3) "
     "AND %held% ORDER BY market, provider, symbol LIMIT $4"
 ).replace("%held%", _HELD)
+_NOTED_SILENCES: Final = (
+    "SELECT market, provider, symbol, timeframe, start_ms, end_ms, answered_ms "
+    "FROM empty_answers JOIN series ON series.id = series_id WHERE answered_ms > $1 AND answered_ms <= $2 "
+    "ORDER BY answered_ms, market, provider, symbol, timeframe, start_ms LIMIT $3"
+)
 _VERSIONS: Final = (
     "SELECT current_setting('server_version') AS server, "
     "(SELECT extversion FROM pg_extension WHERE extname = 'timescaledb') AS extension"
@@ -120,6 +133,13 @@ class PostgresBarStore:
         if start_ms >= end_ms:
             return ()
         return clipped(await self._database.read(work), start_ms, end_ms)
+
+    async def noted_silences(self, *, after_ms: int, until_ms: int, limit: int) -> tuple[NotedSilence, ...]:
+        async def work(session: Session) -> tuple[NotedSilence, ...]:
+            rows = await session.rows(_NOTED_SILENCES, storable_ms(after_ms), storable_ms(until_ms), limit)
+            return tuple(NotedSilence(SeriesKey(*row[:4]), EmptyAnswer(*row[4:])) for row in rows)
+
+        return await self._database.read(work)
 
     async def import_bars(
         self,

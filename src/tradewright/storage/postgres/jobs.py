@@ -14,8 +14,9 @@ from tradewright.storage.postgres.session import Session
 _NAMES: Final = BackfillJob.__struct_fields__
 """In whose order all statements name the columns."""
 
-# One addition at a time, so that the bound holds; the lock ends with the transaction.
-_LOCK_ADDING: Final = "SELECT pg_advisory_xact_lock(hashtext('tradewright backfill jobs'))"
+# One addition or claim at a time, so that the bound holds and a provider has one owner; the lock ends with
+# the transaction.
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('tradewright backfill jobs'))"
 _COUNT_OPEN: Final = "SELECT count(*) FROM backfill_jobs WHERE state IN ('queued', 'running')"
 _ADD: Final = (
     "INSERT INTO backfill_jobs (id, market, provider, symbol, start_ms, end_ms, newest_first, state, "
@@ -37,13 +38,19 @@ _NEWEST: Final = (
     "ORDER BY created_ms DESC, id DESC LIMIT $3"
 )
 _ANY_FREE: Final = (
-    "SELECT 1 FROM backfill_jobs WHERE state IN ('queued', 'running') "
-    "AND (state = 'queued' OR lease_ends_ms <= $1) AND ($2::text IS NULL OR id = $2::text) LIMIT 1"
+    "SELECT 1 FROM backfill_jobs AS free WHERE state IN ('queued', 'running') "
+    "AND (state = 'queued' OR lease_ends_ms <= $1) AND ($2::text IS NULL OR id = $2::text) "
+    "AND NOT EXISTS (SELECT 1 FROM backfill_jobs AS held "
+    "WHERE held.state IN ('queued', 'running') AND held.lease_ends_ms > $1 "
+    "AND held.provider = free.provider AND held.owner <> $3) LIMIT 1"
 )
 _TAKE: Final = (
     "UPDATE backfill_jobs SET state = 'running', owner = $3, token = token + 1, lease_ends_ms = $4, "
-    "updated_ms = $1 WHERE id = (SELECT id FROM backfill_jobs WHERE state IN ('queued', 'running') "
+    "updated_ms = $1 WHERE id = (SELECT id FROM backfill_jobs AS free WHERE state IN ('queued', 'running') "
     "AND (state = 'queued' OR lease_ends_ms <= $1) AND ($2::text IS NULL OR id = $2::text) "
+    "AND NOT EXISTS (SELECT 1 FROM backfill_jobs AS held "
+    "WHERE held.state IN ('queued', 'running') AND held.lease_ends_ms > $1 "
+    "AND held.provider = free.provider AND held.owner <> $3) "
     "ORDER BY created_ms, id LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id, token"
 )
 _REPORT: Final = (
@@ -55,6 +62,13 @@ _CANCEL: Final = (
     "UPDATE backfill_jobs SET state = 'cancelled', owner = '', token = token + 1, lease_ends_ms = 0, "
     "error = NULL, updated_ms = $1 WHERE id = $2 AND state IN ('queued', 'running')"
 )
+_ATTEND: Final = (
+    "INSERT INTO backfill_servers (id, lease_ends_ms) VALUES ($1, $2) "
+    "ON CONFLICT (id) DO UPDATE SET lease_ends_ms = excluded.lease_ends_ms"
+)
+_FORGET_SERVERS: Final = "DELETE FROM backfill_servers WHERE lease_ends_ms <= $1"
+_LEAVE: Final = "DELETE FROM backfill_servers WHERE id = $1"
+_ATTENDED: Final = "SELECT EXISTS (SELECT 1 FROM backfill_servers WHERE lease_ends_ms > $1)"
 
 
 class PostgresBackfillJobStore:
@@ -65,7 +79,7 @@ class PostgresBackfillJobStore:
 
     async def add(self, job: BackfillJob, *, open_max: int, kept_max: int) -> bool:
         async def work(session: Session) -> bool:
-            await session.run(_LOCK_ADDING)
+            await session.run(_LOCK)
             if (await session.row(_COUNT_OPEN))[0] >= open_max:
                 return False
             await session.run(_ADD, *msgspec.structs.astuple(job))
@@ -87,9 +101,10 @@ class PostgresBackfillJobStore:
         self, owner: str, *, now_ms: int, lease_ms: int, job_id: str | None = None
     ) -> tuple[BackfillJob, JobLease] | None:
         async def any_free(session: Session) -> bool:
-            return await session.row_or_none(_ANY_FREE, now_ms, job_id) is not None
+            return await session.row_or_none(_ANY_FREE, now_ms, job_id, owner) is not None
 
         async def work(session: Session) -> tuple[BackfillJob, JobLease] | None:
+            await session.run(_LOCK)
             taken = await session.row_or_none(_TAKE, now_ms, job_id, owner, now_ms + lease_ms)
             if taken is None:
                 return None
@@ -123,6 +138,19 @@ class PostgresBackfillJobStore:
             return await _get(session, job_id)
 
         return await self._database.write(work, repeatable=True)
+
+    async def attend(self, server: str, *, now_ms: int, lease_ms: int) -> None:
+        async def work(session: Session) -> None:
+            await session.run(_FORGET_SERVERS, now_ms)
+            await session.run(_ATTEND, server, now_ms + lease_ms)
+
+        await self._database.write(work, repeatable=True)
+
+    async def leave(self, server: str) -> None:
+        await self._database.write(lambda session: session.run(_LEAVE, server), repeatable=True)
+
+    async def attended(self, *, now_ms: int) -> bool:
+        return bool((await self._database.read(lambda session: session.row(_ATTENDED, now_ms)))[0])
 
 
 async def _get(session: Session, job_id: str) -> BackfillJob | None:

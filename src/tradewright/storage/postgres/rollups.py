@@ -25,7 +25,7 @@ _MARK_STALE: Final = (
     "ON CONFLICT (series_id, day_ms) DO UPDATE SET mark = nextval('stale_marks')"
 )
 _READ_STALE: Final = (
-    "SELECT array_send(array_agg(day_ms ORDER BY day_ms)) FROM stale_days "
+    "SELECT string_agg(int8send(day_ms), ''::bytea ORDER BY day_ms) FROM stale_days "
     "WHERE series_id = $1 AND day_ms > $2 AND day_ms < $3"
 )
 
@@ -98,10 +98,12 @@ class ContinuousAggregates:
             return await table.read(session, series_id, *within)
         bounds = storable_ms(within.start - DAY_MS), storable_ms(within.end)
         days = times_of((await session.row(_READ_STALE, series_id, *bounds))[0])
-        refreshed = await table.read(session, series_id, *within)
-        if not len(days):
-            return refreshed
         stale = IntervalSet.of((day, day + DAY_MS) for day in days.tolist()).clip(*within)
+        refreshed = Bars.empty()
+        if not stale.contains(*within):
+            refreshed = await table.read(session, series_id, *within)
+        if not stale:
+            return refreshed
         parts = [resample(await MINUTES.read(session, series_id, *each), source) for each in stale]
         fresh = refreshed.take(~np.isin(ONE_DAY.floor_array(refreshed.time), days))
         return fresh.merged_with(Bars.concat(parts))

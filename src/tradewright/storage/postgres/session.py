@@ -101,16 +101,6 @@ class Session:
         copying = self._connection.copy_to_table(table, columns=columns, source=data, format="binary")
         await self._answer(copying)
 
-    async def copy_out(self, query: str) -> bytes:
-        """The rows of a query in COPY's binary form."""
-        pieces: list[bytes] = []
-
-        async def take(piece: bytes) -> None:
-            pieces.append(piece)
-
-        await self._answer(self._connection.copy_from_query(query, output=take, format="binary"))
-        return b"".join(pieces)
-
     async def commit(self) -> None:
         """End the transaction; should this fail, it may have been committed."""
         self.commit_sent = True

@@ -19,39 +19,34 @@ from tradewright.domain.timeframes import (
     Timeframe,
     Times,
 )
-from tradewright.storage.postgres.columns import COLUMNS, bars_of, bars_of_copy, copy_data, storable_ms
+from tradewright.storage.postgres.columns import COLUMNS, PACKED_BAR, bars_of, copy_data, storable_ms
 from tradewright.storage.postgres.session import Session
 
 PAGE_BARS: Final = 20_000
 """How many bars a write compares at a time."""
 COPY_BARS: Final = 100_000
-"""How many bars one COPY brings, so that each gives a sign of life well before the deadline."""
+"""How many bars one COPY brings, and one statement reads, so that each gives a sign of life well before the
+deadline."""
 _COPY_FROM_BARS: Final = 500
-"""From so many on, COPY is quicker than arrays."""
-_STREAM_FROM_BARS: Final = 600
-"""Likewise for reading: a streamed answer costs a statement that is not prepared, a packed one memory."""
+"""From so many on, COPY is quicker than arrays; for reading it never is, since it can't be prepared."""
+
+_SHORTEST_MONTH_MS: Final = 28 * DAY_MS
 
 FIND_SERIES: Final = (
     "SELECT id, revision FROM series WHERE market = $1 AND provider = $2 AND symbol = $3 AND timeframe = $4"
 )
-# All columns in one row, each as one packed array: the parser of the driver never sees a single bar.
 _PAGE: Final = """
-SELECT array_send(array_agg(time)), array_send(array_agg(open)), array_send(array_agg(high)),
-    array_send(array_agg(low)), array_send(array_agg(close)), array_send(array_agg(volume))
+SELECT string_agg(%bar%, ''::bytea)
 FROM (
     SELECT time, open, high, low, close, volume FROM %table%
     WHERE series_id = %series% AND time >= $1 AND time < $2 ORDER BY time LIMIT $3
 ) AS page
-"""
+""".replace("%bar%", PACKED_BAR)
 _READ: Final = _PAGE.replace("%series%", "$4")
 _READ_SERIES: Final = _PAGE.replace(
     "%series%",
     "(SELECT id FROM series WHERE market = $4 AND provider = $5 AND symbol = $6 AND timeframe = $7)",
 )
-_STREAM: Final = """
-SELECT time, open, high, low, close, volume FROM %table%
-WHERE series_id = %series% AND time >= %start% AND time < %end% ORDER BY time
-"""
 _EXTENT: Final = "SELECT min(time), max(time) FROM %table% WHERE series_id = $1"
 _PUT: Final = """
 INSERT INTO %table% (series_id, time, open, high, low, close, volume)
@@ -83,46 +78,30 @@ class BarTable:
     ) -> Bars:
         """The first ``limit`` stored bars that open in ``[start_ms, end_ms)``."""
         bounds = storable_ms(start_ms), storable_ms(end_ms)
-        return bars_of(await session.row(self._of_table(_READ), *bounds, limit, series_id))
+        return bars_of((await session.row(self._of_table(_READ), *bounds, limit, series_id))[0])
 
     async def read_series(self, session: Session, key: SeriesKey, start_ms: int, end_ms: int) -> Bars:
-        """All bars of a series in a range; for a short one, in one round trip."""
+        """All bars of a series in a range; where one page holds them, in one round trip."""
         names = key.market, key.provider, key.symbol, key.timeframe
-        if self._is_short(start_ms, end_ms):
-            values = storable_ms(start_ms), storable_ms(end_ms), 2 * _STREAM_FROM_BARS, *names
-            return bars_of(await session.row(self._of_table(_READ_SERIES), *values))
-        found = await session.row_or_none(FIND_SERIES, *names)
-        return await self.read(session, int(found["id"]), start_ms, end_ms) if found else Bars.empty()
+        if self.takes_many_statements(start_ms, end_ms):
+            found = await session.row_or_none(FIND_SERIES, *names)
+            return await self.read(session, int(found["id"]), start_ms, end_ms) if found else Bars.empty()
+        bounds = storable_ms(start_ms), storable_ms(end_ms)
+        return bars_of((await session.row(self._of_table(_READ_SERIES), *bounds, COPY_BARS, *names))[0])
 
     async def read(self, session: Session, series_id: int, start_ms: int, end_ms: int) -> Bars:
-        """All of them."""
-        if start_ms >= end_ms:
-            return Bars.empty()
-        if self.takes_many_statements(start_ms, end_ms):
-            first, last = await self.extent(session, series_id) or (0, -1)
-            start_ms, end_ms = max(start_ms, first), min(end_ms, last + 1)
-        if self._is_short(start_ms, end_ms):
-            # Twice as many, since months are counted by the longest.
-            return await self.page(session, series_id, start_ms, end_ms, 2 * _STREAM_FROM_BARS)
-        step_ms = COPY_BARS * self.length_ms
-        parts = [
-            await self._stream(session, series_id, first_ms, min(end_ms, first_ms + step_ms))
-            for first_ms in range(start_ms, end_ms, step_ms)
-        ]
-        return Bars.concat(parts)
-
-    def _is_short(self, start_ms: int, end_ms: int) -> bool:
-        return end_ms - start_ms <= _STREAM_FROM_BARS * self.length_ms
+        """All of them, page by page."""
+        pages: list[Bars] = []
+        while start_ms < end_ms:
+            pages.append(page := await self.page(session, series_id, start_ms, end_ms, COPY_BARS))
+            if len(page) < COPY_BARS:
+                break
+            start_ms = int(page.time[-1]) + 1
+        return Bars.concat(pages)
 
     def takes_many_statements(self, start_ms: int, end_ms: int) -> bool:
         """Whether a read of this range sees more than one moment, unless the transaction prevents it."""
         return end_ms - start_ms > COPY_BARS * self.length_ms
-
-    async def _stream(self, session: Session, series_id: int, start_ms: int, end_ms: int) -> Bars:
-        query = self._of_table(_STREAM)
-        for name, number in (("%series%", series_id), ("%start%", start_ms), ("%end%", end_ms)):
-            query = query.replace(name, f"{number:d}")  # COPY takes no parameters; these are integers
-        return bars_of_copy(await session.copy_out(query))
 
     async def extent(self, session: Session, series_id: int) -> tuple[int, int] | None:
         """The opening of the first and of the last stored bar."""
@@ -157,7 +136,10 @@ DAYS: Final = BarTable("day_rollups", DAY_MS)
 
 def table_of(timeframe: Timeframe) -> BarTable:
     """Where the bars of a series of this timeframe are stored."""
-    return MINUTES if timeframe is ONE_MINUTE else replace(NATIVE, length_ms=timeframe.length_ms)
+    if timeframe is ONE_MINUTE:
+        return MINUTES
+    shortest_ms = _SHORTEST_MONTH_MS if timeframe.unit == "month" else timeframe.length_ms
+    return replace(NATIVE, length_ms=shortest_ms)
 
 
 def rollup_table(source: Timeframe) -> BarTable:

@@ -46,6 +46,8 @@ class RedisCache(Cache):
         self._deadline_s = deadline_s
         self._value_bytes_max = value_bytes_max
         self._closed = False
+        # Of the pool, but not given back after a read: lending it anew took a fifth of a hit's time.
+        self._at_hand: AbstractConnection | None = None
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """The value of each key, None where there is none."""
@@ -91,13 +93,26 @@ class RedisCache(Cache):
         # What ``Redis.mget`` does besides costs as much as everything else that a hit takes.
         # Its stub allows for one word alone.
         command = hiredis.pack_command(("MGET", *names))  # type: ignore[arg-type]
-        pool = self._client.connection_pool
-        connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        connection = await self._reader()
         try:
             await connection.send_packed_command(command)
             return await connection.read_response()
         finally:
+            if self._at_hand is None and not self._closed:
+                self._at_hand = connection
+            else:
+                await self._client.connection_pool.release(connection)
+
+    async def _reader(self) -> AbstractConnection:
+        """A connection that is ready: the one at hand, or where that is in use or broken one of the pool."""
+        pool = self._client.connection_pool
+        connection, self._at_hand = self._at_hand, None
+        if connection is not None:
+            if connection.is_connected and not await connection.can_read():
+                return connection
             await pool.release(connection)
+        taken: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        return taken
 
     async def _write(self, items: Mapping[str, bytes], ttl_ms: int) -> None:
         async for attempt in AsyncRetrying(

@@ -9,7 +9,14 @@ from typing import Final
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
-from tradewright.domain.ports import Coverage, EmptyAnswer, ImportCounts, SeriesBars, StoreDescription
+from tradewright.domain.ports import (
+    Coverage,
+    EmptyAnswer,
+    ImportCounts,
+    NotedSilence,
+    SeriesBars,
+    StoreDescription,
+)
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
 from tradewright.storage.acceptance import check_storable, registrations
@@ -24,6 +31,7 @@ from tradewright.storage.sqlite.series import (
     lasting_id,
     note_empty,
     revision,
+    storable_ms,
     touching_coverage,
     touching_empty,
 )
@@ -45,6 +53,11 @@ _LIST_INSTRUMENTS: Final = (
 _EXTENT: Final = (
     "SELECT (SELECT min(time) FROM bars WHERE series_id = ?1), "
     "(SELECT max(time) FROM bars WHERE series_id = ?1)"
+)
+_NOTED_SILENCES: Final = (
+    'SELECT market, provider, symbol, timeframe, start, "end", answered_ms '
+    "FROM empty_answers JOIN series ON series.id = series_id WHERE answered_ms > ? AND answered_ms <= ? "
+    "ORDER BY answered_ms, market, provider, symbol, timeframe, start LIMIT ?"
 )
 
 
@@ -99,6 +112,13 @@ class SQLiteBarStore:
             lambda connection: touching_empty(connection, known_id(connection, key), start_ms, end_ms)
         )
         return clipped(noted, start_ms, end_ms)
+
+    async def noted_silences(self, *, after_ms: int, until_ms: int, limit: int) -> tuple[NotedSilence, ...]:
+        bounds = (storable_ms(after_ms), storable_ms(until_ms), limit)
+        rows = await self._database.read(
+            lambda connection: connection.execute(_NOTED_SILENCES, bounds).fetchall()
+        )
+        return tuple(NotedSilence(SeriesKey(*row[:4]), EmptyAnswer(*row[4:])) for row in rows)
 
     async def import_bars(
         self,

@@ -12,9 +12,11 @@ from tradewright.storage.sqlite.database import SQLiteDatabase
 
 _NAMES: Final = BackfillJob.__struct_fields__
 _FREE: Final = (
-    "SELECT id FROM backfill_jobs "
+    "SELECT id FROM backfill_jobs AS free "
     "WHERE state IN ('queued', 'running') AND (state = 'queued' OR lease_ends_ms <= ?1) "
-    "AND (?2 IS NULL OR id = ?2) ORDER BY created_ms, id LIMIT 1"
+    "AND (?2 IS NULL OR id = ?2) AND NOT EXISTS (SELECT 1 FROM backfill_jobs AS held "
+    "WHERE held.state IN ('queued', 'running') AND held.lease_ends_ms > ?1 "
+    "AND held.provider = free.provider AND held.owner <> ?3) ORDER BY created_ms, id LIMIT 1"
 )
 # In the order of BackfillJob's fields, as the reading below is.
 _ADD: Final = (
@@ -47,6 +49,13 @@ _CANCEL: Final = (
     "UPDATE backfill_jobs SET state = 'cancelled', owner = '', token = token + 1, lease_ends_ms = 0, "
     "error = NULL, updated_ms = ? WHERE id = ? AND state IN ('queued', 'running')"
 )
+_ATTEND: Final = (
+    "INSERT INTO backfill_servers (id, lease_ends_ms) VALUES (?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET lease_ends_ms = excluded.lease_ends_ms"
+)
+_FORGET_SERVERS: Final = "DELETE FROM backfill_servers WHERE lease_ends_ms <= ?"
+_LEAVE: Final = "DELETE FROM backfill_servers WHERE id = ?"
+_ATTENDED: Final = "SELECT EXISTS (SELECT 1 FROM backfill_servers WHERE lease_ends_ms > ?)"
 
 
 class SQLiteBackfillJobStore:
@@ -79,7 +88,7 @@ class SQLiteBackfillJobStore:
         self, owner: str, *, now_ms: int, lease_ms: int, job_id: str | None = None
     ) -> tuple[BackfillJob, JobLease] | None:
         def free(connection: sqlite3.Connection) -> str | None:
-            found = connection.execute(_FREE, (now_ms, job_id)).fetchone()
+            found = connection.execute(_FREE, (now_ms, job_id, owner)).fetchone()
             return None if found is None else str(found[0])
 
         def work(connection: sqlite3.Connection) -> tuple[BackfillJob, JobLease] | None:
@@ -115,6 +124,24 @@ class SQLiteBackfillJobStore:
             return _get(connection, job_id)
 
         return await self._database.write(work)
+
+    async def attend(self, server: str, *, now_ms: int, lease_ms: int) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(_FORGET_SERVERS, (now_ms,))
+            connection.execute(_ATTEND, (server, now_ms + lease_ms))
+
+        await self._database.write(work)
+
+    async def leave(self, server: str) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(_LEAVE, (server,))
+
+        await self._database.write(work)
+
+    async def attended(self, *, now_ms: int) -> bool:
+        return await self._database.read(
+            lambda connection: bool(connection.execute(_ATTENDED, (now_ms,)).fetchone()[0])
+        )
 
 
 def _get(connection: sqlite3.Connection, job_id: str) -> BackfillJob | None:

@@ -1,11 +1,13 @@
 /** One address on the chart page, from its choice to the next one: its bars, book and trades. */
 
 import { precisionOfTick } from "../modules/state/format.js";
+import { isWithoutVenue } from "../modules/ui/connectionStatus.js";
 
 /**
  * @import {DataService} from "../modules/data/dataService.js"
  * @import {LiveBars} from "../modules/data/liveBars.js"
  * @import {ChartAddress} from "../modules/state/preferences.js"
+ * @import {FeedStatus} from "../modules/net/protocol.js"
  * @import {ChartView} from "./chartView.js"
  */
 
@@ -63,12 +65,12 @@ export class ChartSession {
     this.#leaveSide = [
       this.#service.subscribeOrderBook(this.#address, {
         onBook: (latest) => book.update(latest),
-        onFeed: (feed) => feed.state === "down" && book.explain(UNAVAILABLE),
+        onFeed: (feed) => hasNothing(feed) && book.explain(UNAVAILABLE),
         onError: () => book.clear(UNAVAILABLE),
       }),
       this.#service.subscribeTrades(this.#address, {
         onTrades: (latest) => tape.update(latest),
-        onFeed: (feed) => feed.state === "down" && tape.explain(UNAVAILABLE),
+        onFeed: (feed) => hasNothing(feed) && tape.explain(UNAVAILABLE),
         onError: () => tape.clear(UNAVAILABLE),
       }),
     ];
@@ -114,6 +116,11 @@ export class ChartSession {
     const tick = instrument?.price_tick;
     return tick === null || tick === undefined ? null : precisionOfTick(tick);
   }
+}
+
+/** @param {FeedStatus} feed */
+function hasNothing(feed) {
+  return feed.state === "down" || isWithoutVenue(feed);
 }
 
 /** @param {() => void} tell @returns {() => void} which passes the first call on */

@@ -13,7 +13,7 @@ import { ConnectionStatus } from "../modules/ui/connectionStatus.js";
 import { element, find, replace } from "../modules/ui/element.js";
 import { ExportPanel } from "../modules/ui/exportPanel.js";
 import { failure } from "../modules/ui/failure.js";
-import { isSimulated, SourcePickers } from "../modules/ui/sourcePickers.js";
+import { isImported, isSimulated, SourcePickers } from "../modules/ui/sourcePickers.js";
 import { StoredTable } from "../modules/ui/storedTable.js";
 import { ThemeToggle } from "../modules/ui/themeToggle.js";
 import { DataCoverage } from "./dataCoverage.js";
@@ -29,6 +29,8 @@ import { DataCoverage } from "./dataCoverage.js";
 
 /** How often what is stored is read again while a backfill runs. */
 const REFRESH_MS = 4_000;
+
+const IMPORTED = "This is imported history: no provider can be asked for more. “tradewright import” adds to it.";
 
 class DataPage {
   #service = new DataService(location.origin);
@@ -83,7 +85,7 @@ class DataPage {
     replace(find("#fetch", HTMLElement), this.#form.node);
     replace(find("#export", HTMLElement), this.#export.node);
     this.#form.setZone(this.#zone);
-    this.#form.setEnabled(false);
+    this.#form.forbid("");
     this.#export.show(null);
     this.#live = this.#service.watchBackfills({
       onList: (list) => this.#onBackfills(list),
@@ -143,7 +145,7 @@ class DataPage {
     history.replaceState(null, "", dataUrl(address));
     document.title = `${address.symbol} · Data · tradewright`;
     this.#chart.href = chartUrl({ ...address, timeframe: "1m" });
-    this.#form.setEnabled(address.symbol !== "");
+    this.#form.forbid(address.symbol === "" ? "" : null);
     this.#stored.mark(address);
     this.#export.show(null);
     const providers = await this.#service.providers(address.market).catch(() => []);
@@ -154,6 +156,7 @@ class DataPage {
       `${address.symbol} · ${provider?.name ?? address.provider}`,
       isSimulated(provider) && element("span", { class: "tag tag-simulated" }, "Simulated"),
     );
+    if (isImported(provider)) this.#form.forbid(IMPORTED);
     this.#coverage.open(address, isSimulated(provider));
   }
 

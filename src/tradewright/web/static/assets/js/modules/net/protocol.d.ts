@@ -121,7 +121,8 @@ export interface Error {
 
 /**
  * What a feed says of itself. ``age_ms`` is the time since it last heard from the venue;
- * ``opens_at`` (ISO 8601) tells when a closed market opens again.
+ * ``opens_at`` (ISO 8601) tells when a closed market opens again; one that never does says why in
+ * ``detail``.
  */
 export interface FeedStatus {
   type: "feed";

@@ -22,6 +22,7 @@ const STEPS = [
   ["day", 1, DAY_MS],
   ["day", 2, 2 * DAY_MS],
   ["day", 7, 7 * DAY_MS],
+  ["day", 14, 14 * DAY_MS],
   ["month", 1, 30 * DAY_MS],
   ["month", 3, 91 * DAY_MS],
   ["month", 6, 182 * DAY_MS],
@@ -86,7 +87,7 @@ function labelOf(time, unit, zone) {
  */
 export function timeTicks(start, end, most, zone) {
   const wanted = (end - start) / Math.max(1, most);
-  const [unit, count] = STEPS.find(([, , ms]) => ms >= wanted) ?? /** @type {[Unit, number, number]} */ (STEPS.at(-1));
+  const [unit, count, stepMs] = STEPS.find(([, , ms]) => ms >= wanted) ?? /** @type {[Unit, number, number]} */ (STEPS.at(-1));
   /** @type {Tick[]} */
   const ticks = [];
   let fields = floored(fieldsOf(start, zone), unit, count);
@@ -98,7 +99,8 @@ export function timeTicks(start, end, most, zone) {
     const after = next(fields, unit, count);
     fields = unit === "day" ? floored(fieldsOf(timeOf(after, zone), zone), unit, count) : after;
   }
-  return ticks;
+  // The last mark of a month gives way to the first of the next, where both would run into each other.
+  return ticks.filter(({ time }, at) => at + 1 === ticks.length || (ticks[at + 1]?.time ?? end) - time >= stepMs * 0.45);
 }
 
 /** @param {number} ms @param {Zone} zone @returns {string} as a `datetime-local` field takes it */

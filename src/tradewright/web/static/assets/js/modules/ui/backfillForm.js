@@ -37,6 +37,8 @@ export class BackfillForm {
   /** To the millisecond, while the fields show what they can. @type {TimeWindow} */
   #exact = { start: 0, end: 0 };
   #newestFirst = true;
+  /** @type {string | null} */
+  #forbidden = null;
   /** @type {Zone} */
   #zone = "browser";
   #now;
@@ -86,6 +88,7 @@ export class BackfillForm {
 
   /** Takes over a range, and says so. @param {TimeWindow} range */
   fill(range) {
+    if (this.#forbidden !== null) return;
     this.#range = "exact";
     this.#exact = { ...range };
     choose(this.#root, "range", "exact");
@@ -94,9 +97,11 @@ export class BackfillForm {
     this.#submit.focus();
   }
 
-  /** @param {boolean} possible whether there is an instrument to fetch */
-  setEnabled(possible) {
-    this.#submit.disabled = !possible;
+  /** @param {string | null} why nothing can be fetched, in words or ""; null where something can */
+  forbid(why) {
+    this.#forbidden = why;
+    this.#submit.disabled = why !== null;
+    replace(this.#said, why && element("span", { class: "hint" }, why));
   }
 
   destroy() {
@@ -108,7 +113,7 @@ export class BackfillForm {
     this.#range = name;
     if (name !== "exact") this.#exact = namedRange(name, this.#now());
     else if (isEverything(this.#exact)) this.#exact = namedRange("month", this.#now());
-    replace(this.#said);
+    this.forbid(this.#forbidden);
     this.#showDates();
   }
 
@@ -160,7 +165,7 @@ export class BackfillForm {
       this.#markWrong(problem.fields);
       replace(this.#said, failure(problem));
     } finally {
-      this.#submit.disabled = false;
+      this.#submit.disabled = this.#forbidden !== null;
     }
   }
 

@@ -85,7 +85,7 @@ class JobRow {
       this.#showActions(false);
       this.#actions.querySelector("button")?.focus();
     });
-    replace(this.#actions, element("div", { class: "job-confirm", role: "group", "aria-label": `Cancel the backfill of ${job.symbol}?` }, "What it has fetched is kept.", stop, keep));
+    replace(this.#actions, element("div", { class: "job-confirm", role: "group", "aria-label": `Cancel the backfill of ${job.symbol}?` }, element("span", { class: "job-confirm-words" }, "What it has fetched is kept."), stop, keep));
     stop.focus();
   }
 

@@ -25,6 +25,14 @@ const WORDS = {
   none: "Nothing to show",
 };
 
+/** A feed without a venue: bars that were imported, and no more to come. */
+const IMPORTED = "Imported history";
+
+/** Whether nothing will ever come, and nothing is wrong. @param {Feed | null} feed */
+export function isWithoutVenue(feed) {
+  return feed?.state === "closed" && !feed.opens_at && Boolean(feed.detail);
+}
+
 /**
  * @param {LinkStatus} link
  * @param {Feed | null} feed of the stream that the page shows
@@ -106,11 +114,18 @@ export class ConnectionStatus {
   #show() {
     const state = this.state;
     this.#root.dataset.state = state;
-    const words = this.#link.state === "refused" ? "Refused by the server" : ((state === this.#fault?.state && this.#fault.words) || WORDS[state]);
+    const words = this.#wordsFor(state);
     if (this.#words.textContent !== words) this.#words.textContent = words;
     this.#root.title = this.#feed?.detail ?? words;
     this.#showAge();
     this.#onState(state);
+  }
+
+  /** @param {ConnectionState} state */
+  #wordsFor(state) {
+    if (this.#link.state === "refused") return "Refused by the server";
+    if (state === this.#fault?.state && this.#fault.words) return this.#fault.words;
+    return state === "closed" && isWithoutVenue(this.#feed) ? IMPORTED : WORDS[state];
   }
 
   #showAge() {
@@ -123,6 +138,7 @@ export class ConnectionStatus {
     if (this.state === "none") return "";
     if (state === "draining") return "the server restarts";
     if (retryAt !== null) return `trying again in ${formatDuration(Math.max(0, retryAt - Date.now()))}`;
+    if (isWithoutVenue(this.#feed)) return "no live feed";
     if (this.#feed?.state === "closed" && this.#feed.opens_at) return `opens ${openingTime(this.#feed.opens_at)}`;
     return this.#heardAt === 0 ? "" : `${formatDuration(Date.now() - this.#heardAt)} ago`;
   }

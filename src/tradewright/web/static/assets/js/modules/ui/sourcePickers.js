@@ -14,6 +14,11 @@ import { element } from "./element.js";
 const SEARCH_DEBOUNCE_MS = 180;
 const FIRST_CHOICES = ["BTC/USDT", "BTC/USD", "BTC/USDC", "BTC/EUR", "AAPL", "SPY"];
 
+/** Whether the provider is known from imports alone, and can't be asked. @param {ProviderItem | undefined} provider */
+export function isImported(provider) {
+  return provider?.plugin === "imported";
+}
+
 /** @param {Pick<ProviderItem, "simulated"> | null | undefined} provider whose prices may be made up by the server */
 export function isSimulated(provider) {
   return provider?.simulated === true;

@@ -1,0 +1,52 @@
+"""A venue that wants no request for a while, or is being worked on: how often it is asked, when it is back.
+
+    python -m bench.soak_closed_doors [windows] [maintenances] [first seed]
+
+Three readers at once, again and again, of an emulated Binance that answers 429 or 418 with `Retry-After` of
+2 to 120 seconds, or 503 for thirty minutes of a driven clock. Inside a window nobody may ask any more once
+the first refusal was read; what was under way already is counted. While the venue is worked on, readers may
+ask it as often as the memory of a failure allows: once in five seconds, and as often for its time. Sixty
+seconds after its end at most there must be answers again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+
+from tests.support.closed_doors import RESUME_S_MAX, ClosedDoors
+
+WINDOWS, MAINTENANCES, FIRST_SEED = 500, 10, 1
+WINDOWS_OF_A_SEED = 50
+REQUESTS_PER_MINUTE_MAX = 24.5
+
+
+async def soak(windows: int, maintenances: int, first_seed: int) -> int:
+    """Refuse, and print what was met."""
+    began_s, seeds = time.monotonic(), range(first_seed, first_seed + max(1, windows // WINDOWS_OF_A_SEED))
+    all_of_them = [ClosedDoors(seed) for seed in seeds]
+    for number, one in enumerate(all_of_them):
+        mine = maintenances // len(seeds) + (number < maintenances % len(seeds))
+        await one.run(min(windows, WINDOWS_OF_A_SEED), mine)
+    print(f"seeds {seeds[0]} to {seeds[-1]}, {time.monotonic() - began_s:.0f} s:")
+    later = 0
+    for status in (429, 418):
+        met = sum(one.windows[status] for one in all_of_them)
+        late = sum(one.later[status] for one in all_of_them)
+        later += late
+        print(f"{met} windows of {status}: {late} requests after the first refusal was read;")
+    under_way = max(max(one.under_way) for one in all_of_them)
+    resumed_s = max(max(one.resumed_s) for one in all_of_them)
+    rates = [rate for one in all_of_them for rate in one.per_minute] or [0.0]
+    print(f"at most {under_way} requests under way at once;")
+    print(f"{len(rates)} maintenances: at most {max(rates):.1f} requests a minute;", end=" ")
+    print(f"answers again after {resumed_s:.1f} s at most.")
+    return int(later > 0 or resumed_s > RESUME_S_MAX or max(rates) > REQUESTS_PER_MINUTE_MAX)
+
+
+if __name__ == "__main__":
+    logging.disable(logging.ERROR)
+    given = [int(each) for each in sys.argv[1:4]]
+    sys.exit(asyncio.run(soak(*given, *(WINDOWS, MAINTENANCES, FIRST_SEED)[len(given) :])))

@@ -1,0 +1,131 @@
+"""The whole application while Redis and PostgreSQL are killed and frozen: how long answers take.
+
+    python -m bench.soak_engine_faults [times of each fault]
+
+Six readers ask an application over HTTP for bars of an emulated Binance and compare each answer with the
+truth. No answer may be wrong, none may take longer than five seconds; with Redis away none may be refused
+either; whole answers must be back within ten seconds of PostgreSQL's, five of Redis's; a start without Redis
+may take ten seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.integration.test_engine_faults import Load, loaded
+from tests.support.own_postgres import own_postgres
+from tools.private_servers import OwnRedis, PrivatePostgres, own_redis
+
+TIMES, SEED = 10, 11
+FROZEN_S_MAX = 15.0
+ANSWER_S_MAX, START_S_MAX = 5.0, 10.0
+BACK_S_MAX = {"redis": 5.0, "postgresql": 10.0}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one kind of fault did."""
+
+    name: str
+    times: int = 0
+    answers: int = 0
+    refused: int = 0
+    slowest_s: float = 0.0
+    back_s: float = 0.0
+
+    @property
+    def kept(self) -> bool:
+        """Whether all promises hold."""
+        which = self.name.split()[0]
+        needless = self.refused and which == "redis"
+        return not needless and self.slowest_s <= ANSWER_S_MAX and self.back_s <= BACK_S_MAX[which]
+
+    def __str__(self) -> str:
+        verdict = "" if self.kept else "  BROKEN"
+        return (
+            f"{self.name} x {self.times}: {self.answers:,} answers, {self.refused:,} refused, "
+            f"slowest {self.slowest_s:.2f} s, whole again after {self.back_s:.2f} s{verdict}"
+        )
+
+
+async def strike(
+    load: Load, name: str, times: int, breaking: Callable[[], None], mending: Callable[[], Awaitable[None]]
+) -> Outcome:
+    """Break it under load, let it be broken for a while, and mend it; so often."""
+    outcome, chance = Outcome(name, times), random.Random(SEED)
+    frozen = "frozen" in name
+    for _ in range(times):
+        load.slowest_s, answers, refused = 0.0, load.answers, load.refused
+
+        async def mistreat() -> None:
+            await load.answered(20)
+            breaking()
+            await asyncio.sleep(chance.uniform(1, FROZEN_S_MAX if frozen else 3))
+            await mending()
+
+        await load.while_doing(mistreat)
+        outcome.back_s = max(outcome.back_s, await load.until_whole())
+        outcome.slowest_s = max(outcome.slowest_s, load.slowest_s)
+        outcome.answers += load.answers - answers
+        outcome.refused += load.refused - refused
+    return outcome
+
+
+async def soak(folder: Path, redis: OwnRedis, postgres: PrivatePostgres, times: int) -> list[Outcome]:
+    """All faults, one kind after the other."""
+
+    async def start_redis() -> None:
+        redis.start()
+
+    async def thaw_redis() -> None:
+        redis.thaw()
+
+    async def start_postgres() -> None:
+        postgres.launch()  # for the main thread
+        await asyncio.to_thread(postgres.wait)
+
+    async def thaw_postgres() -> None:
+        postgres.thaw()
+
+    async with loaded(folder, redis, postgres) as (load, _venue):
+        return [
+            await strike(load, "redis killed", times, redis.kill, start_redis),
+            await strike(load, "redis frozen", times, redis.freeze, thaw_redis),
+            await strike(load, "postgresql killed", times, postgres.kill, start_postgres),
+            await strike(load, "postgresql frozen", times, postgres.freeze, thaw_postgres),
+        ]
+
+
+async def start_without_redis(folder: Path, redis: OwnRedis, postgres: PrivatePostgres) -> float:
+    """How long a start takes whose Redis is away, until the first whole answers."""
+    redis.kill()
+    began_s = time.monotonic()
+    async with loaded(folder, redis, postgres):
+        return time.monotonic() - began_s
+
+
+def main(times: int) -> int:
+    """Strike, and print what came of it."""
+    logging.disable(logging.ERROR)
+    began_s = time.monotonic()
+    with own_redis() as redis, own_postgres() as postgres, tempfile.TemporaryDirectory() as folder:
+        outcomes = asyncio.run(soak(Path(folder) / "a", redis, postgres, times))
+        start_s = asyncio.run(start_without_redis(Path(folder) / "b", redis, postgres))
+    for outcome in outcomes:
+        print(outcome)
+    print(
+        f"A start without Redis: {start_s:.2f} s. No answer was wrong ({time.monotonic() - began_s:.0f} s)."
+    )
+    return 0 if all(outcome.kept for outcome in outcomes) and start_s <= START_S_MAX else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else TIMES))

@@ -1,0 +1,66 @@
+"""A small share, of fixed seeds, of what the soak programs count in full."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.support.closed_doors import ClosedDoors
+from tests.support.early_bars import EarlyPages, EarlyStream
+from tests.support.history_cuts import CLOSED_S_MAX, HistoryCuts
+from tests.support.hostile_requests import Attack
+from tests.support.malformed_answers import Malformed
+from tests.support.processes import serving
+from tests.support.silent_venue import SilentVenue
+from tests.support.stream_cuts import CutStreams
+
+
+async def test_gaps_of_streams_and_of_history_are_closed_in_time() -> None:
+    streams, history = CutStreams(3), HistoryCuts(3)
+    await streams.run(6)
+    await history.run(6)
+    assert max(streams.closed_s + history.closed_s) <= CLOSED_S_MAX
+
+
+async def test_a_gap_of_the_venue_is_asked_for_at_most_three_times_a_day() -> None:
+    for seed in (11, 48):  # longer than a page, of one symbol alone, read in parts
+        one = SilentVenue(seed)
+        await one.run(days=1)
+        assert max(one.own.values()) <= 3
+        assert max(one.others.values()) <= 3
+        assert one.labels["no_trades"]
+        assert one.listing <= 4
+
+
+async def test_no_bar_is_final_before_its_end() -> None:
+    stream, pages = EarlyStream(1), EarlyPages(1)
+    await stream.run(60)
+    await pages.run(60)
+    assert (stream.cases, pages.cases) == (60, 60)
+    assert stream.too_early == 0
+    assert pages.too_early == 0
+    assert pages.kept
+
+
+async def test_spoiled_answers_are_read_or_refused() -> None:
+    one = Malformed(1)
+    await one.run(200)
+    assert sum(one.met.values()) == 200
+    assert one.met["provider_malformed_answer"] > 20
+
+
+async def test_a_closed_door_is_not_knocked_at() -> None:
+    one = ClosedDoors(1)
+    await one.run(windows=4, maintenances=0)
+    assert sum(one.later.values()) == 0
+    assert max(one.under_way) <= 3
+
+
+def test_names_that_name_nothing_are_refused(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        address = urlsplit(server.url)
+        attack = Attack(address.hostname or "", address.port or 0)
+        asyncio.run(attack.run(range(5), 200))
+    assert attack.bad == []
+    assert sum(attack.statuses.values()) == 1_000
