@@ -91,5 +91,4 @@ async def _settled(clock: HastyClock, bars: MemoryBarStore, venue: CandleVenue, 
             coverage = await bars.coverage(SERIES, *ASKED)
             known = coverage.outage if all_silent else coverage.complete
     assert await bars.empty_answers(SERIES, *ASKED) == ()
-    # Only where all are silent is a second neighbour asked, for each of the two stretches that are looked at.
-    assert len(venue.requests("klines")) - asked <= (8 if all_silent else 6)
+    assert len(venue.requests("klines")) - asked <= 6

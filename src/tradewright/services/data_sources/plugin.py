@@ -307,12 +307,15 @@ async def _first_bar(plugin: MarketPlugin, symbol: str, now_ms: int) -> int | No
         served_from = plugin.served_from(timeframe, now_ms)
         if 0 < start < served_from:
             return start
-        page = await plugin.fetch_ohlcv(symbol, timeframe, start_ms=start, end_ms=end, limit=1)
+        # A page that holds all of history tells at once what one bar tells only where it is the oldest.
+        whole = start == 0 and timeframe.count(start, end) <= plugin.ohlcv_page_limit
+        limit = None if whole else 1
+        page = await plugin.fetch_ohlcv(symbol, timeframe, start_ms=start, end_ms=end, limit=limit)
         page = page.between(start, end)
         if not len(page):
             return None
         first_step, start = start == 0, int(page.time[0])
-        if first_step and await _gives_older(plugin, symbol, timeframe, start, end):
+        if first_step and not whole and await _gives_older(plugin, symbol, timeframe, start, end):
             return None  # it told its newest bar, whatever it was asked for
         if 0 < start <= served_from:
             return None  # older bars may have been there
