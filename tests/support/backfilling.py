@@ -40,10 +40,18 @@ class TimedLedger(LedgerPlugin):
     busy: ClassVar[list[int]]
     hidden: ClassVar[IntervalSet]
     """Stretches of which the venue says nothing, though it has bars."""
+    tells_time: ClassVar[bool] = True
+    """Whether its time is told by our clock; else it is asked for, and can't be had while it fails."""
     refused: ClassVar[frozenset[int]] = frozenset()
     """The numbers of the pages, counted from 0, in whose place nonsense comes, at once."""
     pages: ClassVar[list[tuple[int, int]]]
     """From where to where each page was asked for."""
+
+    async def venue_time_ms(self) -> int:
+        if not self.tells_time and self.failure is not None:
+            self.attempts.append(self.clock.monotonic())
+            raise self.failure
+        return await super().venue_time_ms()
 
     async def fetch_ohlcv(
         self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int, limit: int | None = None

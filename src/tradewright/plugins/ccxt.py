@@ -19,6 +19,7 @@ from tradewright.domain.errors import (
     NetworkPluginError,
     PluginError,
     PluginFeatureNotSupportedError,
+    TimeoutPluginError,
     UnknownProvider,
     UnknownSymbol,
     UnknownTimeframe,
@@ -296,15 +297,20 @@ class CCXTPlugin(AccountMethods):
         exchange = await self._open()
         if exchange.has.get("fetchTime") is not True:
             return None
+        began_ms, began_s = self.clock.now_ms(), self.clock.monotonic()
         theirs = await self._answer()(
             exchange, lambda exchange: exchange.fetch_time(), deadline_s=CLOCK_DEADLINE_S
         )
         at_ms = parse.time_ms(theirs)
         if at_ms is None:
             return None
+        heard_ms = self.clock.now_ms()
+        steady_ms = began_ms + (self.clock.monotonic() - began_s) * 1000
+        if abs(heard_ms - steady_ms) > SLOW_CLOCK_MS:
+            # The machine slept meanwhile, or its clock was set: that would be our error.
+            raise TimeoutPluginError(f"{self.provider} told its time while our clock was set.")
         assert self._library is not None
         sent_ms: int = self._library.sent_ms.get()  # not when we asked: the call may have queued
-        heard_ms = self.clock.now_ms()
         if heard_ms - sent_ms > SLOW_CLOCK_MS:
             return at_ms - heard_ms  # a clock that is behind is late; one that is ahead ends bars too early
         return at_ms - (sent_ms + heard_ms) // 2

@@ -231,6 +231,15 @@ class DataOrchestrator:
             return None
         return min(extent[0] for extent in known), max(extent[1] for extent in known)
 
+    async def first_known(self, key: SeriesKey, start: int, end: int) -> int:
+        """From where on in ``[start, end)`` the store can tell something, if only that nothing was traded."""
+        stored = await self.stored_extent(key)
+        first = start if stored is None else min(max(start, stored[0]), end)
+        for each in (key, key.instrument.series(ONE_MINUTE)):
+            known = (await self._store.coverage(each, start, first)).known
+            first = known.items[0].start if known else first
+        return first
+
     async def with_stored(self, key: SeriesKey, listed_ms: int) -> int:
         """When the instrument's history begins: at its listing, or earlier where an import knows more."""
         stored = await self.stored_extent(key)
@@ -335,8 +344,7 @@ class _Reader:
         """Where to go on after a window without a bar: long before a listing there is nothing to find."""
         begins = await self._beginning(cursor)
         if begins is None:
-            stored = await self._orchestrator.stored_extent(self._request.key)
-            begins = stored[0] if stored is not None else cursor
+            begins = await self._orchestrator.first_known(self._request.key, cursor, last)
         return min(last, max(cursor, self._timeframe.floor(begins)))
 
     async def _beginning(self, start: int) -> int | None:

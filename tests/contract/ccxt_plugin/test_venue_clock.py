@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.contract.ccxt_plugin.rig import CAPTURE, CREATE, SYMBOL, order_request, refusal, trader_on
@@ -95,6 +97,20 @@ async def test_the_offset_is_measured_each_five_minutes() -> None:
             await plugin.venue_time_ms()
             assert venue.requests("time") == measured
         assert abs(await plugin.venue_time_ms() - venue.time.now_ms()) < 1_000
+
+
+async def test_a_measurement_during_which_the_machine_slept_counts_for_nothing() -> None:
+    clock = DrivenClock()
+    async with BinanceVenue(CAPTURE, lead_in_s=5) as venue, trader_on(venue, clock=clock) as plugin:
+        before_ms = await plugin.venue_time_ms()
+        await clock.advance(301)
+        rule = venue.faults.delay(0.3, "/api/v3/time")
+        asking = asyncio.create_task(plugin.venue_time_ms())
+        async with asyncio.timeout(10):
+            while not rule.used:  # noqa: ASYNC110  nothing tells when the question has arrived
+                await asyncio.sleep(0)
+        clock.jump_wall(3_600_000)
+        assert abs(await asking - before_ms - 301_000) < 1_000
 
 
 async def test_a_venue_without_a_clock_leaves_ours(venue: BinanceVenue, trader: CCXTPlugin) -> None:

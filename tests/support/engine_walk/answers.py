@@ -22,6 +22,8 @@ from tradewright.domain.timeframes import MINUTE_MS, Timeframe
 from tradewright.services.data_orchestrator import LOOK_BACK_FACTOR, BarsAnswer
 
 SETTLING_MS: Final = ImpatientPlugin.settling_ms
+PASSING_BARS: Final = 3
+"""How many bars may come while one question is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Judge:
         self._truths = world.truths(question.instrument, question.timeframe)
         self._world = world
         self.bars = answer.bars
+        self._before_ms = before_ms
         self._settled_ms = before_ms - SETTLING_MS - MINUTE_MS
         self.unknown = IntervalSet.of(
             (gap.start, gap.end) for gap in answer.gaps if gap.reason == "not_fetched"
@@ -126,7 +129,11 @@ class Judge:
             return (start, int(bars.time[-1]) + 1) if full else (start, end)
         if full:
             return int(bars.time[0]), end
-        return timeframe.shift(timeframe.floor(end), -question.limit * LOOK_BACK_FACTOR), end
+        # From the bar that was forming on, which may be a later one by the time it was looked at.
+        latest = timeframe.shift(timeframe.floor(self._before_ms), PASSING_BARS)
+        if question.end_ms is not None:
+            latest = min(timeframe.ceil(end), latest)
+        return timeframe.shift(latest, -question.limit * LOOK_BACK_FACTOR), end
 
     def _certain(self) -> Bars:
         """The bars that there are, whichever truth holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Final
 
@@ -26,7 +26,7 @@ from tradewright.services.market_service import MarketService
 SETTINGS: Final = BackfillSettings(lease_s=120.0, renew_s=30.0, report_s=2.5, poll_s=30.0, hold_s=0.0)
 """Nothing that a clock ends by itself which passes short waits over, and turns given up at once."""
 PATIENCE_S: Final = 60.0
-STEP_S: Final = 4.0
+STEP_S: Final = 2.5
 _IDLE_S: Final = 0.05
 """After so long without news the clock moves on: what is waited for may wait for that."""
 
@@ -45,7 +45,8 @@ class _Hits(CacheMetrics):
 class Engine:
     """Begins when it is made."""
 
-    def __init__(self, watch: Watch, house: House, cache: CacheHome) -> None:
+    def __init__(self, watch: Watch, house: House, cache: CacheHome, jobs_open: Collection[str]) -> None:
+        self._jobs_open = jobs_open
         self._watch = watch
         world = self._world = watch.world
         self.line = Line()
@@ -66,7 +67,7 @@ class Engine:
             self._markets,
             self.orchestrator.venue,
             self.bars,
-            LinedJobs(house.jobs, self.line),
+            LinedJobs(house.jobs, self.line, watch.calls),
             world.clock,
             SETTINGS,
             rng=random.Random(world.seed),
@@ -104,7 +105,8 @@ class Engine:
         clock = self._world.clock
         end_s = clock.monotonic() + delta_s
         while (left_s := end_s - clock.monotonic()) > 0:
-            if not (self.busy or self._watch.calls):
+            # A job that is open begins as soon as the lease of its last owner has ended.
+            if not (self.busy or self._watch.calls or self._jobs_open):
                 await clock.advance(left_s)
                 return
             async with asyncio.timeout(PATIENCE_S):

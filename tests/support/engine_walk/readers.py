@@ -157,7 +157,11 @@ class Readers:
         )
 
     async def _silent(self, engine: Engine, question: Question, start: int, end: int) -> bool:
-        """Whether an empty page was noted near there."""
+        """Whether an empty page was noted near there, or came just now for it; of the last minutes, which are
+        asked for again in any case, none is noted."""
+        for key, first, last in self._watch.step.empty:
+            if key.instrument == question.instrument and first < end and start < last:
+                return True
         series = question.instrument.series(question.timeframe), question.instrument.series(ONE_MINUTE)
         for key in series:
             if await engine.bars.empty_answers(key, max(0, start - LEAP_MS), end + LEAP_MS):

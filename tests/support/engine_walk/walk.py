@@ -102,7 +102,7 @@ class Walk:
     async def _begin(self) -> None:
         self._house = await self._home.open()
         self._watch.known = await self._audit()
-        self._engine = Engine(self._watch, self._house, self._cache)
+        self._engine = Engine(self._watch, self._house, self._cache, self._jobs.open)
         self._life_disturbed = self._disturbed
 
     async def _end(self) -> None:
@@ -112,7 +112,7 @@ class Walk:
 
     async def _restart(self) -> None:
         await self._end()
-        self._engine = Engine(self._watch, self._house, self._cache)
+        self._engine = Engine(self._watch, self._house, self._cache, self._jobs.open)
         self._life_disturbed = self._disturbed
 
     async def _reopen(self) -> None:
@@ -172,7 +172,10 @@ class Walk:
 
     async def _heal(self) -> None:
         await self.world.venue.heal()
+        await self._watch.calls.ended()  # which may still fail
         await self._engine.pass_time(70)  # the provider is left alone for a while after a failure
+        await self._watch.calls.ended()
+        await self._engine.pass_time(10)
         self._disturbed = False
         await self._readers.settle(self._engine)
 

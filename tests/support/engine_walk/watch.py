@@ -39,7 +39,7 @@ class Step:
 
 
 class Calls:
-    """Calls to the venue that are under way."""
+    """Calls to the venue and writes that are under way."""
 
     def __init__(self) -> None:
         self._number = 0

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.backfilling import INSTRUMENT, MINUTES_KEY, START_MS, Site, site
 from tests.support.houses import MINUTES, NOW, assert_same
-from tests.support.ledger import random_minutes
+from tests.support.ledger import random_minutes, unreachable
 from tradewright.domain.bars import Bars
 from tradewright.domain.errors import (
     AuthenticationPluginError,
@@ -198,6 +198,35 @@ async def test_an_owner_that_slept_longer_than_its_lease_takes_its_own_job_up_ag
         assert_same(await stored(place), MINUTES.between(START_MS, END))
         await place.until(lambda: not server.manager.working)
         assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+        await server.close()
+
+
+async def test_a_job_with_nothing_left_ends_though_its_venue_is_down() -> None:
+    async with site(MINUTES, NOW) as place:
+        covered = IntervalSet.single(START_MS, START_MS + DAY_MS)
+        await place.bars.write(SeriesBars(MINUTES_KEY, MINUTES.between(*covered.items[0]), covered))
+        server = place.process()
+        waiting = await server.manager.submit(INSTRUMENT, START_MS + DAY_MS, END)
+        place.plugin.failure = unreachable()
+        await place.clock.advance(3.0)
+        assert (await place.job(waiting.id)).error
+        nothing_left = await server.manager.submit(INSTRUMENT, START_MS, START_MS + DAY_MS)
+        assert (await place.finished(nothing_left.id)).state == "done"
+        assert (await place.job(waiting.id)).open
+        await server.close()
+
+
+async def test_a_venue_that_is_down_is_asked_for_its_time_no_more_often_than_for_pages() -> None:
+    async with site(MINUTES, NOW) as place:
+        server = place.process()
+        job = await server.manager.submit(INSTRUMENT, START_MS, END)
+        place.plugin.failure, place.plugin.tells_time = unreachable(), False
+        await place.clock.advance(600.0)
+        assert len(place.plugin.attempts) <= 2 * 10 + 3
+        assert (await place.job(job.id)).error
+        place.plugin.failure = None
+        assert (await place.finished(job.id)).state == "done"
+        assert_same(await stored(place), MINUTES.between(START_MS, END))
         await server.close()
 
 

@@ -27,10 +27,11 @@ from tradewright.domain.errors import (
 )
 from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import IntervalSet
-from tradewright.domain.ports import SeriesBars
+from tradewright.domain.ports import EmptyAnswer, SeriesBars
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, ONE_MINUTE, TIMEFRAMES, Timeframe
 from tradewright.services.data_orchestrator import LOOK_BACK_FACTOR, BarsAnswer
+from tradewright.storage.memory import MemoryBarStore
 
 
 async def test_the_newest_bars_end_with_the_forming_one() -> None:
@@ -112,6 +113,43 @@ async def test_bars_that_ended_just_now_are_made_of_stored_minutes_while_the_ven
     assert after.problems == ()
     assert [gap for gap in after.gaps if gap.reason == "not_fetched"] == []
     assert_same(after.bars, before.bars)
+
+
+async def test_what_is_known_to_be_quiet_before_the_first_stored_bar_is_answered_without_the_venue() -> None:
+    place = house(MINUTES, NOW)
+    begins = START_MS + DAY_MS
+    bars = MINUTES.between(begins, begins + HOUR_MS)
+    quiet = IntervalSet.single(begins - 6 * HOUR_MS, begins + HOUR_MS)
+    await place.markets.listing(INSTRUMENT.market, INSTRUMENT.provider)
+    await place.bars.write(SeriesBars(series("1m"), bars, quiet))
+    place.plugin.failure = unreachable()
+    for timeframe in ("1m", "5m"):
+        answer = await place.ask(timeframe, begins - 6 * HOUR_MS, begins - HOUR_MS, limit=10)
+        assert [gap.reason for gap in answer.gaps] == ["no_trades"], timeframe
+
+
+class ImportedMeanwhile(MemoryBarStore):
+    """A store into which something is imported while a reader is about to ask its venue."""
+
+    meanwhile: SeriesBars | None = None
+
+    async def empty_answers(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[EmptyAnswer, ...]:
+        if self.meanwhile is not None:
+            imported, self.meanwhile = self.meanwhile, None
+            await self.write(imported)
+        return await super().empty_answers(key, start_ms, end_ms)
+
+
+async def test_a_page_begins_no_earlier_where_an_import_came_before_it() -> None:
+    start, end = START_MS + DAY_MS, START_MS + DAY_MS + 2 * HOUR_MS
+    place = house(MINUTES, NOW)
+    covered = IntervalSet.single(start - 2 * HOUR_MS, start + HOUR_MS)
+    place.bars = ImportedMeanwhile()
+    place.bars.meanwhile = SeriesBars(series("1m"), MINUTES.between(*covered.items[0]), covered)
+    place.restart()
+    answer = await place.ask("1m", start, end)
+    assert_same(answer.bars, MINUTES.between(start, end))
+    assert min(request[1] for request in place.plugin.requests) >= start
 
 
 async def test_what_lies_between_two_holes_keeps_its_source() -> None:

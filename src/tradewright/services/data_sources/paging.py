@@ -144,13 +144,14 @@ class Pager:
             earliest = max(0, timeframe.shift(start, -min(LEAD_BARS_MAX, max(1, limit // 4))))
         latest = timeframe.shift(end, limit)
         coverage = await self._store.coverage(self._request.key, earliest, latest)
-        first = max((each.end for each in coverage.known if each.end <= start), default=earliest)
-        last = min((each.start for each in coverage.known if each.start >= end), default=latest)
+        # What is known may reach into the stretch by now: an import waits for nobody's turn.
+        first = max((min(each.end, start) for each in coverage.known if each.start < start), default=earliest)
+        last = min((max(each.start, end) for each in coverage.known if each.end > end), default=latest)
         return _Surroundings(
             first,
-            any(each.end == first for each in coverage.complete),
+            any(each.start < first <= each.end for each in coverage.complete),
             last,
-            any(each.start == last for each in coverage.complete),
+            any(each.start <= last < each.end for each in coverage.complete),
         )
 
     async def _page(self, start: int, end: int) -> Bars:
