@@ -347,3 +347,43 @@ class MessageBus(Protocol):
     def subscribe(self, channel: str) -> AbstractAsyncContextManager[BusSubscription]:
         """From entering on, nothing published is missed without a ``BusGap``."""
         ...
+
+
+class LeasesUnavailable(TradewrightError):
+    """Whoever keeps the leases did not answer in time, or refused."""
+
+    code = "leases_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What ``owner`` alone may do, by ``name``, until it runs out. Of one name a later lease has a higher
+    ``token``, by which the acts of an owner that has lost its lease without knowing are told from those of
+    the present one."""
+
+    name: str
+    owner: str
+    token: int
+
+
+class Leases(Protocol):
+    """Who may do what, of all processes that share something; nobody for longer than they renew it.
+
+    A lease that is kept by nobody any more, because it ran out or all was forgotten, may be had by anyone;
+    its next token is higher all the same. Each method raises ``LeasesUnavailable`` and nothing else, within
+    a deadline; then it is not known whether it was done.
+    """
+
+    async def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
+        """Have the lease for so many seconds; None where another owner has it. Who has it already gets a
+        new one in its place."""
+        ...
+
+    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool]:
+        """Have each of them for so many seconds from now; False for one that is not the present one of its
+        name any more. One call, however many there are."""
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Let it go, where it is still the present one of its name."""
+        ...
