@@ -3,7 +3,7 @@
 import { DataService } from "../modules/data/dataService.js";
 import { asApiError, UNKNOWN_MARKET, UNKNOWN_PROVIDER } from "../modules/net/errors.js";
 import { chartUrl, readAddress } from "../modules/state/deepLink.js";
-import { clip, formatBarTime } from "../modules/state/format.js";
+import { clip, formatBarTime, localZone } from "../modules/state/format.js";
 import { readPreferences, rememberChart } from "../modules/state/preferences.js";
 import { timeframe } from "../modules/state/timeframes.js";
 import { isSimulated } from "../modules/ui/sourcePickers.js";
@@ -161,7 +161,7 @@ class ChartPage {
 
   /** @param {Preferences["zone"]} zone */
   #setZone(zone) {
-    const local = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+    const local = localZone();
     if (zone === "utc") this.#view.setZone("UTC", "UTC");
     else this.#view.setZone(local, local.replaceAll("_", " "));
   }

@@ -8,6 +8,8 @@ import { isWithoutVenue } from "../modules/ui/connectionStatus.js";
  * @import {LiveBars} from "../modules/data/liveBars.js"
  * @import {ChartAddress} from "../modules/state/preferences.js"
  * @import {FeedStatus} from "../modules/net/protocol.js"
+ * @import {OrderBookPanel} from "../modules/ui/orderBookPanel.js"
+ * @import {TradesPanel} from "../modules/ui/tradesPanel.js"
  * @import {ChartView} from "./chartView.js"
  */
 
@@ -65,12 +67,12 @@ export class ChartSession {
     this.#leaveSide = [
       this.#service.subscribeOrderBook(this.#address, {
         onBook: (latest) => book.update(latest),
-        onFeed: (feed) => hasNothing(feed) && book.explain(UNAVAILABLE),
+        onFeed: (feed) => showFeed(book, feed),
         onError: () => book.clear(UNAVAILABLE),
       }),
       this.#service.subscribeTrades(this.#address, {
         onTrades: (latest) => tape.update(latest),
-        onFeed: (feed) => hasNothing(feed) && tape.explain(UNAVAILABLE),
+        onFeed: (feed) => showFeed(tape, feed),
         onError: () => tape.clear(UNAVAILABLE),
       }),
     ];
@@ -118,9 +120,15 @@ export class ChartSession {
   }
 }
 
-/** @param {FeedStatus} feed */
-function hasNothing(feed) {
-  return feed.state === "down" || isWithoutVenue(feed);
+/**
+ * Says how far a panel can be trusted, and where it has nothing yet, that it will not soon.
+ *
+ * @param {OrderBookPanel | TradesPanel} panel
+ * @param {FeedStatus} feed
+ */
+function showFeed(panel, feed) {
+  panel.fresh.setFeed(feed);
+  if (feed.state === "down" || isWithoutVenue(feed)) panel.explain(UNAVAILABLE);
 }
 
 /** @param {() => void} tell @returns {() => void} which passes the first call on */

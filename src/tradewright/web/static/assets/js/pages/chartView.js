@@ -224,6 +224,7 @@ export class ChartView {
     this.#showZone();
     this.chart.setZone(zone);
     this.tape.set({ zone });
+    for (const panel of [this.book, this.tape]) panel.fresh.setZone(zone);
     this.#showBar();
   }
 
@@ -248,6 +249,7 @@ export class ChartView {
     this.root.dataset.connection = state;
     this.root.toggleAttribute("data-stale", UNTRUSTED.has(state));
     this.chart?.setStale(UNTRUSTED.has(state));
+    for (const panel of [this.book, this.tape]) panel.fresh.setOffline(state === "offline");
   }
 
   /** @param {Bar | null} bar */

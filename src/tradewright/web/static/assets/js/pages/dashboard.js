@@ -28,12 +28,17 @@ class Dashboard {
   #healthTimer;
   /** @type {{destroy: () => void}[]} */
   #parts = [];
+  /** @type {WatchTable | null} */
+  #watch = null;
   /** @type {() => void} */
   #stopLink;
 
   constructor() {
     const main = find("#main", HTMLElement);
-    this.#status = new ConnectionStatus((state) => (main.dataset.connection = state));
+    this.#status = new ConnectionStatus((state) => {
+      main.dataset.connection = state;
+      this.#watch?.setOffline(state === "offline");
+    });
     find("#watch-note", HTMLElement).append(this.#status.node);
     this.#stopLink = this.#service.watchLink((link) => this.#status.setLink(link));
     this.#pickers = new SourcePickers(this.#service, {
@@ -116,6 +121,7 @@ class Dashboard {
         onFeed: (feed) => this.#status.setFeed(feed),
       });
       this.#parts.push(table);
+      this.#watch = table;
       find("#watch-title", HTMLElement).append(
         element("span", { class: "muted" }, ` ${provider.name} `),
         isSimulated(provider) ? element("span", { class: "tag tag-simulated" }, "Simulated") : "",

@@ -4,6 +4,7 @@ import { DataService } from "../modules/data/dataService.js";
 import { asApiError, UNKNOWN_MARKET, UNKNOWN_PROVIDER } from "../modules/net/errors.js";
 import { isActive, justEnded } from "../modules/state/backfills.js";
 import { chartUrl, dataUrl, readAddress } from "../modules/state/deepLink.js";
+import { localZone } from "../modules/state/format.js";
 import { readPreferences, savePreferences } from "../modules/state/preferences.js";
 import { BackfillForm } from "../modules/ui/backfillForm.js";
 import { BackfillList } from "../modules/ui/backfillList.js";
@@ -247,7 +248,7 @@ class DataPage {
   }
 
   get #zoneName() {
-    return this.#zone === "utc" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+    return this.#zone === "utc" ? "UTC" : localZone();
   }
 }
 

@@ -130,6 +130,11 @@ function dateFormat(timeZone, options, name) {
   return made;
 }
 
+/** @returns {string} the IANA name of the time zone that the browser is in */
+export function localZone() {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+}
+
 /** @param {number} ms epoch @param {string} timeZone */
 export function formatClock(ms, timeZone) {
   const options = /** @type {const} */ ({ hour: "2-digit", minute: "2-digit", second: "2-digit" });

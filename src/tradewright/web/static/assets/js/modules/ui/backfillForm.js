@@ -1,7 +1,7 @@
 /** Asks for a range to fetch, and in which order. */
 
 import { isEverything, namedRange } from "../state/backfills.js";
-import { formatBarTime } from "../state/format.js";
+import { formatBarTime, localZone } from "../state/format.js";
 import { fromFieldValue, toFieldValue } from "../state/timeAxis.js";
 import { choices, choose } from "./choices.js";
 import { element, replace } from "./element.js";
@@ -171,7 +171,7 @@ export class BackfillForm {
 
   /** @param {number} ms */
   #time(ms) {
-    const zone = this.#zone === "utc" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+    const zone = this.#zone === "utc" ? "UTC" : localZone();
     return formatBarTime(ms, zone, false);
   }
 }

@@ -1,7 +1,7 @@
 /** What is known of an instrument over time: a row for each timeframe, an axis, and a window to look through. */
 
 import { describeRun, inside, KIND_WORDS, moved, namedWindow, zoomed } from "../state/coverage.js";
-import { formatBarTime } from "../state/format.js";
+import { formatBarTime, localZone } from "../state/format.js";
 import { timeTicks } from "../state/timeAxis.js";
 import { legend, patterns } from "./coverageKey.js";
 import { CoverageRow } from "./coverageRow.js";
@@ -138,7 +138,7 @@ export class CoverageStrip {
 
   /** @param {number} ms */
   #time(ms) {
-    const zone = this.#zone === "utc" ? "UTC" : Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+    const zone = this.#zone === "utc" ? "UTC" : localZone();
     return formatBarTime(ms, zone, false);
   }
 

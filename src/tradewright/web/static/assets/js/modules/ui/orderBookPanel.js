@@ -2,6 +2,7 @@
 
 import { formatPrice, precisionOfAmounts } from "../state/format.js";
 import { element, replace } from "./element.js";
+import { Freshness } from "./freshness.js";
 
 /**
  * @import {Level} from "../net/messages.js"
@@ -24,7 +25,13 @@ export class OrderBookPanel {
     this.#spread,
     this.#bids,
   );
-  #root = element("section", { class: "panel panel-book" }, element("h2", { class: "panel-title" }, "Order book"), this.#table);
+  fresh = new Freshness(this.#table);
+  #root = element(
+    "section",
+    { class: "panel panel-book" },
+    element("h2", { class: "panel-title" }, "Order book", this.fresh.node),
+    this.#table,
+  );
   #precision = 2;
   #frame = 0;
   /** @type {OrderBook | null} */
@@ -46,6 +53,7 @@ export class OrderBookPanel {
   /** @param {string} words why there is none */
   clear(words) {
     this.#latest = null;
+    this.fresh.setFeed(null);
     this.#asks.replaceChildren();
     this.#bids.replaceChildren();
     replace(this.#spread, element("span", { class: "muted" }, words));
@@ -53,12 +61,13 @@ export class OrderBookPanel {
 
   /** Says why nothing comes, unless a book is there, which is greyed instead. @param {string} words */
   explain(words) {
-    if (!this.#latest) this.clear(words);
+    if (!this.#latest) replace(this.#spread, element("span", { class: "muted" }, words));
   }
 
   /** Draws at most once per frame, the latest book. @param {OrderBook} book */
   update(book) {
     this.#latest = book;
+    this.fresh.touch();
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 

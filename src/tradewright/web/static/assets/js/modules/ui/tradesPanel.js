@@ -2,6 +2,7 @@
 
 import { formatClock, formatPrice, precisionOfAmounts } from "../state/format.js";
 import { element } from "./element.js";
+import { Freshness } from "./freshness.js";
 
 /** @import {Trade} from "../net/protocol.js" */
 
@@ -9,16 +10,18 @@ const ROWS = 50;
 
 export class TradesPanel {
   #body = element("div", { class: "tape-body", role: "rowgroup" });
+  #table = element(
+    "div",
+    { class: "tape", role: "table", "aria-label": "Recent trades" },
+    line("tape-head", "columnheader", ["Time", "Price", "Amount"]),
+    this.#body,
+  );
+  fresh = new Freshness(this.#table);
   #root = element(
     "section",
     { class: "panel panel-tape" },
-    element("h2", { class: "panel-title" }, "Trades"),
-    element(
-      "div",
-      { class: "tape", role: "table", "aria-label": "Recent trades" },
-      line("tape-head", "columnheader", ["Time", "Price", "Amount"]),
-      this.#body,
-    ),
+    element("h2", { class: "panel-title" }, "Trades", this.fresh.node),
+    this.#table,
   );
   #precision = 2;
   #zone = "UTC";
@@ -40,12 +43,13 @@ export class TradesPanel {
   /** @param {string} words why there are none */
   clear(words) {
     this.#latest = [];
-    this.#body.replaceChildren(element("p", { class: "hint" }, words));
+    this.fresh.setFeed(null);
+    this.explain(words);
   }
 
   /** Says why nothing comes, unless trades are there. @param {string} words */
   explain(words) {
-    if (this.#latest.length === 0) this.clear(words);
+    if (this.#latest.length === 0) this.#body.replaceChildren(element("p", { class: "hint" }, words));
   }
 
   /** @param {readonly Trade[]} trades newest last */

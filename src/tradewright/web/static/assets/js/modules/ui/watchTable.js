@@ -5,6 +5,7 @@ import { worstFeed } from "../state/feeds.js";
 import { direction, formatAmount, formatPercent, formatPrice, precisionOfPrice } from "../state/format.js";
 import { trendPoints } from "../state/trend.js";
 import { element, replace } from "./element.js";
+import { Freshness } from "./freshness.js";
 import { Sparkline } from "./sparkline.js";
 
 /**
@@ -46,6 +47,7 @@ class WatchRow {
   /** @type {Feed | null} */
   #feed = null;
   #onFeed;
+  #fresh;
   node;
 
   /**
@@ -58,10 +60,11 @@ class WatchRow {
     this.#item = item;
     this.#onFeed = onFeed;
     const href = chartUrl({ ...item.address, timeframe: "1m" });
+    const name = element("th", { scope: "row" }, element("a", { href }, item.address.symbol));
     this.node = element(
       "tr",
       { "data-symbol": item.address.symbol },
-      element("th", { scope: "row" }, element("a", { href }, item.address.symbol)),
+      name,
       this.#last,
       this.#change,
       this.#spark,
@@ -69,10 +72,14 @@ class WatchRow {
       this.#low,
       this.#volume,
     );
+    this.#fresh = new Freshness(this.node);
+    name.append(" ", this.#fresh.node);
     this.#stop = service.subscribeTicker(item.address, {
       onTicker: (ticker, fresh) => {
         this.#show(ticker);
-        if (fresh) onTick();
+        if (!fresh) return;
+        this.#fresh.touch();
+        onTick();
       },
       onFeed: (feed) => this.#setFeed(feed),
       onError: (error) => {
@@ -89,6 +96,11 @@ class WatchRow {
     this.#stop();
   }
 
+  /** @param {boolean} offline whether the server can't be reached */
+  setOffline(offline) {
+    this.#fresh.setOffline(offline);
+  }
+
   /** @returns {Feed | null} null until it is known */
   get feed() {
     return this.#feed;
@@ -97,7 +109,7 @@ class WatchRow {
   /** @param {Feed} feed */
   #setFeed(feed) {
     this.#feed = feed;
-    this.node.classList.toggle("is-stale", feed.state === "stale" || feed.state === "down");
+    this.#fresh.setFeed(feed);
     this.#onFeed(feed.age_ms ?? null);
   }
 
@@ -178,6 +190,11 @@ export class WatchTable {
 
   get node() {
     return this.#root;
+  }
+
+  /** @param {boolean} offline whether the server can't be reached */
+  setOffline(offline) {
+    for (const row of this.#rows) row.setOffline(offline);
   }
 
   destroy() {
