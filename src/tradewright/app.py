@@ -20,7 +20,8 @@ from quart_schema import QuartSchema
 from tradewright import __version__
 from tradewright.app_extensions import init_app_extensions
 from tradewright.app_extensions.doctor import Finding, look_around
-from tradewright.app_extensions.readiness import BarsReadiness
+from tradewright.app_extensions.people import People, PeopleDatabases, people_of
+from tradewright.app_extensions.readiness import Readiness
 from tradewright.app_extensions.redis_manager import RedisManager
 from tradewright.app_extensions.stores import StoreSet, stores_of
 from tradewright.config import BaseConfig
@@ -69,6 +70,7 @@ class Adapters:
     stores: StoreSet | None = None
     cache: Cache | None = None
     bus: MessageBus | None = None
+    people: People | None = None
 
 
 @dataclass(kw_only=True)
@@ -90,6 +92,7 @@ class Services:
     """Everything that ``create_app`` made, for the server, the tests, and nobody else."""
 
     engine: Engine
+    people: People
     bars: AdjustedBars
     warm: WarmAnswers
     backfill_stream: BackfillStream
@@ -113,9 +116,10 @@ class Services:
         """The engine's backfills."""
         return self.engine.backfills
 
-    async def open_database(self) -> None:
-        """Open it, which may be done again; ConfigError and StorageUnavailable say why it can't be."""
+    async def open_databases(self) -> None:
+        """Open them, which may be done again; ConfigError and StorageUnavailable say why one can't be."""
         await self.engine.stores.open()
+        await self.people.open()
 
 
 @asynccontextmanager
@@ -161,7 +165,16 @@ async def examine(config: BaseConfig) -> AsyncIterator[Finding]:
         finally:
             await redis.close()
 
-    async for finding in look_around(config, open_bars, open_cache if config.redis_url else None):
+    @asynccontextmanager
+    async def open_people() -> AsyncIterator[PeopleDatabases]:
+        people = people_of(config, clock)
+        try:
+            yield people
+        finally:
+            await people.close()
+
+    cache = open_cache if config.redis_url else None
+    async for finding in look_around(config, open_bars, cache, open_people):
         yield finding
 
 
@@ -261,6 +274,7 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
     )
     return Services(
         engine=engine,
+        people=adapters.people or people_of(config, clock),
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
@@ -282,7 +296,7 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
         coverage.build(CoverageService(bars, markets, clock), BarExporter(bars, markets, clock))
     )
     app.register_blueprint(backfills.build(engine.backfills))
-    app.register_blueprint(operations.build(__version__, _dependencies(engine, clock), engine.metrics))
+    app.register_blueprint(operations.build(__version__, _dependencies(services, clock), engine.metrics))
     app.register_blueprint(ws.build(services.connections))
     app.register_blueprint(views.build())
     QuartSchema(
@@ -301,13 +315,18 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
         )
 
 
-def _dependencies(engine: Engine, clock: Clock) -> Callable[[], Awaitable[Sequence[DependencyState]]]:
+def _dependencies(services: Services, clock: Clock) -> Callable[[], Awaitable[Sequence[DependencyState]]]:
     """What ``/readyz`` tells; the server serves without what is optional."""
-    readiness = BarsReadiness(engine.stores.bars, clock)
+    engine = services.engine
+    checks = {"bars": engine.stores.bars.check, **services.people.checks}
+    needed = {name: Readiness(check, clock) for name, check in checks.items()}
 
     async def dependencies() -> Sequence[DependencyState]:
-        problem = await readiness.problem()
-        states = [DependencyState(name="bars", ok=problem is None, detail=problem or "")]
+        problems = {name: await readiness.problem() for name, readiness in needed.items()}
+        states = [
+            DependencyState(name=name, ok=problem is None, detail=problem or "")
+            for name, problem in problems.items()
+        ]
         if engine.redis is not None:
             problem = await engine.redis.problem()
             states.append(
@@ -331,7 +350,8 @@ def _install_lifespan(app: Quart, services: Services) -> None:
     async def open_everything() -> None:
         engine = services.engine
         stack.push_async_callback(engine.stores.close)
-        await services.open_database()
+        stack.push_async_callback(services.people.close)
+        await services.open_databases()
         stack.push_async_callback(engine.cache.close)
         if engine.redis is not None:
             await engine.redis.open()

@@ -144,11 +144,14 @@ class BaseConfig:
 
     def _url_problems(self) -> list[str]:
         kinds = {
-            "DATABASE_URL": (
-                self.database_url,
-                ("postgresql", "postgres"),
-                "postgresql://user@host/database",
-            ),
+            **{
+                name: (value, ("postgresql", "postgres"), "postgresql://user@host/database")
+                for name, value in (
+                    ("DATABASE_URL", self.database_url),
+                    ("AUTH_DATABASE_URL", self.auth_database_url),
+                    ("USER_CONFIGS_DATABASE_URL", self.user_configs_database_url),
+                )
+            },
             "REDIS_URL": (self.redis_url, ("redis", "rediss"), "redis://host:6379/0"),
         }
         return [
@@ -196,8 +199,6 @@ class BaseConfig:
     def _unserved_problems(self) -> list[str]:
         """A setting that this version can't honour is refused, never ignored."""
         unserved = {
-            "AUTH_DATABASE_URL": (self.auth_database_url, "there are no accounts yet"),
-            "USER_CONFIGS_DATABASE_URL": (self.user_configs_database_url, "there are no accounts yet"),
             "REQUIRE_LOGIN": (self.require_login, "there are no accounts yet"),
         }
         return [

@@ -35,9 +35,9 @@ class DrainingServer(uvicorn.Server):
         self._banner = banner
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the database, then the application, then serve; raises what ``open_database`` does."""
+        """Open the databases, then the application, then serve; raises what ``open_databases`` does."""
         # First and by itself: from the application's lifespan the error would come as a stack trace.
-        await self._services.open_database()
+        await self._services.open_databases()
         await super().startup(sockets)
         if self.started and not self.should_exit:
             print(self._banner, flush=True)  # noqa: T201  the one line a person waits for

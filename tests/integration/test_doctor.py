@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import socket
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.postgres_schemas import execute
 from tradewright.app import examine
 from tradewright.app_extensions.data_dir import prepare_data_dir
 from tradewright.app_extensions.doctor import Finding
 from tradewright.config import TestingConfig
+from tradewright.storage.people import AUTH
 
 
 def free_port() -> int:
@@ -21,6 +25,15 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+@asynccontextmanager
+async def own_schema_of_accounts(url: str) -> AsyncIterator[None]:
+    """The schema that the settings lead to is gone afterwards."""
+    try:
+        yield
+    finally:
+        await execute(url, f"DROP SCHEMA IF EXISTS {AUTH.schema} CASCADE")
 
 
 async def findings(config: TestingConfig) -> dict[str, Finding]:
@@ -33,6 +46,19 @@ async def test_an_embedded_server_is_well(tmp_path: Path) -> None:
     assert {finding.state for finding in found.values()} == {"ok"}
     assert found["bars"].detail == f"SQLite {sqlite3.sqlite_version}, in {tmp_path / 'bars.sqlite3'}."
     assert "simulated" in found["market crypto"].detail
+    assert found["auth_db"].detail == "SQLite, the file is made at the first start"
+    assert not (tmp_path / "auth.sqlite3").exists()
+
+
+async def test_databases_of_people_are_looked_at(tmp_path: Path, postgres_url: str) -> None:
+    prepare_data_dir(tmp_path)
+    (tmp_path / "user_configs.sqlite3").write_text("not a database at all, but a text " * 99)
+    async with own_schema_of_accounts(postgres_url):
+        found = await findings(TestingConfig(data_dir=tmp_path, auth_database_url=postgres_url))
+    assert found["auth_db"].state == "ok"
+    assert found["auth_db"].detail.startswith("PostgreSQL at 127.0.0.1:")
+    assert found["user_configs_db"].state == "broken"
+    assert "not a database" in found["user_configs_db"].detail
 
 
 async def test_before_the_first_start_nothing_is_missing_and_nothing_is_made(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from quart.typing import TestClientProtocol
 from werkzeug.datastructures import Headers
 
 from tradewright.app import Adapters, Services, create_app, services_of
+from tradewright.app_extensions.people import GivenPeople
 from tradewright.app_extensions.stores import GivenStores
 from tradewright.config import TestingConfig
 from tradewright.domain.ports import BackfillJobStore
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
 from tradewright.storage.memory_jobs import MemoryBackfillJobStore
+from tradewright.storage.memory_user_configs import memory_people
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,12 @@ def memory_stores(bars: MemoryBarStore | None = None, jobs: BackfillJobStore | N
 async def running_app(
     data_dir: Path, adapters: Adapters | None = None, **settings: Any
 ) -> AsyncIterator[RunningApp]:
-    """The real application over a data directory, opened and closed again."""
+    """The real application over a data directory, opened and closed again; what it keeps of people is in
+    memory, unless the adapters have something else."""
     config = TestingConfig(data_dir=data_dir, **settings)
     config.validate()
+    adapters = replace(adapters or Adapters())
+    adapters.people = adapters.people or GivenPeople(memory_people())
     app = create_app(config, adapters)
     async with app.test_app():
         yield RunningApp(app, services_of(app), app.test_client())

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from tradewright import __version__
+from tradewright.app_extensions.people import PeopleDatabases
 from tradewright.config import BaseConfig
 from tradewright.domain.errors import TradewrightError
 from tradewright.domain.ports import BarStore, Cache
 from tradewright.plugins import PluginLoader
+from tradewright.storage.people import PeopleDatabase
 
 BARS_DEADLINE_S: Final = 10
 """A server waits longer for a database that is still starting; who asks the doctor wants an answer."""
@@ -36,6 +38,7 @@ async def look_around(
     config: BaseConfig,
     open_bars: Callable[[], AbstractAsyncContextManager[BarStore]],
     open_cache: Callable[[], AbstractAsyncContextManager[Cache]] | None,
+    make_people: Callable[[], AbstractAsyncContextManager[PeopleDatabases]],
 ) -> AsyncIterator[Finding]:
     """Look at each thing in turn; none of them stops the others from being looked at."""
     yield Finding("program", "ok", f"tradewright {__version__}, Python {platform.python_version()}")
@@ -44,6 +47,9 @@ async def look_around(
         yield Finding("bars", "ok", f"SQLite {sqlite3.sqlite_version}, the file is made at the first start")
     else:
         yield await _bars(open_bars)
+    async with make_people() as people:
+        for database in people.databases:
+            yield await _people_database(database)
     yield await _cache(open_cache)
     loader = PluginLoader()
     for broken in loader.broken:
@@ -75,6 +81,18 @@ async def _bars(open_bars: Callable[[], AbstractAsyncContextManager[BarStore]]) 
     except TimeoutError:
         return Finding("bars", "broken", f"The database did not answer within {BARS_DEADLINE_S} s.")
     return Finding("bars", "ok", found.detail)
+
+
+async def _people_database(database: PeopleDatabase) -> Finding:
+    name = database.layout.name
+    if not await asyncio.to_thread(database.place.is_made):
+        return Finding(name, "ok", f"{database.place.kind}, the file is made at the first start")
+    try:
+        await database.open(BARS_DEADLINE_S)
+        await database.check()
+    except TradewrightError as error:
+        return Finding(name, "broken", error.message)
+    return Finding(name, "ok", f"{database.place.kind} at {database.place.name}")
 
 
 async def _cache(open_cache: Callable[[], AbstractAsyncContextManager[Cache]] | None) -> Finding:

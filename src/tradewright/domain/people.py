@@ -5,6 +5,8 @@ Passwords, tokens and recovery codes are in none of these but as hashes. Times a
 
 from __future__ import annotations
 
+import hashlib
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -21,6 +23,23 @@ ROLE_SCOPES: Final[dict[Role, tuple[Scope, ...]]] = {
     "trader": ("read", "trade"),
     "viewer": ("read",),
 }
+
+
+DEVICES_KEPT: Final = 50
+"""So many of the devices that somebody logged in from are remembered."""
+
+AUDIT_BEGINNING: Final = "0" * 64
+"""What stands in the place of a digest before the first event."""
+
+
+def login_key(name: str) -> str:
+    """What two user names or addresses have in common that are the same to us: case, width, composition."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def storable(text: str) -> str:
+    """``text`` without what a database can't hold: PostgreSQL takes no NUL, nobody takes half a surrogate."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +138,14 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
     details: dict[str, Any]
     digest: str
 
+    def expected_digest(self, before: str) -> str:
+        """What ``digest`` must be behind an event whose digest is ``before``: SHA-256 over that and the
+        canonical JSON of everything else."""
+        told = msgspec.structs.asdict(self)
+        del told["digest"]
+        written = msgspec.json.encode(told, order="deterministic")
+        return hashlib.sha256(before.encode("ascii") + b"\n" + written).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
 class NewAuditEvent:
@@ -132,6 +159,26 @@ class NewAuditEvent:
     address: str = ""
     request_id: str = ""
     details: dict[str, Any] = field(default_factory=dict)
+
+    def chained(self, position: int, digest: str) -> AuditEvent:
+        """The event as it stands in the log behind the one with this position and digest."""
+
+        def kept(text: str | None) -> str | None:
+            return None if text is None else storable(text)
+
+        unsealed = AuditEvent(
+            position=position + 1,
+            time_ms=self.time_ms,
+            kind=storable(self.kind),
+            user_id=kept(self.user_id),
+            actor_id=kept(self.actor_id),
+            address=storable(self.address),
+            request_id=storable(self.request_id),
+            # As it will be read: what JSON does not tell apart must not make another digest.
+            details=msgspec.json.decode(msgspec.json.encode(self.details)),
+            digest="",
+        )
+        return msgspec.structs.replace(unsealed, digest=unsealed.expected_digest(digest))
 
 
 @dataclass(frozen=True, slots=True)

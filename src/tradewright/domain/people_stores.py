@@ -8,7 +8,8 @@ raise ``StorageUnavailable``. Writes of one call are one transaction.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from tradewright.domain.people import (
     ApiToken,
@@ -31,7 +32,8 @@ class UserStore(Protocol):
         """Keep a new user; ``NameTaken`` where name or address (whatever their case) is somebody's.
 
         With ``invite_hash`` the invitation of that hash is used up in the same transaction, as it stands at
-        the user's ``created_ms``; ``RegistrationClosed`` where there is none that is free and has not ended.
+        the user's ``created_ms``; ``RegistrationClosed`` where there is none that is free and has not ended,
+        whatever the name: who has no invitation learns no names.
         """
         ...
 
@@ -82,7 +84,8 @@ class UserStore(Protocol):
         self, user_id: str, secret: bytes | None, *, enabled: bool, recovery_hashes: Sequence[str] = ()
     ) -> bool:
         """Replace the second factor and its recovery codes; one that is not ``enabled`` waits to be
-        confirmed."""
+        confirmed. The last step that was taken is forgotten only with the secret (None), so that the code
+        which confirmed a factor opens nothing. False where there is no such user."""
         ...
 
     async def take_totp_step(self, user_id: str, step: int) -> bool:
@@ -110,7 +113,7 @@ class SessionStore(Protocol):
 
     async def add(self, session: Session, token: RefreshToken, *, kept_max: int) -> tuple[str, ...]:
         """Keep a new session with its first token; of the user's, the newest ``kept_max`` stay. The ids of
-        those that had to go."""
+        those that had to go. ``NotFound`` where the user is not there any more."""
         ...
 
     async def get(self, session_id: str) -> Session | None:
@@ -147,7 +150,7 @@ class SessionStore(Protocol):
 
     async def known_device(self, user_id: str, device_id: str, since_ms: int) -> bool:
         """Whether the user has logged in from that device since then; that is kept beyond the session's
-        end."""
+        end, for a user's newest devices."""
         ...
 
     async def forget_ended(self, now_ms: int, idle_ms: int) -> int:
@@ -159,7 +162,8 @@ class ApiTokenStore(Protocol):
     """Programs' tokens, by their hash."""
 
     async def add(self, token: ApiToken, token_hash: bytes, *, kept_max: int) -> bool:
-        """Keep a new one; False, and nothing is kept, where the user has ``kept_max``."""
+        """Keep a new one; False, and nothing is kept, where the user has ``kept_max``. ``NotFound`` where the
+        user is not there any more."""
         ...
 
     async def find(self, token_hash: bytes) -> ApiToken | None:
@@ -183,7 +187,8 @@ class InviteStore(Protocol):
     """Invitations, by the hash of their code; ``UserStore.add`` uses them up."""
 
     async def add(self, invite: Invite, code_hash: bytes, *, open_max: int) -> bool:
-        """Keep a new one; False, and nothing is kept, where ``open_max`` are open."""
+        """Keep a new one; False, and nothing is kept, where ``open_max`` are open: not used, and not ended
+        when the new one is made. ``NotFound`` where who made it is not there any more."""
         ...
 
     async def invites(self, *, limit: int = 100) -> tuple[Invite, ...]:
@@ -236,13 +241,13 @@ class AuditStore(Protocol):
 class PreferenceStore(Protocol):
     """What users like, as one JSON object for each."""
 
-    async def get(self, user_id: str) -> dict[str, Any]:
+    async def get(self, user_id: str) -> dict[str, object]:
         """The user's; empty where nothing is kept."""
         ...
 
     async def merge(
-        self, user_id: str, changes: Mapping[str, Any], *, bytes_max: int
-    ) -> dict[str, Any] | None:
+        self, user_id: str, changes: Mapping[str, object], *, bytes_max: int
+    ) -> dict[str, object] | None:
         """Replace the keys that are given (None removes one), in one step; the object as it is then, or None,
         and nothing changes, where its JSON would be longer than ``bytes_max``."""
         ...
@@ -286,3 +291,17 @@ class CredentialStore(Protocol):
     async def all(self, *, after: str | None = None, limit: int = 100) -> tuple[StoredCredential, ...]:
         """Everybody's by id ascending, those behind ``after``; for who seals them anew."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleStores:
+    """All that is kept of people; the last two in ``user_configs_db``."""
+
+    users: UserStore
+    sessions: SessionStore
+    api_tokens: ApiTokenStore
+    invites: InviteStore
+    attempts: AttemptStore
+    audit: AuditStore
+    preferences: PreferenceStore
+    credentials: CredentialStore

@@ -27,7 +27,7 @@ _KEEPALIVE: Final = (
 )
 
 
-def _settings(schema: str, step_timeout_s: float) -> dict[str, str]:
+def server_settings(schema: str, step_timeout_s: float) -> dict[str, str]:
     """What a connection asks of its server.
 
     The server gives up a statement a little before we give up the server, so that a statement which is
@@ -50,13 +50,13 @@ def _settings(schema: str, step_timeout_s: float) -> dict[str, str]:
 
 async def connect(address: Address, schema: str, step_timeout_s: float) -> Any:
     """One connection beside the pools, for work that may take its time."""
-    settings = _settings(schema, step_timeout_s) | {"statement_timeout": "0", "lock_timeout": "0"}
+    settings = server_settings(schema, step_timeout_s) | {"statement_timeout": "0", "lock_timeout": "0"}
     connection = await asyncpg.connect(address.url, timeout=step_timeout_s, server_settings=settings)
-    await _keep_alive(connection)
+    await keep_alive(connection)
     return connection
 
 
-async def _keep_alive(connection: Any) -> None:
+async def keep_alive(connection: Any) -> None:
     """Let the kernel notice a peer that is gone without a word."""
     transport = getattr(connection, "_transport", None)  # the driver offers no other way to its socket
     peer = transport.get_extra_info("socket") if transport else None
@@ -89,9 +89,9 @@ class Lender:
             timeout=step_timeout_s,
             # Ours ends first; this is for whatever the driver may ask by itself.
             command_timeout=step_timeout_s + 0.5,
-            init=_keep_alive,
+            init=keep_alive,
             reset=_nothing_to_reset,
-            server_settings=_settings(schema, step_timeout_s),
+            server_settings=server_settings(schema, step_timeout_s),
         )
         return cls(await pool, pending_max)
 

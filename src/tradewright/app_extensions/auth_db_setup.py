@@ -1,0 +1,55 @@
+"""``auth_db``: users, sessions, tokens, invitations, counted failures and the audit log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tradewright.config import BaseConfig
+from tradewright.domain.people_stores import (
+    ApiTokenStore,
+    AttemptStore,
+    AuditStore,
+    InviteStore,
+    SessionStore,
+    UserStore,
+)
+from tradewright.runtime.clock import Clock, SystemClock
+from tradewright.storage.people import (
+    AUTH,
+    PeopleDatabase,
+    Place,
+    SqlApiTokenStore,
+    SqlAttemptStore,
+    SqlAuditStore,
+    SqlInviteStore,
+    SqlSessionStore,
+    SqlUserStore,
+    place_of,
+)
+
+AUTH_FILE: Final = "auth.sqlite3"
+
+
+class AuthDatabase:
+    """The stores that stand on ``auth_db``: the file ``auth.sqlite3`` of the data directory, or a schema of
+    a PostgreSQL database.
+
+    Made without I/O. Until ``open`` and after ``close`` the stores
+    raise ``StorageUnavailable``.
+    """
+
+    def __init__(self, place: Place, clock: Clock | None = None) -> None:
+        self.database = PeopleDatabase(place, AUTH, clock=clock or SystemClock())
+        self.users: UserStore = SqlUserStore(self.database)
+        self.sessions: SessionStore = SqlSessionStore(self.database)
+        self.api_tokens: ApiTokenStore = SqlApiTokenStore(self.database)
+        self.invites: InviteStore = SqlInviteStore(self.database)
+        self.attempts: AttemptStore = SqlAttemptStore(self.database)
+        self.audit: AuditStore = SqlAuditStore(self.database)
+
+
+def auth_db_of(config: BaseConfig, clock: Clock) -> AuthDatabase:
+    """``auth_db`` as ``TRADEWRIGHT_AUTH_DATABASE_URL`` names it; without it, in the data directory.
+    ``ConfigError`` where that is no address."""
+    place = place_of(config.data_dir / AUTH_FILE, config.auth_database_url, AUTH.schema)
+    return AuthDatabase(place, clock)

@@ -1,0 +1,30 @@
+"""What is kept of people, through SQLAlchemy on SQLite or PostgreSQL: ``auth_db`` and ``user_configs_db``."""
+
+from tradewright.storage.people.attempts import SqlAttemptStore
+from tradewright.storage.people.audit import SqlAuditStore
+from tradewright.storage.people.database import PeopleDatabase
+from tradewright.storage.people.engines import Place, PostgresSchema, SQLiteFile, place_of
+from tradewright.storage.people.layouts import AUTH, USER_CONFIGS, Layout
+from tradewright.storage.people.programs import SqlApiTokenStore, SqlInviteStore
+from tradewright.storage.people.sessions import SqlSessionStore
+from tradewright.storage.people.user_configs import SqlCredentialStore, SqlPreferenceStore
+from tradewright.storage.people.users import SqlUserStore
+
+__all__ = [
+    "AUTH",
+    "USER_CONFIGS",
+    "Layout",
+    "PeopleDatabase",
+    "Place",
+    "PostgresSchema",
+    "SQLiteFile",
+    "SqlApiTokenStore",
+    "SqlAttemptStore",
+    "SqlAuditStore",
+    "SqlCredentialStore",
+    "SqlInviteStore",
+    "SqlPreferenceStore",
+    "SqlSessionStore",
+    "SqlUserStore",
+    "place_of",
+]
