@@ -30,6 +30,12 @@ _LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LOOPBACK_NAMES: Final = ("localhost", "localhost.localdomain", "ip6-localhost")
 
 
+def secret_ring(text: str) -> tuple[str, ...]:
+    """The keys that a secret holds, separated by commas: the first is used for what is new, those behind it
+    for what was made under them."""
+    return tuple(key.strip() for key in text.split(","))
+
+
 def default_data_dir(environ: Mapping[str, str]) -> Path:
     """Where data is kept unless ``TRADEWRIGHT_DATA_DIR`` says otherwise: the user's own data directory.
 
@@ -112,7 +118,7 @@ class BaseConfig:
         problems += self._unserved_problems()
         for name in ("JWT_SECRET", "ENCRYPTION_KEY"):
             value = getattr(self, name.lower())
-            if value is not None and len(value) < MIN_SECRET_LENGTH:
+            if value is not None and any(len(key) < MIN_SECRET_LENGTH for key in secret_ring(value)):
                 problems.append(
                     f"{PREFIX}{name} is shorter than {MIN_SECRET_LENGTH} characters: "
                     "give a long random one, or leave it out and the server makes its own."
@@ -245,12 +251,12 @@ class ProductionConfig(BaseConfig):
                     f"{PREFIX}{name} is not set: production needs it from the environment; "
                     "`openssl rand -base64 48` makes a good one."
                 )
-            elif _is_guessable(value):
+            elif any(_is_guessable(key) for key in secret_ring(value)):
                 problems.append(
                     f"{PREFIX}{name} is a known or repetitive value: make a random one with "
                     "`openssl rand -base64 48`."
                 )
-        if self.jwt_secret is not None and self.jwt_secret == self.encryption_key:
+        if set(secret_ring(self.jwt_secret or "")) & set(secret_ring(self.encryption_key or "")) - {""}:
             problems.append(f"{PREFIX}JWT_SECRET and {PREFIX}ENCRYPTION_KEY are equal: make two.")
         return problems
 

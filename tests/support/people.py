@@ -20,7 +20,7 @@ from tradewright.testing.people_stores import OpenPeople
 
 _EMPTY: Final = (
     "ALTER TABLE audit_events DISABLE TRIGGER audit_events_stay",
-    "TRUNCATE users, audit_events, attempts, preferences, credentials CASCADE",
+    "TRUNCATE users, audit_events, attempts, canary, preferences, credentials CASCADE",
     "ALTER TABLE audit_events ENABLE TRIGGER audit_events_stay",
 )
 

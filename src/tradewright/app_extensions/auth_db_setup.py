@@ -9,6 +9,7 @@ from tradewright.domain.people_stores import (
     ApiTokenStore,
     AttemptStore,
     AuditStore,
+    CanaryStore,
     InviteStore,
     SessionStore,
     UserStore,
@@ -21,6 +22,7 @@ from tradewright.storage.people import (
     SqlApiTokenStore,
     SqlAttemptStore,
     SqlAuditStore,
+    SqlCanaryStore,
     SqlInviteStore,
     SqlSessionStore,
     SqlUserStore,
@@ -46,6 +48,7 @@ class AuthDatabase:
         self.invites: InviteStore = SqlInviteStore(self.database)
         self.attempts: AttemptStore = SqlAttemptStore(self.database)
         self.audit: AuditStore = SqlAuditStore(self.database)
+        self.canary: CanaryStore = SqlCanaryStore(self.database)
 
 
 def auth_db_of(config: BaseConfig, clock: Clock) -> AuthDatabase:

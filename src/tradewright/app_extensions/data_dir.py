@@ -10,9 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
-from tradewright.config import MIN_SECRET_LENGTH, BaseConfig
+from tradewright.config import MIN_SECRET_LENGTH, BaseConfig, secret_ring
 from tradewright.domain.errors import ConfigError
+
+SECRETS_FILE: Final = "secrets.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +51,27 @@ def load_secrets(config: BaseConfig) -> Secrets:
     """
     if config.jwt_secret and config.encryption_key:
         return Secrets(config.jwt_secret, config.encryption_key)
-    path = config.data_dir / "secrets.toml"
+    path = config.data_dir / SECRETS_FILE
     made = not os.path.lexists(path)
     if made:
         try:
-            _write_secrets(path)
+            write_secrets(path, secrets.token_urlsafe(48), secrets.token_urlsafe(48), replace=False)
         except OSError as error:
             raise ConfigError([_unusable(path, error)]) from error
-    jwt_secret, encryption_key = _read_secrets(path)
+    jwt_secret, encryption_key = read_secrets(path)
     return Secrets(
         config.jwt_secret or jwt_secret, config.encryption_key or encryption_key, path if made else None
     )
 
 
-def _write_secrets(path: Path) -> None:
+def write_secrets(path: Path, jwt_secret: str, encryption_key: str, *, replace: bool) -> None:
+    """Write the file as a whole or not at all, readable by its owner alone; ``OSError`` where it can't be.
+    Without ``replace`` one that is there already stays."""
     text = (
-        "# Made at the first start. Keep it: without encryption_key stored keys can't be read.\n"
-        f'jwt_secret = "{secrets.token_urlsafe(48)}"\n'
-        f'encryption_key = "{secrets.token_urlsafe(48)}"\n'
+        "# Made by the server. Keep a copy: without encryption_key stored keys can't be read.\n"
+        "# Behind a key, after a comma, stand those before it, until nothing needs them any more.\n"
+        f'jwt_secret = "{jwt_secret}"\n'
+        f'encryption_key = "{encryption_key}"\n'
     )
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -74,25 +80,38 @@ def _write_secrets(path: Path) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        os.link(draft, path)  # unlike a rename, this never replaces what another process just made
+        if replace:
+            os.replace(draft, path)
+        else:
+            os.link(draft, path)  # unlike a rename, this never replaces what another process just made
     except FileExistsError:
         pass
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # a key that sealed something must outlive a loss of power
+    finally:
+        os.close(directory)
 
 
-def _read_secrets(path: Path) -> tuple[str, str]:
+def read_secrets(path: Path) -> tuple[str, str]:
+    """The two secrets of the file, each a ring; ``ConfigError`` where it can't be read or holds others."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         found = values.get("jwt_secret"), values.get("encryption_key")
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError([f"{path} can't be read as TOML: restore it from your backup."]) from error
     jwt_secret, encryption_key = found
-    if not all(isinstance(value, str) and len(value) >= MIN_SECRET_LENGTH for value in found):
+    if not all(isinstance(value, str) and _long_enough(value) for value in found):
         raise ConfigError(
             [f"{path} must hold jwt_secret and encryption_key of {MIN_SECRET_LENGTH} characters or more."]
         )
     return str(jwt_secret), str(encryption_key)
+
+
+def _long_enough(secret: str) -> bool:
+    return all(len(key) >= MIN_SECRET_LENGTH for key in secret_ring(secret))
 
 
 def _unusable(path: Path, error: OSError) -> str:

@@ -62,6 +62,7 @@ class PeopleDatabases:
             invites=auth.invites,
             attempts=auth.attempts,
             audit=auth.audit,
+            canary=auth.canary,
             preferences=user_configs.preferences,
             credentials=user_configs.credentials,
         )

@@ -88,6 +88,10 @@ class UserStore(Protocol):
         which confirmed a factor opens nothing. False where there is no such user."""
         ...
 
+    async def reseal_totp(self, user_id: str, old: bytes, new: bytes) -> bool:
+        """Replace the sealed secret of the second factor; False where it is not the old one any more."""
+        ...
+
     async def take_totp_step(self, user_id: str, step: int) -> bool:
         """Note that a code of that time step was taken; False, and nothing changes, where that step or a
         later one was taken before, however many try at once."""
@@ -293,9 +297,25 @@ class CredentialStore(Protocol):
         ...
 
 
+class CanaryStore(Protocol):
+    """One sealed record in ``auth_db`` by which a wrong encryption key shows itself."""
+
+    async def keep_first(self, sealed: bytes) -> bytes:
+        """Keep the record where there is none yet; the one that is kept, however many try at once."""
+        ...
+
+    async def kept(self) -> bytes | None:
+        """The record, where there is one."""
+        ...
+
+    async def reseal(self, old: bytes, new: bytes) -> bool:
+        """Replace it; False where it is not the old one any more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class PeopleStores:
-    """All that is kept of people; the last two in ``user_configs_db``."""
+    """All that is kept of people; preferences and credentials in ``user_configs_db``."""
 
     users: UserStore
     sessions: SessionStore
@@ -303,5 +323,6 @@ class PeopleStores:
     invites: InviteStore
     attempts: AttemptStore
     audit: AuditStore
+    canary: CanaryStore
     preferences: PreferenceStore
     credentials: CredentialStore

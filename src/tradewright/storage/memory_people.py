@@ -142,6 +142,13 @@ class MemoryUserStore:
         )
         return True
 
+    async def reseal_totp(self, user_id: str, old: bytes, new: bytes) -> bool:
+        record = self._auth.users.get(user_id)
+        if record is None or record.totp_secret != old:
+            return False
+        self._auth.users[user_id] = replace(record, totp_secret=new)
+        return True
+
     async def take_totp_step(self, user_id: str, step: int) -> bool:
         record = self._auth.users.get(user_id)
         if record is None or (record.totp_last_step is not None and record.totp_last_step >= step):

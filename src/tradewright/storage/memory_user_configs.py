@@ -10,6 +10,7 @@ import msgspec
 from tradewright.domain.errors import Conflict
 from tradewright.domain.people import StoredCredential
 from tradewright.domain.people_stores import PeopleStores
+from tradewright.storage.memory_canary import MemoryCanaryStore
 from tradewright.storage.memory_people import (
     MemoryApiTokenStore,
     MemoryAttemptStore,
@@ -106,6 +107,7 @@ def memory_people() -> PeopleStores:
         invites=MemoryInviteStore(auth),
         attempts=MemoryAttemptStore(),
         audit=MemoryAuditStore(),
+        canary=MemoryCanaryStore(),
         preferences=MemoryPreferenceStore(),
         credentials=MemoryCredentialStore(),
     )

@@ -85,6 +85,20 @@ def check_chain(events: list[AuditEvent]) -> None:
         before = event.digest
 
 
+async def check_canary(people: PeopleStores) -> None:
+    """The first record stays, however many come at once; it is replaced only by who knows it."""
+    canary = people.canary
+    assert await canary.kept() is None
+    kept = await asyncio.gather(*(canary.keep_first(b"sealed %d" % number) for number in range(20)))
+    assert len(set(kept)) == 1, "all are told the one that is kept"
+    (first,) = set(kept)
+    assert await canary.kept() == first
+    assert not await canary.reseal(b"other", b"new")
+    assert await canary.reseal(first, b"new \x00\xff")
+    assert not await canary.reseal(first, b"newer")
+    assert await canary.keep_first(b"late") == await canary.kept() == b"new \x00\xff"
+
+
 async def check_preferences(people: PeopleStores) -> None:
     """A user's object changes key by key, and stays as large as it may be."""
     preferences = people.preferences

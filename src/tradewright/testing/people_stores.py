@@ -10,6 +10,7 @@ from tradewright.domain.people_stores import PeopleStores
 from tradewright.testing.people_record_checks import (
     check_attempts,
     check_audit,
+    check_canary,
     check_chain,
     check_credentials,
     check_preferences,
@@ -54,6 +55,7 @@ PEOPLE_CHECKS: Final[tuple[PeopleCheck, ...]] = (
     check_api_tokens,
     check_attempts,
     check_audit,
+    check_canary,
     check_preferences,
     check_credentials,
 )

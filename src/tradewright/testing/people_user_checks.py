@@ -161,6 +161,12 @@ async def check_second_factor(people: PeopleStores) -> None:
     waiting = await users.get("id-anna")
     assert waiting is not None
     assert (waiting.totp_secret, waiting.user.totp_enabled) == (b"sealed", False), "waits to be confirmed"
+    assert not await users.reseal_totp("id-anna", b"other", b"anew")
+    assert not await users.reseal_totp("nobody", b"sealed", b"anew")
+    assert await users.reseal_totp("id-anna", b"sealed", b"sealed anew")
+    anew = await users.get("id-anna")
+    assert anew is not None
+    assert (anew.totp_secret, anew.user.totp_enabled) == (b"sealed anew", False), "nothing else changes"
     answers = await asyncio.gather(*(users.take_totp_step("id-anna", 100) for _ in range(20)))
     assert sorted(answers) == [False] * 19 + [True], "one of many with the same code"
     assert not await users.take_totp_step("id-anna", 99), "nor an earlier one"

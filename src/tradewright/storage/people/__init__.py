@@ -2,6 +2,7 @@
 
 from tradewright.storage.people.attempts import SqlAttemptStore
 from tradewright.storage.people.audit import SqlAuditStore
+from tradewright.storage.people.canary import SqlCanaryStore
 from tradewright.storage.people.database import PeopleDatabase
 from tradewright.storage.people.engines import Place, PostgresSchema, SQLiteFile, place_of
 from tradewright.storage.people.layouts import AUTH, USER_CONFIGS, Layout
@@ -21,6 +22,7 @@ __all__ = [
     "SqlApiTokenStore",
     "SqlAttemptStore",
     "SqlAuditStore",
+    "SqlCanaryStore",
     "SqlCredentialStore",
     "SqlInviteStore",
     "SqlPreferenceStore",

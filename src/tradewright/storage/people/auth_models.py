@@ -139,6 +139,15 @@ class AttemptRow(AuthBase):
     last_ms: Mapped[int] = mapped_column(BigInteger)
 
 
+class CanaryRow(AuthBase):
+    """The one sealed record by which a wrong encryption key shows itself; ``place`` is always 1."""
+
+    __tablename__ = "canary"
+
+    place: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class AuditRow(AuthBase):
     """An event of the audit log; triggers refuse to change or remove one. ``details`` is JSON."""
 

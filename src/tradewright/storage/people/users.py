@@ -148,6 +148,10 @@ class SqlUserStore:
             change = change.values(totp_last_step=None)
         return await self._changed(change)
 
+    async def reseal_totp(self, user_id: str, old: bytes, new: bytes) -> bool:
+        change = update(UserRow).where(UserRow.id == user_id, UserRow.totp_secret == old)
+        return await self._changed(change.values(totp_secret=new))
+
     async def take_totp_step(self, user_id: str, step: int) -> bool:
         change = update(UserRow).where(
             UserRow.id == user_id, func.coalesce(UserRow.totp_last_step, step - 1) < step

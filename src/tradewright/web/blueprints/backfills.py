@@ -13,6 +13,7 @@ from tradewright.domain.instruments import InstrumentKey, check_identifier, chec
 from tradewright.services.backfill_manager import BackfillManager
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_body, parse_query
+from tradewright.web.middleware.authentication import FETCHES, MARKET, allow
 from tradewright.web.models import BackfillList, BackfillRequest, BackfillsQuery, NoQuery, ProblemDocument
 
 _encoder: Final = msgspec.json.Encoder()
@@ -23,6 +24,7 @@ def build(backfills: BackfillManager) -> Blueprint:
     blueprint = Blueprint("backfills", __name__, url_prefix="/api/v1/market/backfills")
 
     @blueprint.post("")
+    @allow(FETCHES)
     @tag(["market"])
     @document_request(BackfillRequest)
     @document_response(BackfillJob, 202)
@@ -41,6 +43,7 @@ def build(backfills: BackfillManager) -> Blueprint:
         return _json(await backfills.submit(key, body.start, body.end, newest_first=body.newest_first), 202)
 
     @blueprint.get("")
+    @allow(MARKET)
     @tag(["market"])
     @document_querystring(BackfillsQuery)
     @document_response(BackfillList)
@@ -54,6 +57,7 @@ def build(backfills: BackfillManager) -> Blueprint:
         return _json(BackfillList(items=page, next_cursor=cursor))
 
     @blueprint.get("/<job_id>")
+    @allow(MARKET)
     @tag(["market"])
     @document_response(BackfillJob)
     @document_response(ProblemDocument, 404)
@@ -63,6 +67,7 @@ def build(backfills: BackfillManager) -> Blueprint:
         return _json(await backfills.get(job_id))
 
     @blueprint.delete("/<job_id>")
+    @allow(FETCHES)
     @tag(["market"])
     @document_response(BackfillJob)
     @document_response(ProblemDocument, 404)

@@ -30,6 +30,7 @@ from tradewright.web.coverage_models import (
 )
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_query
+from tradewright.web.middleware.authentication import MARKET, allow
 from tradewright.web.models import TIME_MAX_MS, InstrumentQuery, ProblemDocument
 
 EXPORT_DEADLINE_S: Final = 1_800
@@ -49,6 +50,7 @@ def build(coverage: CoverageService, exporter: BarExporter) -> Blueprint:
 
 def _add_coverage(blueprint: Blueprint, coverage: CoverageService) -> None:
     @blueprint.get("/coverage")
+    @allow(MARKET)
     @tag(["stored data"])
     @document_querystring(CoverageQuery)
     @document_response(CoverageResponse)
@@ -75,6 +77,7 @@ def _add_coverage(blueprint: Blueprint, coverage: CoverageService) -> None:
         )
 
     @blueprint.get("/coverage/strip")
+    @allow(MARKET)
     @tag(["stored data"])
     @document_querystring(StripQuery)
     @document_response(StripResponse)
@@ -99,6 +102,7 @@ def _add_coverage(blueprint: Blueprint, coverage: CoverageService) -> None:
 
 def _add_stored(blueprint: Blueprint, coverage: CoverageService) -> None:
     @blueprint.get("/stored")
+    @allow(MARKET)
     @tag(["stored data"])
     @document_querystring(StoredQuery)
     @document_response(StoredList)
@@ -131,6 +135,7 @@ def _add_stored(blueprint: Blueprint, coverage: CoverageService) -> None:
 
 def _add_export(blueprint: Blueprint, exporter: BarExporter) -> None:
     @blueprint.get("/export")
+    @allow(MARKET)
     @tag(["stored data"])
     @document_querystring(ExportQuery)
     @document_response(BarFile)

@@ -23,6 +23,7 @@ from tradewright.services.data_orchestrator import BarsAnswer
 from tradewright.services.market_service import MarketService
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_query
+from tradewright.web.middleware.authentication import MARKET, allow
 from tradewright.web.middleware.warm_history import WarmAnswers
 from tradewright.web.models import (
     InstrumentItem,
@@ -62,6 +63,7 @@ def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
     """What there is to look at."""
 
     @blueprint.get("/markets")
+    @allow(MARKET)
     @tag(["market"])
     @document_response(MarketList)
     async def list_markets() -> Response:
@@ -74,6 +76,7 @@ def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
         return _json(MarketList(items=items))
 
     @blueprint.get("/providers")
+    @allow(MARKET)
     @tag(["market"])
     @document_querystring(MarketQuery)
     @document_response(ProviderList)
@@ -89,6 +92,7 @@ def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
         return _json(ProviderList(items=items))
 
     @blueprint.get("/symbols")
+    @allow(MARKET)
     @tag(["market"])
     @document_querystring(SymbolsQuery)
     @document_response(SymbolList)
@@ -111,6 +115,7 @@ def _add_bars(blueprint: Blueprint, bars: AdjustedBars, warm: WarmAnswers) -> No
     """History."""
 
     @blueprint.get("/ohlcv")
+    @allow(MARKET)
     @tag(["market"])
     @document_querystring(OhlcvQuery)
     @document_response(OhlcvResponse)
@@ -137,6 +142,7 @@ def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
     """What is now."""
 
     @blueprint.get("/ticker")
+    @allow(MARKET)
     @tag(["market"])
     @document_querystring(InstrumentQuery)
     @document_response(Ticker)
@@ -145,6 +151,7 @@ def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
         return _json(await markets.ticker(_instrument_key(parse_query(InstrumentQuery))))
 
     @blueprint.get("/order_book")
+    @allow(MARKET)
     @tag(["market"])
     @document_querystring(OrderBookQuery)
     @document_response(OrderBook)
@@ -154,6 +161,7 @@ def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
         return _json(await markets.order_book(_instrument_key(query), query.depth))
 
     @blueprint.get("/trades")
+    @allow(MARKET)
     @tag(["market"])
     @document_querystring(TradesQuery)
     @document_response(TradeList)

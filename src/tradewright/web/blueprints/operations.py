@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_response, hide, tag
 
 from tradewright.domain.errors import NotAllowed
 from tradewright.runtime.metrics import CONTENT_TYPE, Metrics
 from tradewright.web.models import DependencyState, Health, Readiness
-
-_SIGNS_OF_A_PROXY: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+from tradewright.web.peers import from_this_machine
 
 
 def build(
@@ -55,18 +52,9 @@ def _add_metrics(blueprint: Blueprint, metrics: Metrics, *, for_all: bool) -> No
     @hide
     async def tell_metrics() -> Response:
         """What the process counts and measures, in the text format of Prometheus."""
-        if not for_all and not _from_this_machine():
+        if not for_all and not from_this_machine():
             raise NotAllowed("The metrics are for programs on the server's own machine.")
         return Response(metrics.render(), content_type=CONTENT_TYPE)
-
-
-def _from_this_machine() -> bool:
-    """Whether the peer is on this machine, and speaks for itself: a proxy here speaks for others."""
-    try:
-        peer = ipaddress.ip_address(request.remote_addr or "")
-    except ValueError:
-        return False
-    return peer.is_loopback and not any(name in request.headers for name in _SIGNS_OF_A_PROXY)
 
 
 def _json(body: msgspec.Struct, status: int = 200) -> Response:

@@ -130,6 +130,8 @@ async def _answer(
         response = Response(
             msgspec.json.encode(problem), status=status, content_type="application/problem+json"
         )
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
     if retry_after_s is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(retry_after_s)))
     return response

@@ -48,6 +48,14 @@ def host_check(config: BaseConfig) -> Callable[[str], bool]:
     return allowed
 
 
+def is_loopback_host(host: str) -> bool:
+    """Whether a ``Host`` header names this machine as only itself can."""
+    try:
+        return _is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
+
+
 def _is_loopback(name: str) -> bool:
     if name in _LOOPBACK_NAMES:
         return True

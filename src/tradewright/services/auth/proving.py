@@ -1,0 +1,107 @@
+"""Proving who one is: name, password and second factor, against a throttle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tradewright.domain.people import InvalidLogin, LoginRecord, TotpRequired, login_key
+from tradewright.domain.people_stores import UserStore
+from tradewright.services.auth.audit import AuditLog
+from tradewright.services.auth.devices import Devices
+from tradewright.services.auth.passwords import Passwords
+from tradewright.services.auth.second_factor import SecondFactor
+from tradewright.services.auth.sessions import Sessions
+from tradewright.services.auth.throttle import Guess, Throttle, guess_of_device, guess_of_login
+from tradewright.services.auth.visits import Visit
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Somebody who has just proved who they are, by ``factors`` (``password``, ``password+totp``, …)."""
+
+    record: LoginRecord
+    factors: str
+    device_id: str | None = None
+
+
+class Proving:
+    """Checks names, passwords and codes. What is wrong about a try is not told, nor does it show in time."""
+
+    def __init__(
+        self,
+        users: UserStore,
+        passwords: Passwords,
+        second_factor: SecondFactor,
+        throttle: Throttle,
+        sessions: Sessions,
+        devices: Devices,
+        audit: AuditLog,
+    ) -> None:
+        self._users = users
+        self._passwords = passwords
+        self._second_factor = second_factor
+        self._throttle = throttle
+        self._sessions = sessions
+        self._devices = devices
+        self._audit = audit
+
+    async def by_name(self, login: str, password: str, code: str | None, visit: Visit) -> Proven:
+        """Who logs in. ``InvalidLogin``, ``TotpRequired``, ``TooManyLogins``."""
+        record = await self._users.find(login)
+        device_id = await self._known_device(record, visit)
+        account = record.user.id if record else login_key(login)
+        guess = guess_of_device(device_id) if device_id else guess_of_login(account, visit)
+        proven = await self._prove(record, guess, password, code, visit, "login.failed")
+        return Proven(proven.record, proven.factors, device_id)
+
+    async def again(self, record: LoginRecord, session_id: str, password: str, code: str | None,
+                    visit: Visit) -> Proven:  # fmt: skip
+        """The same for somebody whose session it is; what strangers try does not hold them back."""
+        return await self._prove(record, _guess_in(session_id), password, code, visit, "step_up.failed")
+
+    async def password_again(self, record: LoginRecord, session_id: str, password: str, visit: Visit) -> None:
+        """Look at the password alone; ``InvalidLogin``, ``TooManyLogins``."""
+        await self._check_password(record, _guess_in(session_id), password, visit, "password.failed")
+
+    async def _prove(
+        self,
+        record: LoginRecord | None,
+        guess: Guess,
+        password: str,
+        code: str | None,
+        visit: Visit,
+        failed: str,
+    ) -> Proven:
+        found = await self._check_password(record, guess, password, visit, failed)
+        try:
+            second = await self._second_factor.check(found, code)
+        except TotpRequired:
+            if code:
+                await self._audit.note(failed, visit, user_id=found.user.id, why="second factor")
+            raise
+        return Proven(found, f"password+{second}" if second else "password")
+
+    async def _check_password(
+        self, record: LoginRecord | None, guess: Guess, password: str, visit: Visit, failed: str
+    ) -> LoginRecord:
+        user_id = record.user.id if record else None
+        async with self._throttle.attempt(guess) as attempt:
+            fits = await self._passwords.check(record.password_hash if record else None, password)
+            if record is None or not fits or record.user.disabled:
+                attempt.fail()
+                # With a name that nobody has goes no name: people type passwords into the wrong field.
+                await self._audit.note(failed, visit, user_id=user_id, why="password")
+                raise InvalidLogin("Name or password is wrong.")
+            attempt.succeed()
+        return record
+
+    async def _known_device(self, record: LoginRecord | None, visit: Visit) -> str | None:
+        device = self._devices.read(visit.device)
+        if record is None or device is None or device.user_id != record.user.id:
+            return None
+        known = await self._sessions.known_device(record.user, device.device_id)
+        return device.device_id if known else None
+
+
+def _guess_in(session_id: str) -> Guess:
+    return guess_of_device(f"session:{session_id}")

@@ -1,0 +1,53 @@
+"""``/api/v1/auth/invites``: whom administrators invite."""
+
+from __future__ import annotations
+
+from quart import Blueprint, Response
+from quart_schema import document_request, document_response, tag
+
+from tradewright.services.auth_service import AuthService
+from tradewright.web.account_models import InviteItem, InviteList, InviteRequest, Nothing
+from tradewright.web.answers import json_answer, no_content
+from tradewright.web.decoding import parse_body, parse_query
+from tradewright.web.middleware.authentication import ADMIN, PROVEN_ADMIN, allow, caller
+from tradewright.web.models import NoQuery, ProblemDocument
+from tradewright.web.peers import visit
+
+
+def add_invites(blueprint: Blueprint, service: AuthService) -> None:
+    """Add the routes to the blueprint."""
+
+    @blueprint.get("/invites")
+    @allow(ADMIN)
+    @tag(["accounts"])
+    @document_response(InviteList)
+    @document_response(ProblemDocument, 403)
+    async def invites() -> Response:
+        """The newest invitations, newest first."""
+        parse_query(NoQuery)
+        found = await service.registration.invites()
+        return json_answer(InviteList(items=[InviteItem.of(each) for each in found]))
+
+    @blueprint.post("/invites")
+    @allow(PROVEN_ADMIN)
+    @tag(["accounts"])
+    @document_request(InviteRequest)
+    @document_response(InviteItem, 201)
+    @document_response(ProblemDocument, 403)
+    async def invite() -> Response:
+        """Invite somebody; the code is told this once."""
+        parse_query(NoQuery)
+        body = await parse_body(InviteRequest)
+        made, code = await service.registration.invite(body.role, caller().user_id, visit())
+        return json_answer(InviteItem.of(made, code), 201)
+
+    @blueprint.delete("/invites/<invite_id>")
+    @allow(PROVEN_ADMIN)
+    @tag(["accounts"])
+    @document_response(Nothing, 204)
+    @document_response(ProblemDocument, 404)
+    async def delete_invite(invite_id: str) -> Response:
+        """Take an invitation back."""
+        parse_query(NoQuery)
+        await service.registration.delete_invite(invite_id, caller().user_id, visit())
+        return no_content()

@@ -1,0 +1,181 @@
+"""Refresh tokens that race, are stolen, or come too late; sessions that end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.accounts import AWAY, HOME, PASSWORD, People
+from tradewright.domain.errors import NotFound
+from tradewright.domain.people import InvalidToken
+from tradewright.services.auth.sessions import GRACE_MS, IDLE_MS, KEPT_MAX, LIFETIME_MS
+
+
+@pytest.fixture
+async def people() -> People:
+    people = People()
+    await people.add()
+    return people
+
+
+async def refused(people: People, token: str) -> bool:
+    try:
+        await people.auth.refresh(token, HOME)
+    except InvalidToken:
+        return True
+    return False
+
+
+async def test_ten_tabs_that_refresh_at_once_get_one_successor(people: People) -> None:
+    token = (await people.login()).granted.refresh_token
+    for _ in range(1_000):
+        granted = await asyncio.gather(*(people.auth.refresh(token, HOME) for _ in range(10)))
+        successors = {each.refresh_token for each in granted}
+        assert len(successors) == 1
+        assert token not in successors
+        [token] = successors
+    assert "refresh.reused" not in await people.kinds()
+
+
+async def test_within_the_grace_the_same_and_after_it_the_end(people: People) -> None:
+    for ending_ms in (GRACE_MS, GRACE_MS + 1, 3_600_000):
+        first = (await people.login()).granted
+        second = await people.auth.refresh(first.refresh_token, HOME)
+        await people.clock.advance((GRACE_MS - 1) / 1000)
+        again = await people.auth.refresh(first.refresh_token, AWAY)
+        assert again.refresh_token == second.refresh_token
+        await people.clock.advance((ending_ms - GRACE_MS + 1) / 1000)
+        assert await refused(people, first.refresh_token)
+        assert await refused(people, second.refresh_token), "the whole family is dead"
+        with pytest.raises(InvalidToken):
+            await people.auth.authenticate(second.access_token)
+    assert (await people.kinds()).count("refresh.reused") == 3
+
+
+async def test_any_old_token_of_the_family_ends_it(people: People) -> None:
+    for used in range(4):
+        token = (await people.login()).granted.refresh_token
+        family = [token]
+        for _ in range(4):
+            await people.clock.advance(60)
+            family.append((await people.auth.refresh(family[-1], HOME)).refresh_token)
+        await people.clock.advance(60)
+        assert await refused(people, family[used])
+        assert await refused(people, family[-1])
+
+
+async def test_other_sessions_live_on_when_one_was_stolen(people: People) -> None:
+    stolen, other = (await people.login()).granted, (await people.login()).granted
+    await people.auth.refresh(stolen.refresh_token, HOME)
+    await people.clock.advance(60)
+    assert await refused(people, stolen.refresh_token)
+    await people.auth.refresh(other.refresh_token, HOME)
+
+
+async def test_only_hashes_are_kept(people: People) -> None:
+    first = (await people.login()).granted
+    second = await people.auth.refresh(first.refresh_token, HOME)
+    kept = repr(vars(people.stores.sessions)["_auth"]).encode() + b"".join(
+        (each.successor or b"") + each.token_hash
+        for each in vars(people.stores.sessions)["_auth"].tokens.values()
+    )
+    for token in (first.refresh_token, second.refresh_token, first.access_token):
+        assert token.encode() not in kept
+    assert first.refresh_token not in repr(first)
+
+
+async def test_a_session_ends_when_it_is_idle_and_at_last_by_age(people: People) -> None:
+    token = (await people.login()).granted.refresh_token
+    await people.clock.advance(IDLE_MS / 1000)
+    assert await refused(people, token)
+    token = (await people.login()).granted.refresh_token
+    for _ in range(LIFETIME_MS // 86_400_000 - 1):
+        await people.clock.advance(86_400)
+        token = (await people.auth.refresh(token, HOME)).refresh_token
+    await people.clock.advance(86_400)
+    assert await refused(people, token)
+
+
+async def test_nothing_else_is_a_refresh_token(people: People) -> None:
+    granted = (await people.login()).granted
+    for token in ("", "x", granted.access_token, "a" * 10_000, "\ud800", granted.refresh_token + "x"):
+        assert await refused(people, token)
+    with pytest.raises(InvalidToken):
+        await people.auth.authenticate(granted.refresh_token)
+
+
+async def test_what_ends_a_session_is_felt_at_once(people: People) -> None:
+    admin = await people.caller()
+    other = await people.add("berta", "trader")
+
+    async def logout(token: str, refresh: str) -> None:
+        caller = await people.auth.authenticate(token)
+        await people.auth.logout(HOME, caller=caller, refresh_token=None)
+
+    async def logout_by_cookie(token: str, refresh: str) -> None:
+        await people.auth.logout(HOME, caller=None, refresh_token=refresh)
+
+    async def logout_all(token: str, refresh: str) -> None:
+        await people.auth.logout_all(await people.auth.authenticate(token), HOME)
+
+    async def change_password(token: str, refresh: str) -> None:
+        await people.auth.change_password(await people.caller("berta"), PASSWORD, PASSWORD + "!", HOME)
+        await people.auth.reset_password(other.id, PASSWORD, HOME, keep_totp=True)
+
+    async def disable(token: str, refresh: str) -> None:
+        await people.auth.administration.set_disabled(other.id, True, admin.user_id, HOME)
+
+    for end in (logout, logout_by_cookie, logout_all, change_password, disable):
+        granted = (await people.login("berta")).granted
+        await people.auth.authenticate(granted.access_token)
+        await end(granted.access_token, granted.refresh_token)
+        with pytest.raises(InvalidToken):
+            await people.auth.authenticate(granted.access_token)
+        assert await refused(people, granted.refresh_token), end
+
+
+async def test_what_ends_elsewhere_is_felt_within_a_second(people: People) -> None:
+    granted = (await people.login()).granted
+    elsewhere = People(people.clock, people.jwt, people.encryption, people.stores)
+    await people.auth.authenticate(granted.access_token)
+    await elsewhere.auth.logout_all(await elsewhere.auth.authenticate(granted.access_token), HOME)
+    await people.clock.advance(1)
+    with pytest.raises(InvalidToken):
+        await people.auth.authenticate(granted.access_token)
+
+
+async def test_changing_the_password_ends_the_others(people: People) -> None:
+    other = (await people.login()).granted
+    own = (await people.login()).granted
+    caller = await people.auth.authenticate(own.access_token)
+    await people.auth.change_password(caller, PASSWORD, "quite another 7 phrase", HOME)
+    await people.auth.authenticate(own.access_token)
+    with pytest.raises(InvalidToken):
+        await people.auth.authenticate(other.access_token)
+
+
+async def test_sessions_are_one_s_own(people: People) -> None:
+    await people.add("berta", "trader")
+    anna, berta = await people.caller(), await people.caller("berta")
+    assert berta.session_id is not None
+    with pytest.raises(NotFound):
+        await people.auth.end_session(anna, berta.session_id, HOME)
+    assert [each.id for each in await people.auth.sessions(berta)] == [berta.session_id]
+    await people.auth.end_session(berta, berta.session_id, HOME)
+    assert await people.auth.sessions(berta) == ()
+
+
+async def test_so_many_sessions_and_no_more(people: People) -> None:
+    granted = []
+    for _ in range(KEPT_MAX + 3):
+        granted.append((await people.login()).granted)
+        await people.clock.advance(1)
+    alive = 0
+    for each in granted:
+        try:
+            await people.auth.authenticate(each.access_token)
+        except InvalidToken:
+            continue
+        alive += 1
+    assert alive == KEPT_MAX
