@@ -137,6 +137,11 @@ class BarStore(Protocol):
         empty answer any more."""
         ...
 
+    async def write_many(self, batches: Sequence[SeriesBars]) -> None:
+        """``write`` each of the batches, all in one transaction and at little more than the cost of one;
+        ``ValueError`` where two are of one series."""
+        ...
+
     async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
         """Remember that the venue answered nothing for these intervals. Where that was noted before, or
         is covered or an outage, what is known stays as it is."""

@@ -22,7 +22,7 @@ from tradewright.domain.ports import (
 )
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
-from tradewright.storage.acceptance import by_symbol, check_storable, registrations
+from tradewright.storage.acceptance import by_symbol, check_all_storable, check_storable, registrations
 from tradewright.storage.merging import (
     Difference,
     Spans,
@@ -114,6 +114,11 @@ class MemoryBarStore:
     async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
         check_storable(data)
         self._series[data.key] = self._series.get(data.key, _NOTHING).with_more(data, outage)
+
+    async def write_many(self, batches: Sequence[SeriesBars]) -> None:
+        check_all_storable(batches)
+        for data in batches:
+            self._series[data.key] = self._series.get(data.key, _NOTHING).with_more(data, NO_INTERVALS)
 
     async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
         self._series[key] = self._series.get(key, _NOTHING).with_empty(empty, answered_ms)

@@ -135,6 +135,9 @@ class WatchedBars:
         self._line.use()  # a confirmation that does not arrive any more is none
         self._watch.written(data.key, data.covered.union(outage))
 
+    async def write_many(self, batches: Sequence[SeriesBars]) -> None:
+        raise NotImplementedError("nothing of the walk writes many series at once")
+
     async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
         self._line.use()
         self._watch.noted_empty(key, empty)

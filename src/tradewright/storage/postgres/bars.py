@@ -18,8 +18,9 @@ from tradewright.domain.ports import (
 )
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
-from tradewright.storage.acceptance import check_storable, registrations
+from tradewright.storage.acceptance import check_all_storable, check_storable, registrations
 from tradewright.storage.merging import clipped, total
+from tradewright.storage.postgres.appending import write_all
 from tradewright.storage.postgres.columns import storable_ms
 from tradewright.storage.postgres.database import PostgresDatabase
 from tradewright.storage.postgres.instruments import register
@@ -116,6 +117,18 @@ class PostgresBarStore:
 
         # Written twice, the same bars change nothing the second time.
         await self._database.write(work, repeatable=True, bulk=len(data.bars) > _BULK_BARS)
+
+    async def write_many(self, batches: Sequence[SeriesBars]) -> None:
+        check_all_storable(batches)
+        filled = [batch for batch in batches if len(batch.bars) or batch.covered]
+        if not filled:
+            return
+
+        async def work(session: Session) -> None:
+            await write_all(session, self._database.kind, filled)
+
+        bars = sum(len(batch.bars) for batch in filled)
+        await self._database.write(work, repeatable=True, bulk=bars > _BULK_BARS)
 
     async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
         if not empty:

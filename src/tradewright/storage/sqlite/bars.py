@@ -19,7 +19,7 @@ from tradewright.domain.ports import (
 )
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
-from tradewright.storage.acceptance import check_storable, registrations
+from tradewright.storage.acceptance import check_all_storable, check_storable, registrations
 from tradewright.storage.merging import clipped, total
 from tradewright.storage.rollups import source_of, source_range
 from tradewright.storage.sqlite.database import SQLiteDatabase
@@ -99,6 +99,16 @@ class SQLiteBarStore:
     async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
         check_storable(data)
         await self._database.write(lambda connection: total(store(connection, data, outage, replace=True)))
+
+    async def write_many(self, batches: Sequence[SeriesBars]) -> None:
+        check_all_storable(batches)
+
+        def work(connection: sqlite3.Connection) -> None:
+            for data in batches:
+                total(store(connection, data, replace=True))
+
+        if batches:
+            await self._database.write(work)
 
     async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
         if not empty:
