@@ -4,10 +4,10 @@
 
 Two server processes share a Redis and a PostgreSQL in front of an emulated Binance; each has two charts (1m
 and 5m) in a real Chromium, and a page of each follows every trade. For ten minutes, one after the other,
-upstream sockets are cut, silenced and fed with garbage, the venue refuses, Redis is killed and frozen, servers
-are killed, frozen and restarted, and browsers lose their line. After each the charts have to be live and
-whole again; in the end each final bar must be the venue's, once and in order, and each trade must have come
-once.
+upstream sockets are cut, silenced and fed with garbage, the venue refuses, Redis is killed and frozen,
+servers are killed, frozen and restarted, and browsers lose their line. After each the charts have to be live
+and whole again; in the end each final bar must be the venue's, once and in order, and each trade must have
+come once.
 """
 
 from __future__ import annotations
