@@ -25,7 +25,7 @@ from tradewright.app_extensions.redis_manager import RedisManager
 from tradewright.app_extensions.stores import StoreSet, stores_of
 from tradewright.config import BaseConfig
 from tradewright.domain.errors import ConfigError
-from tradewright.domain.ports import BarStore, Cache, InstrumentStore, MessageBus
+from tradewright.domain.ports import BarStore, Cache, InstrumentStore, Leases, MessageBus
 from tradewright.plugins import PluginLoader
 from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.runtime.metrics import Metrics
@@ -69,6 +69,7 @@ class Adapters:
     stores: StoreSet | None = None
     cache: Cache | None = None
     bus: MessageBus | None = None
+    leases: Leases | None = None
 
 
 @dataclass(kw_only=True)
@@ -245,7 +246,8 @@ def _cache_prefix(config: BaseConfig) -> str:
 
 
 def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Services:
-    clock, bus = adapters.clock, adapters.bus or MemoryBus()
+    clock = adapters.clock
+    bus = adapters.bus or (engine.redis.bus if engine.redis else MemoryBus())
     bars = AdjustedBars(engine.orchestrator, engine.markets, engine.stores.instruments, clock)
     own_bus = MemoryBus()
     backfill_stream = BackfillStream(engine.backfills, own_bus, clock)
