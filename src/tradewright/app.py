@@ -25,7 +25,7 @@ from tradewright.app_extensions.redis_manager import RedisManager
 from tradewright.app_extensions.stores import StoreSet, stores_of
 from tradewright.config import BaseConfig
 from tradewright.domain.errors import ConfigError
-from tradewright.domain.ports import BarStore, Cache, InstrumentStore, MessageBus
+from tradewright.domain.ports import BarStore, Cache, InstrumentStore, Leases, MessageBus
 from tradewright.plugins import PluginLoader
 from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.runtime.metrics import Metrics
@@ -36,6 +36,7 @@ from tradewright.services.bar_export import BarExporter
 from tradewright.services.cache_manager import CacheManager
 from tradewright.services.coverage import CoverageService
 from tradewright.services.data_orchestrator import DataOrchestrator
+from tradewright.services.feeds.live_bar_writer import LiveBarWriter
 from tradewright.services.market_service import MarketService
 from tradewright.services.streaming_manager import StreamingManager
 from tradewright.services.subscription_registry import SubscriptionLimits, SubscriptionRegistry
@@ -69,6 +70,7 @@ class Adapters:
     stores: StoreSet | None = None
     cache: Cache | None = None
     bus: MessageBus | None = None
+    leases: Leases | None = None
 
 
 @dataclass(kw_only=True)
@@ -93,6 +95,7 @@ class Services:
     bars: AdjustedBars
     warm: WarmAnswers
     backfill_stream: BackfillStream
+    live_bars: LiveBarWriter
     streaming: StreamingManager
     subscriptions: SubscriptionService
     registry: SubscriptionRegistry
@@ -245,11 +248,13 @@ def _cache_prefix(config: BaseConfig) -> str:
 
 
 def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Services:
-    clock, bus = adapters.clock, adapters.bus or MemoryBus()
+    clock = adapters.clock
+    bus = adapters.bus or (engine.redis.bus if engine.redis else MemoryBus())
     bars = AdjustedBars(engine.orchestrator, engine.markets, engine.stores.instruments, clock)
     own_bus = MemoryBus()
     backfill_stream = BackfillStream(engine.backfills, own_bus, clock)
-    streaming = StreamingManager(engine.markets, engine.orchestrator, bus, clock)
+    live_bars = LiveBarWriter(engine.stores.bars, clock, engine.metrics.live_bars)
+    streaming = StreamingManager(engine.markets, engine.orchestrator, bus, clock, sink=live_bars)
     registry = SubscriptionRegistry(SubscriptionLimits(connections_per_address=config.ws_max_per_address))
     subscriptions = SubscriptionService(
         bus,
@@ -264,6 +269,7 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
+        live_bars=live_bars,
         streaming=streaming,
         subscriptions=subscriptions,
         registry=registry,
@@ -342,6 +348,8 @@ def _install_lifespan(app: Quart, services: Services) -> None:
         stack.push_async_callback(services.bars.close)
         engine.backfills.start()
         stack.push_async_callback(engine.backfills.close)
+        services.live_bars.start()
+        stack.push_async_callback(services.live_bars.close)
         stack.push_async_callback(services.streaming.close)
         stack.push_async_callback(services.backfill_stream.close)
         stack.push_async_callback(services.subscriptions.close)

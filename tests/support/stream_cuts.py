@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
+from tests.support.stored_minutes import stored_minutes
 from tests.unit.services.streaming_rig import START_MS, Rig, Viewer, stream
 from tradewright.domain.bars import BarRow
 from tradewright.domain.timeframes import MINUTE_MS
@@ -29,6 +30,8 @@ class CutStreams:
     seed: int
     closed_s: list[float] = field(default_factory=list)
     minutes: int = 0
+    stored_minutes: int = 0
+    """So many were stored, and equal the venue's."""
 
     async def run(self, cuts: int) -> None:
         """Cut so often; ``AssertionError`` where a gap stays open or a viewer shows another bar."""
@@ -39,6 +42,8 @@ class CutStreams:
             for _ in range(cuts):
                 await self._trade(rig, chance, chance.uniform(1, 120), tell=True)
                 await self._cut(rig, chance, viewers)
+            await rig.clock.advance(5)
+            self.stored_minutes += (await stored_minutes(rig)).length_ms // MINUTE_MS
 
     async def _trade(self, rig: Rig, chance: random.Random, seconds: float, *, tell: bool) -> None:
         """Let the market go on for so long, in some minutes of which nothing is traded."""

@@ -75,10 +75,12 @@ class PluginSetup:
 @dataclass(frozen=True, slots=True)
 class BarUpdate:
     """Bars that changed, ascending; ``final`` says whether the venue itself closed the last of them,
-    and is None where the venue does not say. All but the last one are closed."""
+    and is None where the venue does not say. All but the last one are closed; those that open at a time in
+    ``told`` were closed by the venue itself, in just this form."""
 
     bars: Bars
     final: bool | None = None
+    told: frozenset[int] = frozenset()
 
 
 class MarketPlugin(ABC):

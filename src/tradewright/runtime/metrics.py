@@ -90,6 +90,49 @@ class CacheMetrics:
         self._open[operation].set(is_open)
 
 
+class LiveBarMetrics:
+    """What becomes of the bars that feeds close: stored, waiting, or left to be fetched again."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        self._stored = Counter(
+            "live_bars_stored", "Bars of feeds that were stored", (), PREFIX, registry=registry
+        )
+        self._given_up = Counter(
+            "live_bars_given_up",
+            "Bars of feeds that could not be stored in time, and have to be fetched again",
+            (),
+            PREFIX,
+            registry=registry,
+        )
+        self._failures = Counter(
+            "live_bar_writes_failed",
+            "Attempts at storing bars of feeds that failed",
+            (),
+            PREFIX,
+            registry=registry,
+        )
+        self._waiting = Gauge(
+            "live_bars_waiting", "Bars of feeds that are to be stored", (), PREFIX, registry=registry
+        )
+
+    def stored(self, bars: int) -> None:
+        """So many are in the store."""
+        self._stored.inc(bars)
+
+    def given_up(self, bars: int) -> None:
+        """So many were dropped, and are not covered."""
+        self._given_up.inc(bars)
+
+    def failed(self) -> None:
+        """The store did not take them; they wait."""
+        self._failures.inc()
+
+    def waiting(self, bars: int) -> None:
+        """So many wait now."""
+        self._waiting.set(bars)
+
+
 class Metrics:
     """Everything that is measured in this process; nothing of it is shared with another one.
 
@@ -102,6 +145,7 @@ class Metrics:
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self.cache = CacheMetrics(self._registry)
+        self.live_bars = LiveBarMetrics(self._registry)
 
     def counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
         """A number that only rises; its name gets our prefix and ``_total``."""

@@ -19,6 +19,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.feed import Feed
+from tradewright.services.feeds.keeping import BarSink
 from tradewright.services.feeds.logic import FeedLogic
 from tradewright.services.feeds.ohlcv import OhlcvLogic
 from tradewright.services.feeds.ports import History, MarketAccess
@@ -65,6 +66,7 @@ class StreamingManager:
     """Counts who wants which stream, runs the feeds, and publishes them on the bus under their topics.
 
     A topic and its feed start with the first ``acquire`` and end a grace period after the last ``release``.
+    What feeds of bars close is handed to ``sink``, where there is one.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class StreamingManager:
         settings: StreamSettings = StreamSettings(),  # noqa: B008  frozen
         *,
         rng: random.Random | None = None,
+        sink: BarSink | None = None,
     ) -> None:
         self._markets = markets
         self._history = history
@@ -83,6 +86,7 @@ class StreamingManager:
         self._clock = clock
         self._settings = settings
         self._rng = rng
+        self._sink = sink
         self._topics: dict[StreamKey, Topic] = {}
         self._feeds: dict[FeedKey, _Running] = {}
         self._ending: dict[FeedKey, asyncio.Task[None]] = {}
@@ -190,6 +194,7 @@ class StreamingManager:
                     self._new_epoch,
                     wakeup.set,
                     self._rng,
+                    self._sink,
                 )
             case "trades":
                 return TradesLogic(key.instrument.symbol, self._new_epoch, wakeup.set)

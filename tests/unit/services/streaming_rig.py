@@ -22,10 +22,12 @@ from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
 from tradewright.plugins.base import BarUpdate, MarketPlugin, PluginSetup
 from tradewright.runtime.calendars import AlwaysOpenCalendar, TradingCalendar
 from tradewright.services.feeds.hub import ResyncReason, TopicMessage
+from tradewright.services.feeds.live_bar_writer import LiveBarWriter
 from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.streaming_manager import StreamingManager
 from tradewright.services.subscription_registry import SubscriptionRegistry
 from tradewright.services.subscription_service import SubscriptionService
+from tradewright.storage.memory import MemoryBarStore
 from tradewright.storage.memory_bus import MemoryBus
 from tradewright.testing.clock import DrivenClock
 
@@ -62,6 +64,8 @@ class Venue:
         self.rest_up = True
         self.streams_up = True
         self.mute = False
+        self.corrects = False
+        """Whether it changes minutes that it had closed; otherwise no bar is told again after its end."""
         self.rest_delay_s = 0.0
         self.trades_page = 500
         self.problem = "the venue can't be reached"
@@ -231,8 +235,11 @@ class ScriptedPlugin(MarketPlugin):
 class Markets:
     """Lends the scripted plugin."""
 
-    def __init__(self, venue: Venue, calendar: TradingCalendar | None = None) -> None:
-        self._plugin = ScriptedPlugin(PluginSetup(provider="scripted", clock=venue.clock), venue)
+    def __init__(
+        self, venue: Venue, calendar: TradingCalendar | None = None, *, testnet: bool = False
+    ) -> None:
+        setup = PluginSetup(provider="scripted", testnet=testnet, clock=venue.clock)
+        self._plugin = ScriptedPlugin(setup, venue)
         self._calendar = calendar or AlwaysOpenCalendar()
         self._clock = venue.clock
         self.black_holes: set[str] = set()
@@ -315,6 +322,7 @@ class Viewer:
     seq: int = -1
     rows: dict[int, BarRow] = field(default_factory=dict)
     finals: list[int] = field(default_factory=list)
+    corrections: list[BarRow] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
@@ -381,6 +389,11 @@ class Viewer:
             self.trades += update.trades
 
     def _bar(self, row: BarRow, final: bool) -> None:
+        if final and self.finals and row[0] <= self.finals[-1]:
+            assert self.rows.get(row[0]) != row, "a correction says something new"
+            self.corrections.append(row)
+            self.rows[row[0]] = row
+            return
         assert not self.finals or row[0] > self.finals[-1], "nothing comes after a bar's final update"
         # A snapshot may know more than a feed that lags; the updates themselves never go back.
         assert row[0] >= self.newest_update, "updates never go back in time"
@@ -424,12 +437,15 @@ class Rig:
         calendar: TradingCalendar | None = None,
         bus: MemoryBus | None = None,
         start_ms: int = START_MS,
+        testnet: bool = False,
     ) -> None:
         self.clock = DrivenClock(start_ms)
         self.venue = Venue(self.clock, flags=flags)
         self.history = VenueHistory(self.venue)
         self.bus = bus or MemoryBus()
-        self.markets = Markets(self.venue, calendar)
+        self.markets = Markets(self.venue, calendar, testnet=testnet)
+        self.store = MemoryBarStore()
+        self.live_bars = LiveBarWriter(self.store, self.clock, rng=random.Random(1))
         self.streaming = StreamingManager(
             self.markets,
             self.history,
@@ -437,6 +453,7 @@ class Rig:
             self.clock,
             settings or StreamSettings(),
             rng=random.Random(1),
+            sink=self.live_bars,
         )
         self.viewers: list[Viewer] = []
         self.connections: dict[int, str] = {}
@@ -444,12 +461,16 @@ class Rig:
         self.service = SubscriptionService(self.bus, self.streaming, self.history, self.registry, self.clock)
 
     async def __aenter__(self) -> Rig:
+        self.live_bars.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.service.close()
         await self.streaming.close()
+        await self.live_bars.close()
         assert [violation for viewer in self.viewers for violation in viewer.violations] == []
+        corrected = [row for viewer in self.viewers for row in viewer.corrections]
+        assert not corrected or self.venue.corrects, f"nothing comes after a final update: {corrected}"
 
     async def view(
         self, key: StreamKey, viewer: Viewer | None = None, *, history: int | None = None

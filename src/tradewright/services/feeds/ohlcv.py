@@ -16,7 +16,8 @@ from tradewright.plugins.base import BarUpdate, MarketPlugin
 from tradewright.runtime.calendars import follows_sessions
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
-from tradewright.services.feeds.derivation import BarState, ClosedPart, Deriver
+from tradewright.services.feeds.derivation import BarState, ClosedPart, Deriver, fold
+from tradewright.services.feeds.keeping import BarSink, Keeper
 from tradewright.services.feeds.logic import FeedLogic
 from tradewright.services.feeds.minutes import LiveMinute, MinuteEvent, MinuteTracker
 from tradewright.services.feeds.ports import History
@@ -52,6 +53,7 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         new_epoch: Callable[[], str],
         wake: Callable[[], None],
         rng: random.Random | None,
+        sink: BarSink | None = None,
     ) -> None:
         super().__init__(instrument.symbol, new_epoch, wake)
         self._instrument = instrument
@@ -59,6 +61,8 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         self._rng = rng
         self._clock = clock
         self._settings = settings
+        self._sink = sink
+        self._keeper: Keeper | None = None
         self._tracker: MinuteTracker | None = None
         self._derivers: dict[StreamKey, Deriver] = {}
         self._queue: dict[int, LiveMinute] = {}
@@ -121,9 +125,10 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         rows = item.bars.rows()
         for index, row in enumerate(rows):
             closed = True if index + 1 < len(rows) else item.final
+            sure = row[0] in item.told or (closed is True and index + 1 == len(rows))
             known = self._queue.get(row[0])
-            if known is None or not known.closed or closed:
-                self._queue[row[0]] = LiveMinute(row, closed, connection)
+            if known is None or not known.closed or (closed and (sure or not known.sure)):
+                self._queue[row[0]] = LiveMinute(row, closed, connection, sure)
         while len(self._queue) > WAITING_MINUTES_MAX:
             del self._queue[min(self._queue)]
 
@@ -140,6 +145,7 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
                 self._queue.setdefault(minute.row[0], minute)
                 self._unconfirmed = minute.connection
                 return False
+            self._keep(events)
             await self._emit(events)
         return True
 
@@ -154,12 +160,28 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         if now - start > HOLE_MINUTES_MAX * MINUTE_MS:
             await self._restart_at(self._settled_through(now))
             start = self._tracker.closed_through
-        rows = await self._page(plugin, start, now)
+        rows = await self._page(plugin, min(start, self._unkept_from(plugin, now)), now)
         known = self._tracker.forming
         events = self._tracker.offer_page(rows, now, now - self._settling_ms)
         self._news = any(event.row is not None and event.row != known for event in events)
         self._confirm()
+        if self._keeper is not None:
+            self._keeper.take_page(rows, now - self._settling_ms)
+        self._keep(event for event in events if event.kind == "corrected")
         await self._emit(events)
+
+    def _unkept_from(self, plugin: MarketPlugin, now: int) -> int:
+        """From where on minutes are wanted that are told, but not stored yet. Data of a testnet never are."""
+        assert self._tracker is not None
+        if self._sink is None or plugin.setup.testnet:
+            self._keeper = None
+            return now
+        if self._keeper is None:
+            key = self._instrument.series(ONE_MINUTE)
+            self._keeper = Keeper(key, self._sink, self._tracker.closed_through)
+        if now - self._keeper.ask_from_ms >= PAGE_MINUTES * MINUTE_MS:
+            self._keeper.go_on_from(self._tracker.closed_through)
+        return self._keeper.ask_from_ms
 
     async def give_up(self) -> None:
         now = self._venue_now_ms()
@@ -179,12 +201,19 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         return self._news
 
     def question_due_s(self) -> float | None:
-        """A minute that has ended and settled, and that nobody closed, is asked for."""
-        end = self._unfinished_end_ms()
-        if end is None:
-            return None
-        due_s = (end + self._settling_ms + _MARGIN_MS - self._venue_now_ms()) / 1000
-        return max(due_s, self._asked_at_s + self._settings.poll_interval_s - self._clock.monotonic())
+        """A minute that has ended and settled, and that nobody closed, is asked for; from time to time
+        those, too, that were closed by no word of the venue's own, and can't be stored before."""
+        now, since_asked_s = self._venue_now_ms(), self._clock.monotonic() - self._asked_at_s
+        waits = []
+        if (end := self._unfinished_end_ms()) is not None:
+            due_s = (end + self._settling_ms + _MARGIN_MS - now) / 1000
+            waits.append(max(due_s, self._settings.poll_interval_s - since_asked_s))
+        if self._keeper is not None and self._tracker is not None:
+            unkept = self._keeper.through_ms
+            if unkept < self._tracker.closed_through:
+                due_s = (unkept + MINUTE_MS - now) / 1000 + self._settings.keep_within_s
+                waits.append(max(due_s, self._settings.keep_within_s - since_asked_s))
+        return min(waits, default=None)
 
     async def _page(self, plugin: MarketPlugin, start: int, now: int) -> list[BarRow]:
         """Every minute from ``start`` to ``now``, the venue's time before it is asked."""
@@ -224,6 +253,12 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
             ends.append(self._tracker.forming[0] + MINUTE_MS)
         return min((end for end in ends if end is not None), default=None)
 
+    def _keep(self, events: Iterable[MinuteEvent]) -> None:
+        """Let the store have what is sure."""
+        for event in events:
+            if self._keeper is not None and event.sure and event.row is not None:
+                self._keeper.take_bar(event.row)
+
     # Publishing
 
     def _start(self, closed_through_ms: int) -> None:
@@ -234,6 +269,8 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
     async def _restart_at(self, closed_through_ms: int) -> None:
         assert self._tracker is not None
         self._tracker.restart(closed_through_ms)
+        if self._keeper is not None:
+            self._keeper.go_on_from(closed_through_ms)
         await self._begin_again(self.topics.values())
         for topic in self.topics.values():
             self._begin_derivation(topic)
@@ -249,10 +286,23 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         if deriver is not None:
             if event.row is not None and not self._part_of(deriver.timeframe, event.time_ms):
                 return []
+            if event.kind == "corrected" and event.time_ms < deriver.open_ms:
+                return self._corrected(deriver.timeframe, event)
             return deriver.apply(event)
-        if event.row is None or event.kind == "corrected":
+        if event.row is None or (event.kind == "corrected" and not event.sure):
             return []
-        return [BarState(event.row, final=event.kind == "closed")]
+        return [BarState(event.row, final=event.kind != "forming")]
+
+    def _corrected(self, timeframe: Timeframe, event: MinuteEvent) -> list[BarState]:
+        """The closed bar that a corrected minute belongs to, where all of it is remembered."""
+        assert self._tracker is not None
+        open_ms, recent = timeframe.floor(event.time_ms), self._tracker.recent
+        end_ms = timeframe.end(open_ms)
+        if not event.sure or min(recent, default=end_ms) > open_ms:
+            return []
+        inside = (time for time in sorted(recent) if open_ms <= time < end_ms)
+        row = fold(open_ms, [recent[time] for time in inside if self._part_of(timeframe, time)])
+        return [] if row is None else [BarState(row, final=True)]
 
     def _part_of(self, timeframe: Timeframe, minute_ms: int) -> bool:
         """Whether the minute belongs to a bar of the timeframe; a day of stocks is its session."""

@@ -26,6 +26,8 @@ class StreamSettings:
     """A connection that lived this long starts with a clean record when it breaks."""
     failures_until_polling: int = 3
     synchronise_attempts: int = 3
+    keep_within_s: float = 300.0
+    """How long minutes wait at most for a word of the venue by which they may be stored; then it is asked."""
     coalesce_s: float = 0.1
     """The least time between two states of what is forming, of one topic."""
     reconnect: Backoff = field(default_factory=lambda: Backoff(first_s=0.5, max_s=30.0))

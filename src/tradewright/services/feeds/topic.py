@@ -127,9 +127,7 @@ class Topic:
     async def _publish_state(self, state: BarState | Ticker | OrderBook) -> None:
         match state:
             case BarState():
-                if self._bars and not self._bars[-1].final and self._bars[-1].row[0] == state.row[0]:
-                    self._bars.pop()
-                self._bars.append(state)
+                self._remember(state)
                 await self._publish(bars=(state.row,), final=state.final)
             case Ticker():
                 self._ticker = state
@@ -137,6 +135,14 @@ class Topic:
             case OrderBook():
                 self._order_book = state
                 await self._publish(order_book=state)
+
+    def _remember(self, state: BarState) -> None:
+        """Keep the newest bars in their order; what is said of one again takes its place."""
+        times = [bar.row[0] for bar in self._bars]
+        if state.row[0] in times:
+            self._bars[times.index(state.row[0])] = state
+        elif not times or state.row[0] > times[-1]:
+            self._bars.append(state)
 
     async def _publish(
         self,

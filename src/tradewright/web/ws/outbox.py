@@ -203,7 +203,10 @@ def joined(waiting: Update, newer: Update) -> Update:
         return msgspec.structs.replace(newer, conflated=left_out)
     rows: dict[int, BarRow] = {row[0]: row for row in waiting.bars}
     rows.update({row[0]: row for row in newer.bars})
-    return msgspec.structs.replace(newer, bars=tuple(rows[time] for time in sorted(rows)), conflated=left_out)
+    # A correction speaks of an earlier bar than the one at work, which stays what it was.
+    last = newer if newer.bars[-1][0] >= waiting.bars[-1][0] else waiting
+    bars = tuple(rows[time] for time in sorted(rows))
+    return msgspec.structs.replace(newer, bars=bars, final=last.final, conflated=left_out)
 
 
 def _of_two_jobs(waiting: Update, newer: Update) -> bool:
