@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis.asyncio import Redis
 
 from tradewright.domain.ports import LeasesUnavailable
 from tradewright.runtime.clock import SystemClock
@@ -28,3 +29,5 @@ async def test_leases_in_redis_keep_the_contract(redis_url: str) -> None:
     await leases.close()
     with pytest.raises(LeasesUnavailable):
         await leases.acquire("closed", "A", 1)
+    async with Redis.from_url(redis_url) as admin:
+        await admin.flushdb()  # the last token of each name would stay for a day
