@@ -389,9 +389,10 @@ class Viewer:
             self.trades += update.trades
 
     def _bar(self, row: BarRow, final: bool) -> None:
-        if final and self.finals and row[0] <= self.finals[-1]:
-            assert self.rows.get(row[0]) != row, "a correction says something new"
-            self.corrections.append(row)
+        if final and row[0] < max(self.newest_update, self.finals[-1] + 1 if self.finals else 0):
+            known = self.rows.get(row[0], row)
+            if known[:5] != row[:5] or abs(known[5] - row[5]) > 1e-9 * row[5]:
+                self.corrections.append(row)
             self.rows[row[0]] = row
             return
         assert not self.finals or row[0] > self.finals[-1], "nothing comes after a bar's final update"

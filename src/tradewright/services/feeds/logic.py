@@ -62,6 +62,14 @@ class FeedLogic(ABC, Generic[Item]):
     async def give_up(self) -> None:
         """What was missed can't be had: begin a new epoch, and go on with what is delivered."""
 
+    @property
+    def owes(self) -> bool:
+        """Whether something was given up that may still be had once calls succeed again."""
+        return False
+
+    async def make_up(self) -> None:
+        """Tell what was given up; raises why that can't be had yet."""
+
     @abstractmethod
     async def ask(self, plugin: MarketPlugin) -> bool:
         """Ask the venue how things are and publish it; whether it was news."""
