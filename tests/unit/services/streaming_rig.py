@@ -61,18 +61,15 @@ class Venue:
         self.flags = flags
         self.capabilities = MARKET_DATA
         self.trades: list[Trade] = []
-        self.rest_up = True
-        self.streams_up = True
-        self.mute = False
+        self.rest_up = self.streams_up = True
+        self.mute = self.counts_trades = False
         self.corrects = False
         """Whether it changes minutes that it had closed; otherwise no bar is told again after its end."""
         self.rest_delay_s = 0.0
         self.trades_page = 500
         self.problem = "the venue can't be reached"
         self.rest_calls = 0
-        self.opened = 0
-        self.open_now = 0
-        self.most_open = 0
+        self.opened = self.open_now = self.most_open = 0
         self._queues: dict[asyncio.Queue[Any], str] = {}
 
     def trade(self, price: float, amount: float = 1.0, *, tell: bool = True) -> Trade:
@@ -186,6 +183,10 @@ class ScriptedPlugin(MarketPlugin):
     @property
     def capabilities(self) -> frozenset[Capability]:
         return self.venue.capabilities
+
+    @property
+    def counts_trades(self) -> bool:
+        return self.venue.counts_trades
 
     @property
     def timeframes(self) -> tuple[Timeframe, ...]:

@@ -16,7 +16,7 @@ from tradewright.domain.streams import FeedState, FeedStatus
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.calendars import TradingCalendar
 from tradewright.runtime.clock import Clock
-from tradewright.services.feeds.logic import FeedLogic
+from tradewright.services.feeds.logic import FeedLogic, SpoiledStream
 from tradewright.services.feeds.ports import MarketAccess
 from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.feeds.timing import Wakeup, within
@@ -268,7 +268,12 @@ class _Connection:
     async def _take_deliveries(self) -> None:
         if self._behind or not self._logic.waiting:
             return
-        if not await self._logic.drain():
+        try:
+            drained = await self._logic.drain()
+        except SpoiledStream as error:
+            await self._renew(error.message)
+            return
+        if not drained:
             self._behind = True
             self._wakeup.set()
             return
