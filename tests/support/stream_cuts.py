@@ -14,7 +14,7 @@ from tests.unit.services.streaming_rig import START_MS, Rig, Viewer, stream
 from tradewright.domain.bars import BarRow
 from tradewright.domain.timeframes import MINUTE_MS
 
-Cut: TypeAlias = Literal["all", "streams", "silence"]
+Cut: TypeAlias = Literal["all", "streams", "silence", "calls"]
 CUTS: Final[tuple[Cut, ...]] = get_args(Cut)
 TIMEFRAMES: Final = ("1m", "5m")
 CLOSED_S_MAX: Final = 60.0
@@ -56,12 +56,15 @@ class CutStreams:
     async def _cut(self, rig: Rig, chance: random.Random, viewers: dict[str, Viewer]) -> None:
         kind, venue = chance.choice(CUTS), rig.venue
         venue.streams_up = False
-        venue.rest_up = kind != "all"
+        venue.rest_up = kind not in ("all", "calls")
         venue.mute = kind == "silence"
         if kind != "silence":
             venue.cut()
         length_s = LONG_S if chance.random() < 0.02 else chance.uniform(60, 1_800)
         before = len(venue.bars("1m"))
+        if kind == "calls":  # streams are soon there again, and tell what follows, but nobody can be asked
+            await self._trade(rig, chance, chance.uniform(0, 300), tell=True)
+            venue.streams_up = True
         await self._trade(rig, chance, length_s, tell=True)
         self.minutes += len(venue.bars("1m")) - before
         venue.streams_up = venue.rest_up = True

@@ -152,6 +152,12 @@ class MarketPlugin(ABC):
         None where it serves its whole history. What is older does not come, and that says nothing."""
         return None
 
+    @property
+    def counts_trades(self) -> bool:
+        """Whether the ids of a symbol's public trades are numbers that rise by one, so that a missing one
+        shows."""
+        return False
+
     def served_from(self, timeframe: Timeframe, now_ms: int) -> int:
         """The oldest opening whose bar comes when it is asked for at ``now_ms``, venue time.
 

@@ -170,6 +170,10 @@ class CCXTPlugin(AccountMethods):
     def ohlcv_reach_bars(self) -> int | None:
         return data_facts(self.provider).reach_bars
 
+    @property
+    def counts_trades(self) -> bool:
+        return data_facts(self.provider).counts_trades
+
     # Opening and closing
 
     async def close(self) -> None:
@@ -352,8 +356,8 @@ class CCXTPlugin(AccountMethods):
         limit = order_book_limit(self.provider, depth)
         answer = await self._call(lambda exchange: exchange.fetch_order_book(symbol, limit))
         book = parse.order_book(answer, self.clock.now_ms(), max(depth, 1))
-        if book.crossed or not (book.bids or book.asks):
-            raise MalformedAnswerPluginError(f"{self._entry.name}'s order book is crossed or empty.")
+        if not book.sound or not (book.bids or book.asks):
+            raise MalformedAnswerPluginError(f"{self._entry.name}'s order book is empty or can't be right.")
         return book
 
     async def fetch_trades(self, symbol: str, limit: int) -> Sequence[Trade]:

@@ -61,18 +61,15 @@ class Venue:
         self.flags = flags
         self.capabilities = MARKET_DATA
         self.trades: list[Trade] = []
-        self.rest_up = True
-        self.streams_up = True
-        self.mute = False
+        self.rest_up = self.streams_up = True
+        self.mute = self.counts_trades = False
         self.corrects = False
         """Whether it changes minutes that it had closed; otherwise no bar is told again after its end."""
         self.rest_delay_s = 0.0
         self.trades_page = 500
         self.problem = "the venue can't be reached"
         self.rest_calls = 0
-        self.opened = 0
-        self.open_now = 0
-        self.most_open = 0
+        self.opened = self.open_now = self.most_open = 0
         self._queues: dict[asyncio.Queue[Any], str] = {}
 
     def trade(self, price: float, amount: float = 1.0, *, tell: bool = True) -> Trade:
@@ -186,6 +183,10 @@ class ScriptedPlugin(MarketPlugin):
     @property
     def capabilities(self) -> frozenset[Capability]:
         return self.venue.capabilities
+
+    @property
+    def counts_trades(self) -> bool:
+        return self.venue.counts_trades
 
     @property
     def timeframes(self) -> tuple[Timeframe, ...]:
@@ -389,9 +390,10 @@ class Viewer:
             self.trades += update.trades
 
     def _bar(self, row: BarRow, final: bool) -> None:
-        if final and self.finals and row[0] <= self.finals[-1]:
-            assert self.rows.get(row[0]) != row, "a correction says something new"
-            self.corrections.append(row)
+        if final and row[0] < max(self.newest_update, self.finals[-1] + 1 if self.finals else 0):
+            known = self.rows.get(row[0], row)
+            if known[:5] != row[:5] or abs(known[5] - row[5]) > 1e-9 * row[5]:
+                self.corrections.append(row)
             self.rows[row[0]] = row
             return
         assert not self.finals or row[0] > self.finals[-1], "nothing comes after a bar's final update"

@@ -238,3 +238,30 @@ async def test_what_waits_is_bounded_and_what_is_dropped_is_not_covered() -> Non
     await writer.close()
     kept = [n for n in range(30) if (await store.coverage(key(n).series(ONE_MINUTE), 0, 2**53)).complete]
     assert kept == list(range(20, 30)), "the newest; closing writes what waits"
+
+
+async def test_a_hole_left_by_calls_that_failed_is_closed_once_they_succeed() -> None:
+    async with Rig(flags=False) as rig:
+        rig.venue.trade(100)
+        viewer, five = await rig.view(stream()), await rig.view(stream(timeframe="5m"))
+        await rig.clock.advance(61)
+        rig.venue.trade(101)
+        rig.venue.rest_up = rig.venue.streams_up = False
+        rig.venue.cut()
+        for _ in range(8):
+            await rig.clock.advance(30)
+            rig.venue.trade(102)
+        rig.venue.streams_up = True
+        for _ in range(20):
+            await rig.clock.advance(30)
+            rig.venue.trade(103)
+        late = await rig.view(stream())
+        assert late.snapshots[-1].problems
+        assert len(viewer.rows) < len(rig.venue.bars("1m"))
+        rig.venue.rest_up = True
+        await rig.clock.advance(50)
+        for one, name in ((viewer, "1m"), (late, "1m"), (five, "5m")):
+            assert [row[:5] for row in one.series()] == [row[:5] for row in rig.venue.bars(name)]
+        resyncs = len(viewer.resyncs)
+        await rig.clock.advance(100)
+        assert len(viewer.resyncs) == resyncs, "once"

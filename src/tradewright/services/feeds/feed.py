@@ -16,7 +16,7 @@ from tradewright.domain.streams import FeedState, FeedStatus
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.calendars import TradingCalendar
 from tradewright.runtime.clock import Clock
-from tradewright.services.feeds.logic import FeedLogic
+from tradewright.services.feeds.logic import FeedLogic, SpoiledStream
 from tradewright.services.feeds.ports import MarketAccess
 from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.feeds.timing import Wakeup, within
@@ -182,6 +182,7 @@ class _Connection:
                 await self._catch_up()
                 await self._take_deliveries()
                 await self._ask_if_due()
+                await self._make_up_if_due()
                 await self._watch_over_silence()
                 await self._logic.tick()
                 await self._say_state()
@@ -267,7 +268,12 @@ class _Connection:
     async def _take_deliveries(self) -> None:
         if self._behind or not self._logic.waiting:
             return
-        if not await self._logic.drain():
+        try:
+            drained = await self._logic.drain()
+        except SpoiledStream as error:
+            await self._renew(error.message)
+            return
+        if not drained:
             self._behind = True
             self._wakeup.set()
             return
@@ -300,7 +306,10 @@ class _Connection:
         provider = self._feed.instrument.provider
         self._call_problem = getattr(error, "message", f"{provider} did not answer in time.")
         self._repeats = self._repeats or self._settings.repeat.delays(self._feed.rng)
-        wait_s = max(next(self._repeats), getattr(error, "retry_after_s", None) or 0.0)
+        pause_s = next(self._repeats)
+        if self._owes:
+            pause_s = min(pause_s, self._settings.owed_repeat_s)
+        wait_s = max(pause_s, getattr(error, "retry_after_s", None) or 0.0)
         self._ask_at_s = self._clock.monotonic() + wait_s
         self._poll_ok = False
 
@@ -319,6 +328,15 @@ class _Connection:
         question_s = self._logic.question_due_s()
         if self._polling or (question_s is not None and question_s <= 0):
             await self._attempt(self._ask())
+
+    async def _make_up_if_due(self) -> None:
+        """What was given up while calls failed is told once they succeed again."""
+        if self._owes and not self._behind and self._clock.monotonic() >= self._ask_at_s:
+            await self._attempt(self._logic.make_up())
+
+    @property
+    def _owes(self) -> bool:
+        return self._can_ask and self._logic.owes
 
     async def _watch_over_silence(self) -> None:
         """A stream that says nothing is checked by one call; where that fails, or knows more than the
@@ -393,7 +411,7 @@ class _Connection:
         delays = [self._settings.closed_poll_interval_s]
         if self._native and self._pump is None:
             delays.append(self._reconnect_at_s - now)
-        if self._behind or (self._polling and self._can_ask):
+        if self._behind or self._owes or (self._polling and self._can_ask):
             delays.append(self._ask_at_s - now)
         opens_at_ms = self._feed.opens_at_ms()
         if opens_at_ms is not None:

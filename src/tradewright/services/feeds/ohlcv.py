@@ -10,6 +10,7 @@ from tradewright.domain.bars import BarRow
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.errors import NetworkPluginError
 from tradewright.domain.instruments import InstrumentKey
+from tradewright.domain.intervals import Interval
 from tradewright.domain.streams import StreamKey
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
 from tradewright.plugins.base import BarUpdate, MarketPlugin
@@ -27,6 +28,8 @@ from tradewright.services.feeds.topic import Topic
 
 HOLE_MINUTES_MAX: Final = 500
 """A longer hole is not told bar by bar: viewers get a fresh snapshot."""
+MADE_UP_MINUTES_MAX: Final = 5_000
+"""Of a longer time in which calls failed, the newest part is waited for before viewers read it anew."""
 PAGE_MINUTES: Final = 20
 """Up to so many minutes the venue is asked in one call; more come from history, by its pages."""
 WAITING_MINUTES_MAX: Final = 1_500
@@ -68,6 +71,8 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         self._queue: dict[int, LiveMinute] = {}
         self._parts: list[tuple[Topic, Deriver, ClosedPart]] = []
         self._unconfirmed: int | None = None
+        self._owed: Interval | None = None
+        """What was given up because calls failed, and viewers lack."""
         self._wanted_since_ms = clock.now_ms()
         self._venue_offset_ms = 0
         self._settling_ms = MarketPlugin.settling_ms
@@ -186,10 +191,50 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
     async def give_up(self) -> None:
         now = self._venue_now_ms()
         if self._tracker is None:
-            self._start(ONE_MINUTE.floor(now))
+            followed, goes_on = self._settled_through(self._wanted_since_ms), ONE_MINUTE.floor(now)
+            self._start(goes_on)
         else:
-            await self._restart_at(min(self._queue, default=ONE_MINUTE.floor(now)))
+            followed = self._tracker.closed_through
+            goes_on = min(self._queue, default=ONE_MINUTE.floor(now))
+            await self._restart_at(goes_on)
+        self._owed = Interval(self._owed.start if self._owed else followed, goes_on)
         self._confirm()
+
+    @property
+    def owes(self) -> bool:
+        return self._owed is not None
+
+    async def make_up(self) -> None:
+        owed = self._owed
+        assert owed is not None
+        start = max(owed.start, owed.end - MADE_UP_MINUTES_MAX * MINUTE_MS)
+        rows = {ONE_MINUTE: await self._whole(ONE_MINUTE, start, owed.end)}
+        for timeframe in {deriver.timeframe for deriver in self._derivers.values()}:
+            # At least one bar, since it is by a numbered message that viewers notice.
+            last = timeframe.floor(owed.end)
+            first = min(timeframe.floor(start), timeframe.shift(last, -1))
+            rows[timeframe] = await self._whole(timeframe, first, last)
+        self._owed = None
+        # Not only told the bars: who came meanwhile may have got no history at all, and reads it now.
+        await self._begin_again(self.topics.values())
+        for topic in self.topics.values():
+            timeframe = Timeframe.parse(topic.key.timeframe or "")
+            if missed := rows.get(timeframe, [])[-HOLE_MINUTES_MAX:]:
+                await topic.publish_closed(missed)
+            elif timeframe is ONE_MINUTE and self._tracker is not None and self._tracker.forming is not None:
+                await topic.offer(BarState(self._tracker.forming, final=False))
+
+    async def _whole(self, timeframe: Timeframe, start: int, end: int) -> list[BarRow]:
+        """All bars of a stretch; ``NetworkPluginError`` where the venue has yet to be asked for some."""
+        series = self._instrument.series(timeframe)
+        answer = await self._history.get_bars(
+            series, start_ms=start, end_ms=end, limit=timeframe.count(start, end)
+        )
+        if answer.problems:
+            raise NetworkPluginError(answer.problems[0].detail)
+        if any(gap.reason == "not_fetched" for gap in answer.gaps):
+            raise NetworkPluginError("Bars are missing that could not be fetched yet.")
+        return answer.bars.rows()
 
     def _confirm(self) -> None:
         if self._tracker is not None and self._unconfirmed is not None:

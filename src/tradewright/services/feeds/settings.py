@@ -33,3 +33,5 @@ class StreamSettings:
     reconnect: Backoff = field(default_factory=lambda: Backoff(first_s=0.5, max_s=30.0))
     repeat: Backoff = field(default_factory=lambda: Backoff(first_s=2.0, max_s=60.0))
     """Between attempts at calls that failed."""
+    owed_repeat_s: float = 40.0
+    """The longest pause between them while viewers lack what could not be asked for."""

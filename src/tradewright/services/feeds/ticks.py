@@ -11,13 +11,16 @@ from tradewright.domain.capabilities import Capability
 from tradewright.domain.ticks import BOOK_DEPTH, OrderBook, Ticker, Trade
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
-from tradewright.services.feeds.logic import FeedLogic
+from tradewright.services.feeds.logic import FeedLogic, SpoiledStream
 
 TRADES_ASKED: Final = 500
 TRADES_REMEMBERED: Final = 20_000
 TRADES_WAITING_MAX: Final = 50_000
 TRADES_PER_UPDATE: Final = 200
 CLOCK_TOLERANCE_MS: Final = 5_000
+BAD_BOOKS_IN_ROW_MAX: Final = 3
+QUESTIONS_MAX: Final = 3
+"""How often missing trades are asked for before they are given up."""
 
 StateT = TypeVar("StateT", Ticker, OrderBook)
 
@@ -43,7 +46,11 @@ class _NewestTime:
 
 
 class TradesLogic(FeedLogic[Sequence[Trade]]):
-    """Each trade once, by its id, in the order in which the venue gave them."""
+    """Each trade once, by its id, in the order in which the venue gave them.
+
+    Where the venue counts its trades, a missing number is asked for before anything newer is told; one
+    that can't be had makes viewers begin anew, so that they know.
+    """
 
     watch_capability = Capability.WATCH_TRADES
     ask_capability = Capability.TRADES
@@ -53,8 +60,13 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         self._queue: deque[Trade] = deque()
         self._seen: dict[str, None] = {}
         self._overflowed = False
+        self._counted = False
+        self._newest_number: int | None = None
+        self._questions = 0
+        """How often the trades before the oldest that waits were asked for in vain."""
 
     def watch(self, plugin: MarketPlugin) -> AsyncIterator[Sequence[Trade]]:
+        self._counted = plugin.counts_trades
         return plugin.watch_trades(self.symbol)
 
     def put(self, item: Sequence[Trade], connection: int) -> None:
@@ -68,10 +80,16 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         return bool(self._queue)
 
     async def drain(self) -> bool:
+        trades = self._in_order(self._queue)
+        if self._counted and not self._overflowed and self._lacks(trades):
+            if self._questions < QUESTIONS_MAX:
+                self._questions += 1
+                return False
+            self._overflowed = True
         if self._overflowed:
             self._overflowed = False
             await self._begin_again(self.topics.values())
-        trades = list(self._queue)
+        self._questions = 0
         self._queue.clear()
         await self._publish(trades)
         return True
@@ -80,23 +98,50 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         await self.ask(plugin)
 
     async def give_up(self) -> None:
+        self._questions = QUESTIONS_MAX
         if self._seen:
             await self._begin_again(self.topics.values())
 
     async def ask(self, plugin: MarketPlugin) -> bool:
-        page = await plugin.fetch_trades(self.symbol, TRADES_ASKED)
-        if self._seen and page and not any(trade.id in self._seen for trade in page):
+        page = self._in_order(await plugin.fetch_trades(self.symbol, TRADES_ASKED))
+        if self._seen and page and not self._reaches_back(page):
             # The page, however long the venue's pages are, does not reach back to what we have: trades
             # between may be lost for good.
             await self._begin_again(self.topics.values())
         return await self._publish(page)
 
+    def _in_order(self, trades: Iterable[Trade]) -> list[Trade]:
+        """By number where the venue counts them; a few of them may have come out of order."""
+        listed = list(trades)
+        if self._counted and all(trade.id.isdecimal() for trade in listed):
+            return sorted(listed, key=lambda trade: int(trade.id))
+        self._counted = False
+        return listed
+
+    def _lacks(self, trades: list[Trade]) -> bool:
+        """Whether a number is missing between what was told and these, or among them."""
+        newest = self._newest_number
+        for number in (int(trade.id) for trade in trades):
+            if newest is not None and number > newest + 1:
+                return True
+            newest = max(number, newest or number)
+        return False
+
+    def _reaches_back(self, page: list[Trade]) -> bool:
+        if any(trade.id in self._seen for trade in page):
+            return True
+        newest = self._newest_number
+        return self._counted and newest is not None and int(page[0].id) == newest + 1
+
     async def _publish(self, trades: Iterable[Trade]) -> bool:
-        new = [
-            trade for trade in {trade.id: trade for trade in trades}.values() if trade.id not in self._seen
-        ]
+        by_id = {trade.id: trade for trade in trades}
+        new = [trade for trade in by_id.values() if trade.id not in self._seen]
+        if self._counted and (newest := self._newest_number) is not None:
+            new = [trade for trade in new if int(trade.id) > newest]
         for trade in new:
             self._seen[trade.id] = None
+            if self._counted:
+                self._newest_number = max(int(trade.id), self._newest_number or 0)
         while len(self._seen) > TRADES_REMEMBERED:
             del self._seen[next(iter(self._seen))]
         for first in range(0, len(new), TRADES_PER_UPDATE):
@@ -176,22 +221,36 @@ class TickerLogic(StateLogic[Ticker]):
 
 
 class OrderBookLogic(StateLogic[OrderBook]):
-    """The newest order book, its best levels whole; crossed ones are dropped."""
+    """The newest order book, its best levels whole. One that can't be right is never published; where a
+    stream gives several in a row, it is begun anew."""
 
     watch_capability = Capability.WATCH_ORDER_BOOK
     ask_capability = Capability.ORDER_BOOK
 
+    def __init__(
+        self, symbol: str, new_epoch: Callable[[], str], wake: Callable[[], None], clock: Clock
+    ) -> None:
+        super().__init__(symbol, new_epoch, wake, clock)
+        self._bad_in_row = 0
+
     def watch(self, plugin: MarketPlugin) -> AsyncIterator[OrderBook]:
         return plugin.watch_order_book(self.symbol)
+
+    async def drain(self) -> bool:
+        await super().drain()
+        if self._bad_in_row >= BAD_BOOKS_IN_ROW_MAX:
+            self._bad_in_row = 0
+            raise SpoiledStream(f"The order book of {self.symbol} is crossed or in disorder.")
+        return True
 
     async def _fetch(self, plugin: MarketPlugin) -> OrderBook:
         return await plugin.fetch_order_book(self.symbol, BOOK_DEPTH)
 
     async def _take(self, state: OrderBook) -> bool:
-        last = self._last
-        if state.crossed or not self._times.admits(state.t):
+        last, book = self._last, state.top(BOOK_DEPTH)
+        self._bad_in_row = 0 if book.sound else self._bad_in_row + 1
+        if not book.sound or not self._times.admits(state.t):
             return False
-        book = state.top(BOOK_DEPTH)
         if last is not None and (book.bids, book.asks) == (last.bids, last.asks):
             return False
         await self._publish(book)

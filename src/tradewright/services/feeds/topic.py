@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -110,6 +111,12 @@ class Topic:
         if isinstance(self._waiting, BarState) and self._waiting.row[0] <= state.row[0]:
             self._waiting = None  # overtaken by the final state of its bar
         await self._publish_state(state)
+
+    async def publish_closed(self, rows: Sequence[BarRow]) -> None:
+        """Publish bars that have ended, at once; they may be earlier than others that were published."""
+        for row in rows:
+            self._remember(BarState(row, final=True))
+        await self._publish(bars=tuple(rows), final=True)
 
     @property
     def due_at_s(self) -> float | None:
