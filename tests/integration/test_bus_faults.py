@@ -7,8 +7,10 @@ import logging
 from functools import partial
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 
+from tests.support.bus_faults import Kind, break_redis
 from tests.support.bus_load import BusLoad, bus_load, eventually
 from tools.private_servers import OwnRedis
 from tradewright.domain.ports import BusGap, Lease, LeasesUnavailable
@@ -93,6 +95,18 @@ async def test_closed_connections_are_told_and_made_anew(own_redis: OwnRedis) ->
             assert await load.until_all_hear() < BACK_S
             assert sum(load.gaps().values()) >= gaps + len(load.listeners) // 2
         check(load)
+
+
+def test_a_share_of_the_faults_on_the_loop_of_the_server(own_redis: OwnRedis) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        share: dict[Kind, int] = {"killed": 2, "closed": 4}
+        for kind, times in share.items():
+            outcome = runner.run(break_redis(own_redis, kind, times, 11))
+            assert outcome.received
+            assert outcome.lost
+            assert (outcome.unannounced, outcome.disorder) == (0, 0)
+            assert outcome.told_s < TOLD_S
+            assert outcome.back_s < BACK_S
 
 
 async def test_a_publisher_is_told_that_messages_may_be_lost(own_redis: OwnRedis) -> None:

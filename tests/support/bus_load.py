@@ -50,7 +50,7 @@ class Listener:
     disorder: int = 0
     unannounced: int = 0
     received: int = 0
-    last_gap_s: float = 0.0
+    silent_s_max: float = 0.0
     entered: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -58,20 +58,25 @@ class Listener:
         clock, told = SystemClock(), True
         async with self.bus.subscribe(self.publisher.channel) as subscription:
             self.entered.set()
-            messages = aiter(subscription)
+            messages, heard_s = aiter(subscription), clock.monotonic()
             while True:
                 try:
                     number = int(await anext(messages))
                 except BusGap:
                     self.gaps += 1
-                    self.last_gap_s = clock.monotonic()
+                    self.noticed(clock.monotonic() - heard_s)
                     told = True
                     continue
-                self.received += 1
-                self.disorder += number <= self.last
                 if number > self.last + 1 and not told:
                     self.unannounced += number - self.last - 1
-                told, self.last = False, max(self.last, number)
+                    self.noticed(clock.monotonic() - heard_s)
+                self.received += 1
+                self.disorder += number <= self.last
+                told, self.last, heard_s = False, max(self.last, number), clock.monotonic()
+
+    def noticed(self, silent_s: float) -> None:
+        """A loss is told, so long after the last message before it."""
+        self.silent_s_max = max(self.silent_s_max, silent_s)
 
 
 class BusLoad:
@@ -92,6 +97,11 @@ class BusLoad:
     def received(self) -> int:
         """Messages that arrived at all listeners."""
         return sum(each.received for each in self.listeners)
+
+    @property
+    def silent_s_max(self) -> float:
+        """The longest time from the last message before a loss until the listener knew of the loss."""
+        return max(each.silent_s_max for each in self.listeners)
 
     @property
     def disorder(self) -> int:

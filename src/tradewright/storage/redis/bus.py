@@ -102,7 +102,7 @@ class RedisBus:
         """From entering on, nothing published is missed without a ``BusGap``."""
         self._nodes.start()
         name = self._prefix + channel.encode()
-        known = self._subscriptions.channels.setdefault(name, Channel())
+        known = self._subscriptions.channel(name)
         subscriber = BufferedSubscription(self._buffered_max)
         known.add(subscriber)
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from tradewright.storage.buffered_subscription import BufferedSubscription
+from tradewright.storage.redis.node import Sinks
 
 
 class Channel:
@@ -15,9 +17,12 @@ class Channel:
     becomes ready.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: bytes, sinks: Sinks) -> None:
         self.ready = False
         self.subscribers: set[BufferedSubscription] = set()
+        self._name = name
+        self._sinks = sinks
+        self._puts: list[Callable[[bytes], None]] = []
         self._entered: set[BufferedSubscription] = set()
         self._torn = False
         self._confirmed: asyncio.Future[None] | None = None
@@ -25,6 +30,7 @@ class Channel:
     def add(self, subscriber: BufferedSubscription) -> None:
         """Hand messages to one more; it counts as entered only when ``enter`` is called."""
         self.subscribers.add(subscriber)
+        self._puts.append(subscriber.put)
 
     def enter(self, subscriber: BufferedSubscription) -> None:
         """From now on it is told what it misses."""
@@ -33,6 +39,7 @@ class Channel:
     def remove(self, subscriber: BufferedSubscription) -> None:
         """Hand it nothing any more."""
         self.subscribers.discard(subscriber)
+        self._puts.remove(subscriber.put)
         self._entered.discard(subscriber)
 
     async def confirmed(self) -> None:
@@ -44,16 +51,22 @@ class Channel:
     def confirm(self) -> None:
         """Redis hands us all messages from now on."""
         self.ready, self._torn = True, False
+        self._sinks[self._name] = self._puts
         self.lose()
         self.give_up_waiting()
 
     def tear(self, *, lost: bool) -> None:
         """The connection is gone, and where ``lost`` messages of our own may be gone with it."""
-        self.ready = False
+        self.stop()
         if lost:
             self.lose()
         else:
             self._torn = True
+
+    def stop(self) -> None:
+        """Hand out nothing that comes from Redis."""
+        self.ready = False
+        self._sinks.pop(self._name, None)
 
     def give_up_waiting(self) -> None:
         """Let those go on who wait for a confirmation."""
@@ -65,8 +78,8 @@ class Channel:
         if self._torn:
             self._torn = False
             self.lose()
-        for subscriber in self.subscribers:
-            subscriber.put(message)
+        for put in self._puts:
+            put(message)
 
     def lose(self) -> None:
         """Tell all who have entered that messages were lost."""

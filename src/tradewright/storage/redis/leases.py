@@ -129,6 +129,7 @@ class _Leases(NodesListener):
     """Tells when there is something new about a node."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.changed = asyncio.Event()
 
     def connected(self, node: Node) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 from hiredis import ReplyError
 
@@ -16,12 +16,18 @@ from tradewright.storage.redis.wire import Reply, Wire, WireClosed, Word
 CONNECT_S: Final = 1.0
 HEARTBEAT_S: Final = 1.0
 BACKOFF: Final = Backoff(first_s=0.1, max_s=2.0)
-STEADY_S: Final = 5.0
+STEADY_S: Final = 1.0
 """A connection that lasted for so long was a good one: after it, the delays begin anew."""
 
 
+Sinks: TypeAlias = dict[bytes, list[Callable[[bytes], None]]]
+
+
 class NodesListener:
-    """Who uses nodes, and is told what happens to them."""
+    """Who uses nodes, and is told what happens to them. ``sinks`` say where messages go, by channel."""
+
+    def __init__(self) -> None:
+        self.sinks: Sinks = {}
 
     def connected(self, node: Node) -> None:
         """A node answers; ``node.up`` is set when it may be used."""
@@ -32,9 +38,6 @@ class NodesListener:
 
     def remapped(self) -> None:
         """Some names belong to other nodes now."""
-
-    def received(self, name: bytes, message: bytes) -> None:
-        """A message on a channel."""
 
     def dropped(self, node: Node, name: bytes) -> None:
         """A node ended a subscription of its own accord."""
@@ -60,7 +63,7 @@ class Node:
         self._clock = clock
         self._listener = listener
         self._greet = greet
-        self.received = listener.received
+        self.sinks: Sinks = listener.sinks
 
     def dropped(self, name: bytes) -> None:
         """The node ended the subscription to a channel."""

@@ -12,7 +12,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.storage.redis.address import RedisAddress
 from tradewright.storage.redis.node import Node, NodesListener
-from tradewright.storage.redis.wire import Reply, Wire
+from tradewright.storage.redis.wire import Reply, Wire, WireClosed
 
 MAP_EACH_S: Final = 10.0
 MAP_UNSETTLED_S: Final = 1.0
@@ -109,18 +109,26 @@ class Nodes:
             return
 
     def _adopt(self, told_by: Node, slots: Reply) -> None:
-        if isinstance(slots, ReplyError):
-            raise slots
-        known = {(each.address.host, each.address.port): each for each in [*self._running, self._first]}
-        owners = [self._nowhere] * REDIS_CLUSTER_HASH_SLOTS
-        for first, last, (host, port, *_), *_replicas in slots:
-            address = told_by.address.at((host or b"").decode(), port)
-            node = known.setdefault((address.host, address.port), self._node(address))
-            owners[first : last + 1] = [node] * (last + 1 - first)
-        self._owners = owners
+        self._owners = owners = self._owners_of(told_by, slots)
         wanted = {self._first, *owners} - {self._nowhere}
         for node in self._running.keys() - wanted:
             self._running.pop(node).cancel()
         for node in wanted - self._running.keys():
             self._run(node)
         self._listener.remapped()
+
+    def _owners_of(self, told_by: Node, slots: Reply) -> list[Node]:
+        """The node of each slot, as ``CLUSTER SLOTS`` tells them; a node that is known stays itself."""
+        if isinstance(slots, ReplyError):
+            raise slots
+        known = {(each.address.host, each.address.port): each for each in [*self._running, self._first]}
+        owners = [self._nowhere] * REDIS_CLUSTER_HASH_SLOTS
+        try:
+            for first, last, (host, port, *_), *_replicas in slots:
+                address = told_by.address.at((host or b"").decode(), port)
+                place = (address.host, address.port)
+                node = known[place] = known.get(place) or self._node(address)
+                owners[first : last + 1] = [node] * (last + 1 - first)
+        except (TypeError, ValueError):
+            raise WireClosed("What answers at that address is no cluster of Redis.") from None
+        return owners

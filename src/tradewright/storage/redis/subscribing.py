@@ -22,6 +22,7 @@ class Subscriptions(NodesListener):
     """One subscription for each channel, however many listen to it; made anew when a connection is."""
 
     def __init__(self, clock: Clock) -> None:
+        super().__init__()
         self.nodes: Nodes
         self.channels: dict[bytes, Channel] = {}
         self.on_publish_lost: list[Callable[[], None]] = []
@@ -32,6 +33,13 @@ class Subscriptions(NodesListener):
         self._changed: set[bytes] = set()
         self._alone_since_s: float | None = None
         self._told = 0
+
+    def channel(self, name: bytes) -> Channel:
+        """The channel of that name, which ends when ``change`` finds that nobody listens to it."""
+        known = self.channels.get(name)
+        if known is None:
+            known = self.channels[name] = Channel(name, self.sinks)
+        return known
 
     def change(self, name: bytes) -> None:
         """Join or leave the channel, as somebody listens to it or not; all changes of one turn of the
@@ -48,13 +56,6 @@ class Subscriptions(NodesListener):
             channel.hand_over(message)
 
     # What the nodes tell
-
-    def received(self, name: bytes, message: bytes) -> None:
-        """A message from Redis."""
-        channel = self.channels.get(name)
-        if channel is not None and channel.ready:
-            for subscriber in channel.subscribers:
-                subscriber.put(message)
 
     def connected(self, node: Node) -> None:
         """Join all channels of the node; it may be used when they are confirmed."""
@@ -128,7 +129,9 @@ class Subscriptions(NodesListener):
                 if node.wire is not None and self._asked.get(name) is not node:
                     joining.setdefault(node, []).append(name)
             else:
-                self.channels.pop(name, None)
+                if channel is not None:
+                    channel.stop()
+                    del self.channels[name]
                 asked = self._asked.pop(name, None)
                 if asked is not None and asked.wire is not None:
                     leaving.setdefault(asked, []).append(name)

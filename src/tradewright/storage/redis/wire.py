@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import hiredis
 from hiredis import PushNotification, ReplyError
@@ -26,6 +26,8 @@ UNSENT_BYTES_MAX: Final = 16 * 1024 * 1024
 """So much waits at most while Redis takes nothing; beyond it the connection is given up."""
 
 BATCH_BYTES: Final = 64 * 1024
+
+FED_BYTES: Final = 16 * 1024
 
 _PING: Final = hiredis.pack_command((b"PING",))
 _MESSAGES: Final = (b"message", b"smessage")
@@ -51,8 +53,9 @@ class WireClosed(ConnectionError):
 class Receiver(Protocol):
     """Who is told what comes over a wire."""
 
-    def received(self, name: bytes, message: bytes) -> None:
-        """A message on a channel."""
+    @property
+    def sinks(self) -> Mapping[bytes, Sequence[Callable[[bytes], None]]]:
+        """To whom the messages of each channel go, as it is at any time; always the same mapping."""
         ...
 
     def dropped(self, name: bytes) -> None:
@@ -122,6 +125,7 @@ class Wire(asyncio.Protocol):
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._clock = clock
         self._receiver = receiver
+        self._sinks = receiver.sinks
         self._reader = hiredis.Reader(notEnoughData=_NOTHING)
         self._transport: asyncio.Transport | None = None
         self._awaited: deque[_Published | _Called | Changes] = deque()
@@ -222,8 +226,7 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's has another base
         transport.set_write_buffer_limits(high=1024 * 1024)
         if self.closed.done():
             transport.abort()
@@ -243,23 +246,30 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on all that has arrived as a whole."""
-        reader, received = self._reader, self._receiver.received
-        if self.closed.done():
-            return
         try:
-            reader.feed(data)
-            while (item := reader.gets()) is not _NOTHING:
-                if type(item) is PushNotification:
-                    if item[0] in _MESSAGES:
-                        received(item[1], item[2])
-                    else:
-                        self._pushed(item)
-                else:
-                    self._answered(item)
-                    if self.closed.done():
-                        return
+            # Its time to take a message grows with what it holds, so it is fed in small pieces.
+            for start in range(0, len(data), FED_BYTES):
+                if self.closed.done():
+                    return
+                self._reader.feed(data, start, min(FED_BYTES, len(data) - start))
+                self._read()
         except (hiredis.ProtocolError, IndexError):
             self.give_up("What answers at that address is no Redis.")
+
+    def _read(self) -> None:
+        # Every message comes this way, so nothing is called that need not be.
+        read, sinks_of = self._reader.gets, self._sinks.get
+        while (item := read()) is not _NOTHING:
+            if type(item) is not PushNotification:
+                self._answered(item)
+            elif item[0] in _MESSAGES:
+                for sink in sinks_of(item[1], ()):
+                    sink(item[2])
+                continue
+            else:
+                self._pushed(item)
+            if self.closed.done():
+                return
 
     def _pushed(self, item: list[Any]) -> None:
         kind, name = item[0], item[1]
