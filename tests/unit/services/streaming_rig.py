@@ -23,12 +23,13 @@ from tradewright.plugins.base import BarUpdate, MarketPlugin, PluginSetup
 from tradewright.runtime.calendars import AlwaysOpenCalendar, TradingCalendar
 from tradewright.services.feeds.hub import ResyncReason, TopicMessage
 from tradewright.services.feeds.live_bar_writer import LiveBarWriter
-from tradewright.services.feeds.settings import StreamSettings
+from tradewright.services.feeds.settings import SharingSettings, StreamSettings
 from tradewright.services.streaming_manager import StreamingManager
 from tradewright.services.subscription_registry import SubscriptionRegistry
 from tradewright.services.subscription_service import SubscriptionService
 from tradewright.storage.memory import MemoryBarStore
 from tradewright.storage.memory_bus import MemoryBus
+from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.testing.clock import DrivenClock
 
 START_MS = 1_700_000_040_000  # a whole minute: 22:14 UTC on a Tuesday
@@ -45,6 +46,11 @@ MARKET_DATA = frozenset(
         Capability.WATCH_TRADES,
     }
 )
+
+
+# One process alone has nobody to be in time for, and driven hours shall not be full of heartbeats.
+ALONE = SharingSettings(lease_s=400, margin_s=80, beat_s=100, heartbeat_s=200, quiet_s=250)
+ALONE_SILENT_S = 600.0
 
 
 def stream(kind: StreamKind = "ohlcv", timeframe: str | None = None, symbol: str = "BTC/USDT") -> StreamKey:
@@ -452,15 +458,19 @@ class Rig:
             self.markets,
             self.history,
             self.bus,
+            MemoryLeases(self.clock),
             self.clock,
             settings or StreamSettings(),
+            sharing=ALONE,
             rng=random.Random(1),
             sink=self.live_bars,
         )
         self.viewers: list[Viewer] = []
         self.connections: dict[int, str] = {}
         self.registry = SubscriptionRegistry()
-        self.service = SubscriptionService(self.bus, self.streaming, self.history, self.registry, self.clock)
+        self.service = SubscriptionService(
+            self.bus, self.streaming, self.history, self.registry, self.clock, silent_s=ALONE_SILENT_S
+        )
 
     async def __aenter__(self) -> Rig:
         self.live_bars.start()
