@@ -141,6 +141,7 @@ class CloseCode:
     INVALID_DATA: Final = 1007
     POLICY: Final = 1008
     TOO_LARGE: Final = 1009
+    NO_PONG: Final = 1011
     RESTART: Final = 1012
     SLOW_CLIENT: Final = 1013
     TOKEN_EXPIRED: Final = 4401

@@ -261,6 +261,8 @@ async def test_an_address_has_a_limited_number_of_sockets() -> None:
 class Pipe:
     """A client's end of a socket that takes what it is given only while it likes to."""
 
+    frames = None
+
     def __init__(self) -> None:
         self.incoming: asyncio.Queue[str | bytes] = asyncio.Queue()
         self.sent: list[str] = []

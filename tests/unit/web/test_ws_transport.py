@@ -115,7 +115,7 @@ async def test_a_client_that_reads_nothing_is_cut_off_and_frees_everything() -> 
                 for _ in range(200):
                     rig.venue.trade(100 + rig.clock.monotonic())
                     await rig.clock.advance(0.11 if stopped_at is None else 0.001)
-                stuck = connection._sending_since_s is not None
+                stuck = connection._writer.stuck_since_s is not None
                 if stuck and stopped_at is None:
                     stopped_at = rig.clock.monotonic()
                 if stopped_at is not None:

@@ -11,7 +11,8 @@ from tradewright.domain.errors import LimitExceeded
 from tradewright.web.protocol import SUBPROTOCOL, CloseCode
 from tradewright.web.ws.connections import WebSocketConnections
 from tradewright.web.ws.session import InvalidToken, Reply, error_reply
-from tradewright.web.ws.transport import EXPEL_EXTENSION
+from tradewright.web.ws.transport import EXPEL_EXTENSION, FRAMES_EXTENSION
+from tradewright.web.ws.writing import FrameSocket
 
 _BEARER: Final = "bearer."
 
@@ -28,13 +29,21 @@ class QuartSocket:
     async def send(self, text: str) -> None:
         await self._socket.send(text)
 
+    @property
+    def frames(self) -> FrameSocket | None:
+        frames: FrameSocket | None = self._extensions.get(FRAMES_EXTENSION)
+        return frames
+
     async def close(self, code: int, reason: str) -> None:
         await self._socket.close(code, reason)
 
     def expel(self, code: int, reason: str) -> None:
-        extensions: dict[str, Any] = cast("dict[str, Any]", self._socket.scope.get("extensions") or {})
-        if (expel := extensions.get(EXPEL_EXTENSION)) is not None:
+        if (expel := self._extensions.get(EXPEL_EXTENSION)) is not None:
             expel(code, reason)
+
+    @property
+    def _extensions(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", self._socket.scope.get("extensions") or {})
 
 
 def build(connections: WebSocketConnections) -> Blueprint:

@@ -16,6 +16,7 @@ from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.timing import within
 from tradewright.services.subscription_service import SubscriptionService
 from tradewright.web.protocol import CloseCode, Ok
+from tradewright.web.ws.flusher import Flusher
 from tradewright.web.ws.outbox import Outbox, OutboxLimits
 from tradewright.web.ws.session import (
     Close,
@@ -26,6 +27,7 @@ from tradewright.web.ws.session import (
     WsSession,
     error_reply,
 )
+from tradewright.web.ws.writing import FrameSocket, FrameWriter, MessageWriter, Writer
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +48,11 @@ class Socket(Protocol):
 
     async def send(self, text: str) -> None: ...
 
+    @property
+    def frames(self) -> FrameSocket | None:
+        """The way past ``send``, where the server offers one."""
+        ...
+
     async def close(self, code: int, reason: str) -> None: ...
 
     def expel(self, code: int, reason: str) -> None:
@@ -64,6 +71,7 @@ class LiveConnection:
         address: str,
         session_limits: SessionLimits,
         outbox_limits: OutboxLimits,
+        flusher: Flusher,
     ) -> None:
         self._socket = socket
         self._subscriptions = subscriptions
@@ -75,7 +83,7 @@ class LiveConnection:
         # Held by those who use them: names of providers that nobody waits for are forgotten.
         self._slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
         self._pending: dict[str, asyncio.Task[None]] = {}
-        self._sending_since_s: float | None = None
+        self._writer = self._make_writer(flusher)
         self._end: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         self.id = subscriptions.connect(self._outbox, address)
 
@@ -84,12 +92,15 @@ class LiveConnection:
         for reply in greeting:
             self._outbox.reply(reply.data)
         reader = self._tasks.start("read", self._read())
-        writer = self._tasks.start("write", self._write())
+        ends: list[asyncio.Future[Any]] = [reader, self._end]
+        if self._writer.task is not None:
+            ends.append(self._writer.task)
         try:
-            await asyncio.wait((reader, writer, self._end), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._end.done():
-                await self._close(self._end.result(), writer)
+                await self._close(self._end.result())
         finally:
+            self._writer.stop()
             self._subscriptions.disconnect(self.id)
             await self._tasks.close()
 
@@ -104,40 +115,32 @@ class LiveConnection:
 
     def check_speed(self) -> None:
         """End a client that takes nothing, or too little."""
-        since_s = self._sending_since_s
+        since_s = self._writer.stuck_since_s
         stuck = since_s is not None and self._clock.monotonic() - since_s >= SEND_DEADLINE_S
         if stuck or self._outbox.overwhelmed:
             self.end(CloseCode.SLOW_CLIENT, "slow client")
 
-    async def _close(self, close: Close, writer: asyncio.Task[None]) -> None:
+    async def _close(self, close: Close) -> None:
         if close.code != CloseCode.SLOW_CLIENT:
             try:
-                await within(self._clock, CLOSE_DEADLINE_S, self._flush(close, writer))
+                await within(self._clock, CLOSE_DEADLINE_S, self._flush(close))
             except TimeoutError:
                 _log.debug("a client did not take the last messages before its close")
             else:
                 return
-        writer.cancel()
+        self._writer.stop()
         self._socket.expel(close.code, close.reason)
 
-    async def _flush(self, close: Close, writer: asyncio.Task[None]) -> None:
-        while (self._outbox.waiting[0] or self._sending_since_s is not None) and not writer.done():
+    async def _flush(self, close: Close) -> None:
+        while not self._writer.idle:
             await self._clock.sleep(0.01)
         await self._socket.close(close.code, close.reason)
 
-    # Writing
-
-    async def _write(self) -> None:
-        while True:
-            await self._outbox.wait()
-            self._sending_since_s = self._clock.monotonic()
-            try:
-                for text in self._outbox.take():
-                    await self._socket.send(text)
-                    self._sending_since_s = self._clock.monotonic()
-            except OSError:
-                return  # the client is gone
-            self._sending_since_s = None
+    def _make_writer(self, flusher: Flusher) -> Writer:
+        frames = self._socket.frames
+        if frames is not None:
+            return FrameWriter(frames, self._outbox, flusher, self._clock)
+        return MessageWriter(self._socket, self._outbox, self._clock, self._tasks)
 
     def _resync(self, topic: str) -> None:
         self._subscriptions.resync(self.id, topic)

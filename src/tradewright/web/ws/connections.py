@@ -13,6 +13,7 @@ from tradewright.services.subscription_registry import SubscriptionRegistry
 from tradewright.services.subscription_service import SubscriptionService
 from tradewright.web.protocol import CloseCode, Draining
 from tradewright.web.ws.connection import CLOSE_DEADLINE_S, LiveConnection, Socket
+from tradewright.web.ws.flusher import Flusher
 from tradewright.web.ws.outbox import OutboxLimits
 from tradewright.web.ws.session import Reply, SessionLimits
 
@@ -38,12 +39,14 @@ class WebSocketConnections:
         self._session_limits = session_limits or SessionLimits()
         self._outbox_limits = outbox_limits or OutboxLimits()
         self._connections: set[LiveConnection] = set()
+        self._flusher = Flusher()
         self._tasks = TaskSupervisor("live sockets")
         self._watching: asyncio.Task[None] | None = None
         self.draining = False
 
     async def close(self) -> None:
         """Look no more; the sockets themselves end with the web server."""
+        self._flusher.close()
         await self._tasks.close()
 
     def __len__(self) -> int:
@@ -62,6 +65,7 @@ class WebSocketConnections:
             address,
             self._session_limits,
             self._outbox_limits,
+            self._flusher,
         )
         self._connections.add(connection)
         if self._watching is None or self._watching.done():
