@@ -144,12 +144,12 @@ def state(server: subprocess.Popen[str]) -> Outcome:
     return msgspec.json.decode(ask(server, quiet), type=Outcome)
 
 
-def in_turn(names: Sequence[str], loads: Sequence[Load], rounds: int) -> tuple[dict[str, list[Measured]], float]:
+def in_turn(
+    names: Sequence[str], loads: Sequence[Load], rounds: int
+) -> tuple[dict[str, list[Measured]], float]:
     """Measure all of them in each round; the bytes that an idle viewer of the first one takes, too."""
     with ExitStack() as stack:
-        sites = {
-            name: stack.enter_context(site(name, load)) for name, load in zip(names, loads, strict=True)
-        }
+        sites = {name: stack.enter_context(site(name, load)) for name, load in zip(names, loads, strict=True)}
         found: dict[str, list[Measured]] = {name: [] for name in names}
         order = list(names)
         for _ in range(rounds):
@@ -171,9 +171,8 @@ def show(title: str, found: dict[str, list[Measured]]) -> None:
 
 def ratio(peer: Sequence[Measured], ours: Sequence[Measured], field: str = "cpu_us") -> float:
     """How many times as much the peer takes; the median of the pairs'."""
-    return statistics.median(
-        getattr(a, field) / getattr(b, field) for a, b in zip(peer, ours, strict=True)
-    )
+    pairs = zip(peer, ours, strict=True)
+    return statistics.median(float(getattr(a, field) / getattr(b, field)) for a, b in pairs)
 
 
 def promise(title: str, value: float, bound: float, *, at_most: bool = False) -> bool:
@@ -210,7 +209,9 @@ def main(rounds: int = ROUNDS) -> int:
             at_most=True,
         ),
         promise("over plain ASGI, of picows", ratio(one[PICOWS], one[ASGI]), ASGI_OF_PICOWS_MIN),
-        promise("many topics, times a send for each update", ratio(many[QUEUES], many[OURS]), TIMES_QUEUES_MIN),
+        promise(
+            "many topics, times a send for each update", ratio(many[QUEUES], many[OURS]), TIMES_QUEUES_MIN
+        ),
         promise("bytes of an idle viewer", viewer_bytes, VIEWER_BYTES_MAX, at_most=True),
     ]
     return 0 if all(kept) else 1

@@ -11,7 +11,7 @@ from tradewright.domain.errors import LimitExceeded
 from tradewright.web.protocol import SUBPROTOCOL, CloseCode
 from tradewright.web.ws.connections import WebSocketConnections
 from tradewright.web.ws.session import InvalidToken, Reply, error_reply
-from tradewright.web.ws.transport import EXPEL_EXTENSION, FRAMES_EXTENSION
+from tradewright.web.ws.transport import expel_of, frames_of
 from tradewright.web.ws.writing import FrameSocket
 
 _BEARER: Final = "bearer."
@@ -31,19 +31,14 @@ class QuartSocket:
 
     @property
     def frames(self) -> FrameSocket | None:
-        frames: FrameSocket | None = self._extensions.get(FRAMES_EXTENSION)
-        return frames
+        return frames_of(self._socket.scope)
 
     async def close(self, code: int, reason: str) -> None:
         await self._socket.close(code, reason)
 
     def expel(self, code: int, reason: str) -> None:
-        if (expel := self._extensions.get(EXPEL_EXTENSION)) is not None:
+        if (expel := expel_of(self._socket.scope)) is not None:
             expel(code, reason)
-
-    @property
-    def _extensions(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", self._socket.scope.get("extensions") or {})
 
 
 def build(connections: WebSocketConnections) -> Blueprint:

@@ -85,7 +85,7 @@ class LiveConnection:
         self._pending: dict[str, asyncio.Task[None]] = {}
         self._writer = self._make_writer(flusher)
         self._end: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
-        self.id = subscriptions.connect(self._outbox, address)
+        self.id = subscriptions.connect(self._writer, address)
 
     async def run(self, greeting: tuple[Reply, ...] = ()) -> None:
         """Serve the client until it leaves or is closed."""

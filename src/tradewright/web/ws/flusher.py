@@ -1,4 +1,4 @@
-"""``Flusher``: writes out what all connections have waiting at one moment."""
+"""``Flusher``: decides when what connections have waiting is written out."""
 
 from __future__ import annotations
 
@@ -6,28 +6,40 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-PAUSE_S_MAX: Final = 0.02
+PAUSE_S_MAX: Final = 0.005
+PAUSE_FACTOR: Final = 2.0
+_NONE_MORE: Final = object()
 
 
 class Flusher:
-    """Calls every connection that has something to write, all of them together.
+    """One clock for the writing of all connections of a process.
 
-    A lone message goes out in the same turn of the event loop. Where writing takes long, as much time as it
-    took, and at most ``pause_s_max``, is left for other work before the next time; what comes meanwhile
-    leaves in one write for each client. The loop's own clock counts here, since this is about its work.
+    While little is to be written, the first message of a turn of the event loop goes out at once, to each of
+    its viewers: it is ``direct``. Everything else is written when the turn ends, and after that a pause is
+    left for other work, as long as writing took, twice, and at most ``PAUSE_S_MAX``. What comes in a pause
+    leaves at its end, joined, in one write for each client. The loop's own clock counts here, since this is
+    about its work.
     """
 
-    def __init__(self, pause_s_max: float = PAUSE_S_MAX) -> None:
-        self._pause_s_max = pause_s_max
+    def __init__(self) -> None:
+        self.direct: object | None = None
+        """The message that goes out at once; None where the next one may be it."""
         self._due: list[Callable[[], None]] = []
         self._scheduled: asyncio.Handle | None = None
-        self._not_before_s = float("-inf")
+        self._began_s = 0.0
+
+    def claim(self, message: object) -> bool:
+        """Make it the turn's direct message. Only where ``direct`` is None."""
+        self.direct = message
+        self._begin_turn()
+        return True
 
     def add(self, write: Callable[[], None]) -> None:
-        """Call this the next time. Who adds itself twice is called twice."""
+        """Call this when the turn or the pause ends. Who adds itself twice is called twice."""
         self._due.append(write)
         if self._scheduled is None:
-            self._schedule()
+            self.direct = _NONE_MORE
+            self._begin_turn()
 
     def close(self) -> None:
         """Forget who was to be called."""
@@ -36,24 +48,30 @@ class Flusher:
             self._scheduled.cancel()
             self._scheduled = None
 
-    def _schedule(self) -> None:
+    def _begin_turn(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._not_before_s <= loop.time():
-            self._scheduled = loop.call_soon(self._flush)
-        else:
-            self._scheduled = loop.call_at(self._not_before_s, self._flush)
+        self._began_s = loop.time()
+        self._scheduled = loop.call_soon(self._end_turn)
 
-    def _flush(self) -> None:
-        self._scheduled = None
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
+    def _end_turn(self) -> None:
+        self.direct = _NONE_MORE
+        self._flush(self._began_s)
+
+    def _end_pause(self) -> None:
+        if self._due:
+            self._flush(asyncio.get_running_loop().time())
+        else:
+            self._scheduled = None
+            self.direct = None
+
+    def _flush(self, began_s: float) -> None:
         due, self._due = iter(self._due), []
         try:
             for write in due:
                 write()
         finally:
-            ended_s = loop.time()
-            self._not_before_s = ended_s + min(ended_s - began_s, self._pause_s_max)
             self._due.extend(due)  # a fault of one, which the loop logs, is not the loss of the others
-            if self._due and self._scheduled is None:
-                self._schedule()
+            loop = asyncio.get_running_loop()
+            ended_s = loop.time()
+            pause_s = min(PAUSE_FACTOR * (ended_s - began_s), PAUSE_S_MAX)
+            self._scheduled = loop.call_at(ended_s + pause_s, self._end_pause)

@@ -74,15 +74,18 @@ class Outbox:
         self._limits = limits
         self._on_room = on_room
         self._on_crowded: Callable[[], None] | None = None
-        self._entries: deque[_Entry] = deque()
+        self.entries: deque[_Entry] = deque()
+        """What waits; always the same object, for those who look often whether anything does."""
         self._bytes = 0
         self._careful = False
         """Whether every message is looked at: the client lags, or has lost a topic."""
         self._last: dict[str, _Place] = {}
-        self._lost: dict[str, None] = {}
+        self.lost: dict[str, None] = {}
+        """Topics that were lost and have not begun again; always the same object, too."""
         self._changed = asyncio.Event()
         self._wake: Callable[[], object] = self._changed.set
-        self._told = False
+        self.told = False
+        """Whether ``wake`` was called and what it leads to is still to come."""
         self._room = asyncio.Event()
         self._room.set()
 
@@ -111,49 +114,37 @@ class Outbox:
 
     def forget(self, topic: str) -> None:
         """Drop what waits of a topic that is watched no more."""
-        self._lost.pop(topic, None)
+        self.lost.pop(topic, None)
         self._drop(topic)
 
     @property
     def lagging(self) -> bool:
         """Whether so much waits that the policies apply."""
-        return (
-            len(self._entries) >= self._limits.lagging_messages or self._bytes >= self._limits.lagging_bytes
-        )
+        return len(self.entries) >= self._limits.lagging_messages or self._bytes >= self._limits.lagging_bytes
 
     @property
     def overwhelmed(self) -> bool:
         """Whether what must not be left out is already too much."""
         limits = self._limits
-        return len(self._entries) > 2 * limits.messages_max or self._bytes > limits.bytes_total_max
-
-    @property
-    def has_waiting(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._entries)
-
-    @property
-    def has_lost(self) -> bool:
-        """Whether topics were lost that have not begun again."""
-        return bool(self._lost)
+        return len(self.entries) > 2 * limits.messages_max or self._bytes > limits.bytes_total_max
 
     @property
     def waiting(self) -> tuple[int, int]:
         """How many messages and bytes wait."""
-        return len(self._entries), self._bytes
+        return len(self.entries), self._bytes
 
     @property
     def _full(self) -> bool:
-        return len(self._entries) >= self._limits.messages_max or self._bytes >= self._limits.bytes_max
+        return len(self.entries) >= self._limits.messages_max or self._bytes >= self._limits.bytes_max
 
     def _append(self, entry: _Entry, size: int) -> None:
-        self._entries.append(entry)
+        self.entries.append(entry)
         self._bytes += size
-        if not self._told:
-            self._told = True
+        if not self.told:
+            self.told = True
             self._wake()
         limits = self._limits
-        if len(self._entries) >= limits.lagging_messages or self._bytes >= limits.lagging_bytes:
+        if len(self.entries) >= limits.lagging_messages or self._bytes >= limits.lagging_bytes:
             self._be_careful()
 
     def _be_careful(self) -> None:
@@ -167,16 +158,14 @@ class Outbox:
                 return
         self._careful = True
         self._room.clear()
-        places: deque[_Entry] = deque()
-        for entry in self._entries:
+        for index, entry in enumerate(self.entries):
             place = _Place(entry) if isinstance(entry, TopicMessage) else entry
-            places.append(place)
+            self.entries[index] = place
             if isinstance(place, _Place):
                 self._note_last(place)
-        self._entries = places
 
     def _offer_carefully(self, message: TopicMessage) -> None:
-        if message.topic in self._lost:
+        if message.topic in self.lost:
             return
         if message.update is not None:
             if self.lagging and message.kind != "trades" and self._join(message):
@@ -209,12 +198,13 @@ class Outbox:
         return True
 
     def _lose(self, topic: str) -> None:
-        self._lost[topic] = None
+        self.lost[topic] = None
         self._drop(topic)
 
     def _drop(self, topic: str) -> None:
-        kept = deque(entry for entry in self._entries if isinstance(entry, bytes) or entry.topic != topic)
-        self._entries = kept
+        kept = [entry for entry in self.entries if isinstance(entry, bytes) or entry.topic != topic]
+        self.entries.clear()
+        self.entries.extend(kept)
         self._bytes = sum(_size_of(entry) for entry in kept)
         self._last.pop(topic, None)
         self._note_room()
@@ -224,17 +214,18 @@ class Outbox:
     async def wait(self) -> None:
         """Return when there is something to take. Who waits here has sent everything before, so there
         is room again for topics that were lost."""
-        while not self._entries:
+        while not self.entries:
             self.begin_again()
-            if not self._entries:
-                self._told = False
+            if not self.entries:
+                self.told = False
                 self._changed.clear()
                 await self._changed.wait()
 
     def begin_again(self) -> None:
         """All is sent and the client has room: topics that were lost begin again."""
-        if self._lost:
-            lost, self._lost = self._lost, {}
+        if self.lost:
+            lost = tuple(self.lost)
+            self.lost.clear()
             self._note_room()
             for topic in lost:
                 self._on_room(topic)
@@ -248,14 +239,13 @@ class Outbox:
         return [_text_of(entry) for entry in self._take(bytes_max)]
 
     def take_frames(self, bytes_max: int = 64 * 1024) -> bytes:
-        """The same as frames, one after the other. ``wake`` is called again when more comes."""
-        entries = self._entries
+        """The same as frames, one after the other."""
+        entries = self.entries
         if self._careful or self._bytes > bytes_max:
             taken = self._take(bytes_max)
         else:
             taken, self._bytes = list(entries), 0
             entries.clear()
-        self._told = bool(self._entries)
         if len(taken) == 1:
             return _frame_of(taken[0])
         return b"".join([_frame_of(entry) for entry in taken])
@@ -263,8 +253,8 @@ class Outbox:
     def _take(self, bytes_max: int) -> list[_Entry]:
         taken: list[_Entry] = []
         size = 0
-        while self._entries and (not taken or size < bytes_max):
-            entry = self._entries.popleft()
+        while self.entries and (not taken or size < bytes_max):
+            entry = self.entries.popleft()
             if isinstance(entry, _Place) and self._last.get(entry.topic) is entry:
                 del self._last[entry.topic]
             size += _size_of(entry)
@@ -276,7 +266,7 @@ class Outbox:
     def _note_room(self) -> None:
         if not self.lagging:
             self._room.set()
-            if self._careful and not self._lost:
+            if self._careful and not self.lost:
                 self._careful = False
                 self._last.clear()
 

@@ -10,9 +10,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from tradewright.domain.streams import StreamKind
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
+from tradewright.services.subscription_service import ResyncReason, TopicMessage, ViewSink
 from tradewright.web.ws.flusher import Flusher
+from tradewright.web.ws.frames import frame_of
 from tradewright.web.ws.outbox import Outbox
 
 BUFFERED_BYTES_MAX: Final = 64 * 1024
@@ -26,17 +29,20 @@ class FrameSocket(Protocol):
         """Whether nothing may follow: a close frame is on its way, or the client is gone."""
         ...
 
-    def buffered(self) -> int:
-        """How many bytes wait in this client's transport."""
+    def full(self) -> bool:
+        """Whether more than ``BUFFERED_BYTES_MAX`` bytes wait in this client's transport."""
         ...
 
-    def write(self, frames: bytes, /) -> None:
+    def write_at_once(self, frames: bytes) -> bool:
+        """Send them where nothing waits before them; False where something does, or all is over."""
+        ...
+
+    def write(self, frames: bytes) -> None:
         """Send them, or keep them until the client takes them; never waits."""
         ...
 
     def watch_room(self, on_room: Callable[[], None]) -> None:
-        """Call this each time that the transport has room again after more than
-        ``BUFFERED_BYTES_MAX`` bytes were waiting."""
+        """Call this each time that the transport has room again after it was full."""
         ...
 
 
@@ -48,8 +54,8 @@ class MessageSocket(Protocol):
         ...
 
 
-class Writer(Protocol):
-    """Empties the outbox."""
+class Writer(ViewSink, Protocol):
+    """Takes what views offer and empties the outbox."""
 
     @property
     def task(self) -> asyncio.Task[None] | None:
@@ -72,43 +78,85 @@ class Writer(Protocol):
 
 
 class FrameWriter:
-    """Writes at the flusher's moments what waits, joined, straight to the client's transport."""
+    """Writes what waits straight to the client's transport: a lone message at once, others at the flusher's
+    moments, joined."""
+
+    __slots__ = (
+        "_clock",
+        "_flusher",
+        "_lost",
+        "_outbox",
+        "_socket",
+        "_stopped",
+        "_waiting",
+        "_write_at_once",
+        "stuck_since_s",
+    )
 
     def __init__(self, socket: FrameSocket, outbox: Outbox, flusher: Flusher, clock: Clock) -> None:
         self._socket = socket
+        self._write_at_once = socket.write_at_once
         self._outbox = outbox
+        self._waiting = outbox.entries
+        self._lost = outbox.lost
         self._flusher = flusher
         self._clock = clock
         self._stopped = False
-        self.task = None
         self.stuck_since_s: float | None = None
         socket.watch_room(self._go_on)
         outbox.listen(lambda: flusher.add(self.write), on_crowded=self.write)
 
+    def offer(self, message: TopicMessage) -> None:
+        """Write the message, or queue it."""
+        # This runs for every message and viewer.
+        direct = self._flusher.direct
+        if (
+            (direct is message or (direct is None and self._flusher.claim(message)))
+            and not self._waiting
+            and not self._lost
+            and self._write_at_once(message.frame or frame_of(message))
+        ):
+            return
+        self._outbox.offer(message)
+
+    def offer_resync(self, topic: str, kind: StreamKind, reason: ResyncReason) -> None:
+        """Drop what waits of the topic, and say that it begins again."""
+        self._outbox.offer_resync(topic, kind, reason)
+
     def write(self) -> None:
         """Hand over what waits, as far as the client's own transport has room."""
-        socket, outbox = self._socket, self._outbox
-        while outbox.has_waiting:
+        socket, outbox, waiting = self._socket, self._outbox, self._waiting
+        while waiting:
             if self._stopped or socket.closed():
                 return
-            if socket.buffered() > BUFFERED_BYTES_MAX:
+            if socket.full():
                 if self.stuck_since_s is None:
                     self.stuck_since_s = self._clock.monotonic()
                 return
             socket.write(outbox.take_frames())
-        if outbox.has_lost and socket.buffered() <= BUFFERED_BYTES_MAX:
+        outbox.told = False
+        if self._lost and not socket.full():
             outbox.begin_again()
 
     @property
+    def task(self) -> None:
+        return None
+
+    @property
     def idle(self) -> bool:
-        return self._stopped or self._socket.closed() or not self._outbox.has_waiting
+        return self._stopped or self._socket.closed() or not self._waiting
 
     def stop(self) -> None:
         self._stopped = True
+        self._write_at_once = _refuse
 
     def _go_on(self) -> None:
         self.stuck_since_s = None
         self._flusher.add(self.write)
+
+
+def _refuse(frames: bytes) -> bool:
+    return False
 
 
 class MessageWriter:
@@ -119,6 +167,8 @@ class MessageWriter:
         self._outbox = outbox
         self._clock = clock
         self.stuck_since_s: float | None = None
+        self.offer = outbox.offer
+        self.offer_resync = outbox.offer_resync
         self.task = tasks.start("write", self._write())
 
     async def _write(self) -> None:
@@ -135,7 +185,7 @@ class MessageWriter:
 
     @property
     def idle(self) -> bool:
-        return self.task.done() or not (self._outbox.has_waiting or self.stuck_since_s is not None)
+        return self.task.done() or not (self._outbox.entries or self.stuck_since_s is not None)
 
     def stop(self) -> None:
         self.task.cancel()
