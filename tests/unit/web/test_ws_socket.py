@@ -17,10 +17,12 @@ from quart.testing.connections import WebsocketResponseError
 from tests.support.pipes import FramePipe, Pipe
 from tests.unit.services.streaming_rig import Rig, Viewer, stream
 from tradewright.config import DevelopmentConfig
+from tradewright.services.authentication import PrivateStreams
 from tradewright.services.subscription_registry import SubscriptionLimits
+from tradewright.testing.authenticators import MemoryAuthenticator
 from tradewright.web.middleware.guards import install_guards
 from tradewright.web.ws import blueprint
-from tradewright.web.ws.connections import WebSocketConnections
+from tradewright.web.ws.connections import HandshakeLimits, WebSocketConnections
 from tradewright.web.ws.outbox import OutboxLimits
 
 SUBSCRIBE = {"type": "subscribe", "market": "crypto", "provider": "scripted", "symbol": "BTC/USDT"}
@@ -30,10 +32,25 @@ class Site:
     """The socket's part of the application over a scripted venue."""
 
     def __init__(
-        self, rig: Rig, *, public_url: str | None = None, limits: OutboxLimits | None = None
+        self,
+        rig: Rig,
+        *,
+        public_url: str | None = None,
+        limits: OutboxLimits | None = None,
+        handshakes: HandshakeLimits | None = None,
+        private: PrivateStreams | None = None,
     ) -> None:
         self.rig = rig
-        self.connections = WebSocketConnections(rig.service, rig.registry, rig.clock, outbox_limits=limits)
+        self.authenticator = MemoryAuthenticator(rig.clock)
+        self.connections = WebSocketConnections(
+            rig.service,
+            rig.registry,
+            rig.clock,
+            outbox_limits=limits,
+            handshakes=handshakes or HandshakeLimits(),
+            authenticator=self.authenticator,
+            private=private,
+        )
         self.app = Quart("test")
         install_guards(self.app, DevelopmentConfig(public_url=public_url))
         self.app.register_blueprint(blueprint.build(self.connections))
@@ -245,6 +262,34 @@ async def test_a_token_is_refused_without_a_close() -> None:
         assert (error["id"], error["code"]) == (None, "invalid_token")
         await ask(socket, type="ping", id=1)
         assert (await receive(socket))["type"] == "pong"
+
+
+async def test_a_socket_takes_no_query() -> None:
+    async with site() as here:
+        with pytest.raises(WebsocketResponseError) as refusal:
+            async with here.app.test_client().websocket("/api/v1/ws?token=abc") as socket:
+                await socket.receive()
+        assert refusal.value.response.status_code == 400
+        assert not here.authenticator.asked
+
+
+async def test_clients_that_come_all_at_once_are_asked_to_come_again() -> None:
+    async with site(handshakes=HandshakeLimits(per_s=2, burst=3)) as here:
+        for _ in range(3):
+            async with here.connect() as socket:
+                await ask(socket, type="ping", id=1)
+                await receive(socket)
+        for _ in range(7):
+            with pytest.raises(WebsocketResponseError) as refusal:
+                async with here.connect() as socket:
+                    await socket.receive()
+            assert refusal.value.response.status_code == 503
+            assert refusal.value.response.headers["Retry-After"] == "1"
+        await here.rig.clock.advance(1)
+        for _ in range(2):
+            async with here.connect() as socket:
+                await ask(socket, type="ping", id=1)
+                await receive(socket)
 
 
 async def test_an_address_has_a_limited_number_of_sockets() -> None:
