@@ -30,6 +30,7 @@ from tradewright.plugins import PluginLoader
 from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.runtime.metrics import Metrics
 from tradewright.services.adjusted_bars import AdjustedBars
+from tradewright.services.authentication import Authenticator, NoAccounts
 from tradewright.services.backfill.stream import BackfillStream
 from tradewright.services.backfill_manager import BackfillManager
 from tradewright.services.bar_export import BarExporter
@@ -72,6 +73,7 @@ class Adapters:
     cache: Cache | None = None
     bus: MessageBus | None = None
     leases: Leases | None = None
+    authenticator: Authenticator = field(default_factory=NoAccounts)
 
 
 @dataclass(kw_only=True)
@@ -277,7 +279,9 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
         streaming=streaming,
         subscriptions=subscriptions,
         registry=registry,
-        connections=WebSocketConnections(subscriptions, registry, clock),
+        connections=WebSocketConnections(
+            subscriptions, registry, clock, authenticator=adapters.authenticator
+        ),
     )
 
 

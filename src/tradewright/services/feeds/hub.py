@@ -52,13 +52,15 @@ class TopicMessage:
     """Something for a view, encoded once for all of them. Only what has an ``update`` may be left out or
     joined by a client's outbox, and then under the rules of its ``kind``."""
 
-    __slots__ = ("_text", "data", "kind", "topic", "update")
+    __slots__ = ("_text", "data", "frame", "kind", "topic", "update")
 
     def __init__(self, topic: str, kind: StreamKind, data: bytes, update: Update | None = None) -> None:
         self.topic = topic
         self.kind = kind
         self.data = data
         self.update = update
+        self.frame: bytes | None = None
+        """The bytes on the wire, kept here by who sends them, so that they too are made once for all."""
         self._text: str | None = None
 
     @property

@@ -10,8 +10,8 @@ from quart import Blueprint, Response, Websocket, websocket
 from tradewright.domain.errors import LimitExceeded
 from tradewright.web.protocol import SUBPROTOCOL, CloseCode
 from tradewright.web.ws.connections import WebSocketConnections
-from tradewright.web.ws.session import InvalidToken, Reply, error_reply
-from tradewright.web.ws.transport import EXPEL_EXTENSION
+from tradewright.web.ws.transport import expel_of, frames_of
+from tradewright.web.ws.writing import FrameSocket
 
 _BEARER: Final = "bearer."
 
@@ -28,12 +28,15 @@ class QuartSocket:
     async def send(self, text: str) -> None:
         await self._socket.send(text)
 
+    @property
+    def frames(self) -> FrameSocket | None:
+        return frames_of(self._socket.scope)
+
     async def close(self, code: int, reason: str) -> None:
         await self._socket.close(code, reason)
 
     def expel(self, code: int, reason: str) -> None:
-        extensions: dict[str, Any] = cast("dict[str, Any]", self._socket.scope.get("extensions") or {})
-        if (expel := extensions.get(EXPEL_EXTENSION)) is not None:
+        if (expel := expel_of(self._socket.scope)) is not None:
             expel(code, reason)
 
 
@@ -45,15 +48,22 @@ def build(connections: WebSocketConnections) -> Blueprint:
     async def live() -> Response | None:
         if connections.draining:
             return Response("The server is going away.\n", status=503, headers={"Retry-After": "1"})
+        if websocket.query_string:
+            # What stands in an address is logged and remembered by others; no token is ever read from there.
+            return Response("The socket takes no query.\n", status=400)
         address = websocket.remote_addr or "unknown"
         try:
             connections.check_address(address)
         except LimitExceeded as error:
             return Response(f"{error.message}\n", status=429, headers={"Retry-After": "5"})
+        try:
+            connections.check_rate()
+        except LimitExceeded as error:
+            return Response(f"{error.message}\n", status=503, headers={"Retry-After": "1"})
         offered = websocket.requested_subprotocols
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
-            await connections.serve(_socket(), address, _greeting(offered))
+            await connections.serve(_socket(), address, _token(offered))
         except LimitExceeded as error:
             await websocket.close(CloseCode.POLICY, error.message)
         return None
@@ -66,8 +76,6 @@ def _socket() -> QuartSocket:
     return QuartSocket(cast(Websocket, cast(Any, websocket)._get_current_object()))
 
 
-def _greeting(offered: Sequence[str]) -> tuple[Reply, ...]:
-    """A token among the subprotocols can't be taken yet; the socket stays open for what is public."""
-    if any(protocol.startswith(_BEARER) for protocol in offered):
-        return (error_reply(None, InvalidToken("The token is not valid.")),)
-    return ()
+def _token(offered: Sequence[str]) -> str | None:
+    """A token may come as a second subprotocol, which is never chosen."""
+    return next((name.removeprefix(_BEARER) for name in offered if name.startswith(_BEARER)), None)
