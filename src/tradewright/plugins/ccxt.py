@@ -54,7 +54,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 MARKETS_LIFETIME_S: Final = 3_600.0
-MARKETS_RETRY_S: Final = 60.0
+MARKETS_RETRY_S: Final = 300.0
 MARKETS_DEADLINE_S: Final = 60.0
 MARKETS_DOUBT_S: Final = 30.0
 CLOCK_DEADLINE_S: Final = 3.0

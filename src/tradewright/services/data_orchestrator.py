@@ -189,7 +189,7 @@ class DataOrchestrator:
         instrument = await self._markets.instrument(key.instrument, deadline_s)
         calendar = await self._markets.calendar(instrument)
         async with self._markets.plugin(key.market, key.provider) as plugin:
-            now_ms, final_ms = await self.venue.moment(plugin, deadline_s)
+            now_ms, final_ms = await self.venue.moment(key.market, plugin, deadline_s)
             request = BarRequest(
                 key.instrument,
                 calendar,

@@ -11,7 +11,7 @@ from tests.support.engine_walk.watch import Calls, Watch
 from tests.venues.impatient import ImpatientPlugin
 from tradewright.domain.backfills import BackfillJob, BackfillState, JobLease, JobPosition, JobReport
 from tradewright.domain.bars import Bars
-from tradewright.domain.errors import PluginError, StorageUnavailable
+from tradewright.domain.errors import NetworkPluginError, PluginError, StorageUnavailable
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import (
@@ -52,8 +52,16 @@ class WatchedPlugin(ImpatientPlugin):
     ) -> Bars:
         key = InstrumentKey("crypto", self.provider, symbol).series(timeframe)
         self.watch.asked(key, start_ms, end_ms, limit)
+        began_s = self.clock.monotonic()
         with self.watch.calls:
-            page = await super().fetch_ohlcv(symbol, timeframe, start_ms=start_ms, end_ms=end_ms, limit=limit)
+            try:
+                page = await super().fetch_ohlcv(
+                    symbol, timeframe, start_ms=start_ms, end_ms=end_ms, limit=limit
+                )
+            except NetworkPluginError:
+                self.watch.failed(began_s)
+                raise
+        self.watch.reached()
         if limit is None:
             # A backfill that knocks at a venue that was down takes less for final, and a reader that did not
             # ask for the time, because a call had just failed, still less.
