@@ -116,6 +116,13 @@ class BarStore(Protocol):
         """Bars and coverage of one moment, which two calls would not promise."""
         ...
 
+    async def coverage_with_revision(
+        self, key: SeriesKey, start_ms: int, end_ms: int
+    ) -> tuple[Coverage, int]:
+        """Coverage, and the revision as it was then or before: whatever is made of the coverage and of later
+        reads is at least as new as the revision."""
+        ...
+
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:

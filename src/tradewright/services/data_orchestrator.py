@@ -423,7 +423,7 @@ def occupied(bars: Bars, timeframe: Timeframe) -> IntervalSet:
     """The time that the bars take up."""
     if not len(bars):
         return NO_INTERVALS
-    ends = np.array([timeframe.end(time) for time in bars.time.tolist()], dtype=np.int64)
+    ends = timeframe.end_array(bars.time)
     breaks = bars.time[1:] != ends[:-1]
     starts = bars.time[np.concatenate(([True], breaks))]
     stops = ends[np.concatenate((breaks, [True]))]

@@ -105,6 +105,7 @@ class MarketService:
         self._operator_credentials = dict(operator_credentials or {})
         self._user_credentials = user_credentials
         self._calendars = calendars or Calendars()
+        self._imported: dict[tuple[str, str], ProviderInfo] = {}
         self._instances: dict[InstanceKey, _Instance] = {}
         self._listings: dict[tuple[type[MarketPlugin], str], _ListingState] = {}
         self._tasks = TaskSupervisor("market_service")
@@ -148,9 +149,13 @@ class MarketService:
         try:
             return self._loader.provider(market, provider)
         except UnknownProvider:
-            if provider in await self._store.registered_providers(market):
-                return imported_provider(market, provider)
-            raise
+            known = self._imported.get((market, provider))
+            if known is None and provider in await self._store.registered_providers(market):
+                # What an import registered stays registered, so there are as many as the store has.
+                known = self._imported[market, provider] = imported_provider(market, provider)
+            if known is None:
+                raise
+            return known
 
     # Instances
 

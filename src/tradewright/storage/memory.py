@@ -102,6 +102,11 @@ class MemoryBarStore:
     async def read_with_coverage(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[Bars, Coverage]:
         return await self.read(key, start_ms, end_ms), await self.coverage(key, start_ms, end_ms)
 
+    async def coverage_with_revision(
+        self, key: SeriesKey, start_ms: int, end_ms: int
+    ) -> tuple[Coverage, int]:
+        return await self.coverage(key, start_ms, end_ms), await self.revision(key)
+
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:

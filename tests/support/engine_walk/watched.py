@@ -121,6 +121,12 @@ class WatchedBars:
         self._line.use()
         return await self._inner.read_with_coverage(key, start_ms, end_ms)
 
+    async def coverage_with_revision(
+        self, key: SeriesKey, start_ms: int, end_ms: int
+    ) -> tuple[Coverage, int]:
+        self._line.use()
+        return await self._inner.coverage_with_revision(key, start_ms, end_ms)
+
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:

@@ -86,6 +86,19 @@ class PostgresBarStore:
 
         return await self._database.read(work, snapshot=True)
 
+    async def coverage_with_revision(
+        self, key: SeriesKey, start_ms: int, end_ms: int
+    ) -> tuple[Coverage, int]:
+        async def work(session: Session) -> tuple[Coverage, int]:
+            found = await session.row_or_none(FIND_SERIES, *_names(key))
+            if found is None:
+                return Coverage(), 0
+            # The revision comes first: what comes after it is as new, or newer.
+            coverage = await _coverage(session, int(found["id"]), start_ms, end_ms)
+            return coverage, int(found["revision"])
+
+        return await self._database.read(work)
+
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:

@@ -81,6 +81,15 @@ class SQLiteBarStore:
             )
         )
 
+    async def coverage_with_revision(
+        self, key: SeriesKey, start_ms: int, end_ms: int
+    ) -> tuple[Coverage, int]:
+        def work(connection: sqlite3.Connection) -> tuple[Coverage, int]:
+            seen = revision(connection, key)  # first: what comes after it is as new, or newer
+            return _coverage(connection, key, start_ms, end_ms), seen
+
+        return await self._database.read(work)
+
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:
