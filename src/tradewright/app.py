@@ -254,7 +254,9 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
     own_bus = MemoryBus()
     backfill_stream = BackfillStream(engine.backfills, own_bus, clock)
     live_bars = LiveBarWriter(engine.stores.bars, clock, engine.metrics.live_bars)
-    streaming = StreamingManager(engine.markets, engine.orchestrator, bus, clock, sink=live_bars)
+    streaming = StreamingManager(
+        engine.markets, engine.orchestrator, bus, clock, sink=live_bars, metrics=engine.metrics.feeds
+    )
     registry = SubscriptionRegistry(SubscriptionLimits(connections_per_address=config.ws_max_per_address))
     subscriptions = SubscriptionService(
         bus,

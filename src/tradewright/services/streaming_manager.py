@@ -16,6 +16,7 @@ from tradewright.domain.ports import MessageBus
 from tradewright.domain.streams import StreamKey, StreamKind
 from tradewright.domain.timeframes import ONE_MINUTE, Timeframe
 from tradewright.runtime.clock import Clock
+from tradewright.runtime.feed_metrics import FeedFigures, FeedMetrics
 from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.feed import Feed
@@ -79,6 +80,7 @@ class StreamingManager:
         *,
         rng: random.Random | None = None,
         sink: BarSink | None = None,
+        metrics: FeedMetrics | None = None,
     ) -> None:
         self._markets = markets
         self._history = history
@@ -87,6 +89,8 @@ class StreamingManager:
         self._settings = settings
         self._rng = rng
         self._sink = sink
+        self._metrics = metrics or FeedMetrics()
+        self._metrics.watch(self.figures)
         self._topics: dict[StreamKey, Topic] = {}
         self._feeds: dict[FeedKey, _Running] = {}
         self._ending: dict[FeedKey, asyncio.Task[None]] = {}
@@ -162,6 +166,13 @@ class StreamingManager:
         """The upstream feeds that run."""
         return frozenset(self._feeds)
 
+    def figures(self) -> list[FeedFigures]:
+        """How each feed is now."""
+        return [
+            FeedFigures(key.instrument.provider, key.kind, one.feed.state or "starting", one.feed.age_s)
+            for key, one in self._feeds.items()
+        ]
+
     # Feeds
 
     def _start_feed(self, key: FeedKey, topics: list[Topic]) -> None:
@@ -175,6 +186,7 @@ class StreamingManager:
             self._settings,
             wakeup,
             self._rng,
+            self._metrics.of(key.instrument.provider, key.kind),
         )
         for topic in topics:
             feed.add_topic(topic)
