@@ -258,7 +258,15 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
     backfill_stream = BackfillStream(engine.backfills, own_bus, clock)
     leases = adapters.leases or (engine.redis.leases if engine.redis else MemoryLeases(clock))
     live_bars = LiveBarWriter(engine.stores.bars, clock, engine.metrics.live_bars)
-    streaming = StreamingManager(engine.markets, engine.orchestrator, bus, leases, clock, sink=live_bars)
+    streaming = StreamingManager(
+        engine.markets,
+        engine.orchestrator,
+        bus,
+        leases,
+        clock,
+        sink=live_bars,
+        metrics=engine.metrics.feeds,
+    )
     if engine.redis and bus is engine.redis.bus:
         engine.redis.bus.on_publish_lost(streaming.tell_all)
     registry = SubscriptionRegistry(SubscriptionLimits(connections_per_address=config.ws_max_per_address))

@@ -59,20 +59,20 @@ def _since(ordered: list[BarRow], rows: list[BarRow]) -> list[BarRow]:
     return [row for row in ordered if row[0] >= first]
 
 
-def ticker_feed(symbol: str, params: Mapping[str, str], clock: Clock) -> Feed[Ticker]:
-    """The ticker at each change; who is slow gets the latest."""
+def ticker_feed(symbol: str, params: Mapping[str, str], now_ms: Callable[[], int]) -> Feed[Ticker]:
+    """The ticker at each change; who is slow gets the latest. ``now_ms`` is the venue's time."""
     return Feed(
         "ticker",
         symbol,
         watch=lambda exchange: exchange.watch_ticker(symbol, params=dict(params)),
         unwatch=lambda exchange: exchange.un_watch_ticker(symbol, params=dict(params)),
         unwatch_feature="unWatchTicker",
-        take=lambda answer: parse.ticker(answer, clock.now_ms()),
+        take=lambda answer: parse.ticker(answer, now_ms()),
         merge=lambda _waiting, newer: newer,
     )
 
 
-def order_book_feed(symbol: str, clock: Clock) -> Feed[OrderBook]:
+def order_book_feed(symbol: str, clock: Clock, now_ms: Callable[[], int]) -> Feed[OrderBook]:
     """Whole books of ``BOOK_DEPTH`` levels; who is slow gets the latest. One that can't be right, being
     crossed or in disorder, is left out, and when that lasts the stream fails, so that it is begun again from
     a snapshot: some exchange sends the two sides of a change one after the other."""
@@ -80,7 +80,7 @@ def order_book_feed(symbol: str, clock: Clock) -> Feed[OrderBook]:
 
     def take(answer: Mapping[str, Any]) -> OrderBook | None:
         nonlocal bad, since_s
-        book = parse.order_book(answer, clock.now_ms(), BOOK_DEPTH)
+        book = parse.order_book(answer, now_ms(), BOOK_DEPTH)
         if book.sound:
             bad = 0
             return book

@@ -348,14 +348,14 @@ class CCXTPlugin(AccountMethods):
         self._require(Capability.TICKER)
         self._market(await self._ready(), symbol)
         answer = await self._call(lambda exchange: exchange.fetch_ticker(symbol))
-        return parse.ticker(answer, self.clock.now_ms())
+        return parse.ticker(answer, self._venue_clock.now_ms())
 
     async def fetch_order_book(self, symbol: str, depth: int) -> OrderBook:
         self._require(Capability.ORDER_BOOK)
         self._market(await self._ready(), symbol)
         limit = order_book_limit(self.provider, depth)
         answer = await self._call(lambda exchange: exchange.fetch_order_book(symbol, limit))
-        book = parse.order_book(answer, self.clock.now_ms(), max(depth, 1))
+        book = parse.order_book(answer, self._venue_clock.now_ms(), max(depth, 1))
         if not book.sound or not (book.bids or book.asks):
             raise MalformedAnswerPluginError(f"{self._entry.name}'s order book is empty or can't be right.")
         return book
@@ -397,11 +397,13 @@ class CCXTPlugin(AccountMethods):
 
     def watch_ticker(self, symbol: str) -> AsyncIterator[Ticker]:
         self._require(Capability.WATCH_TICKER)
-        return self._streams.stream(feeds.ticker_feed(symbol, ticker_params(self.provider), self.clock))
+        return self._streams.stream(
+            feeds.ticker_feed(symbol, ticker_params(self.provider), self._venue_clock.now_ms)
+        )
 
     def watch_order_book(self, symbol: str) -> AsyncIterator[OrderBook]:
         self._require(Capability.WATCH_ORDER_BOOK)
-        return self._streams.stream(feeds.order_book_feed(symbol, self.clock))
+        return self._streams.stream(feeds.order_book_feed(symbol, self.clock, self._venue_clock.now_ms))
 
     def watch_trades(self, symbol: str) -> AsyncIterator[Sequence[Trade]]:
         self._require(Capability.WATCH_TRADES)

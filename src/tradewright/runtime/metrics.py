@@ -19,8 +19,9 @@ from prometheus_client import (
     generate_latest,
 )
 
+from tradewright.runtime.feed_metrics import PREFIX, FeedMetrics, LiveBarMetrics
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-PREFIX: Final = "tradewright"
 SHORT_TIMES_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Bounds of a histogram of calls on this machine or beside it."""
 
@@ -90,49 +91,6 @@ class CacheMetrics:
         self._open[operation].set(is_open)
 
 
-class LiveBarMetrics:
-    """What becomes of the bars that feeds close: stored, waiting, or left to be fetched again."""
-
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        registry = registry or CollectorRegistry()
-        self._stored = Counter(
-            "live_bars_stored", "Bars of feeds that were stored", (), PREFIX, registry=registry
-        )
-        self._given_up = Counter(
-            "live_bars_given_up",
-            "Bars of feeds that could not be stored in time, and have to be fetched again",
-            (),
-            PREFIX,
-            registry=registry,
-        )
-        self._failures = Counter(
-            "live_bar_writes_failed",
-            "Attempts at storing bars of feeds that failed",
-            (),
-            PREFIX,
-            registry=registry,
-        )
-        self._waiting = Gauge(
-            "live_bars_waiting", "Bars of feeds that are to be stored", (), PREFIX, registry=registry
-        )
-
-    def stored(self, bars: int) -> None:
-        """So many are in the store."""
-        self._stored.inc(bars)
-
-    def given_up(self, bars: int) -> None:
-        """So many were dropped, and are not covered."""
-        self._given_up.inc(bars)
-
-    def failed(self) -> None:
-        """The store did not take them; they wait."""
-        self._failures.inc()
-
-    def waiting(self, bars: int) -> None:
-        """So many wait now."""
-        self._waiting.set(bars)
-
-
 class Metrics:
     """Everything that is measured in this process; nothing of it is shared with another one.
 
@@ -145,6 +103,7 @@ class Metrics:
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self.cache = CacheMetrics(self._registry)
+        self.feeds = FeedMetrics(self._registry)
         self.live_bars = LiveBarMetrics(self._registry)
 
     def counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:

@@ -15,6 +15,7 @@ from tradewright.domain.ports import Leases, MessageBus
 from tradewright.domain.streams import StreamKey, StreamKind
 from tradewright.domain.timeframes import ONE_MINUTE, Timeframe
 from tradewright.runtime.clock import Clock
+from tradewright.runtime.feed_metrics import FeedFigures, FeedMetrics
 from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.control import FeedKey
@@ -73,6 +74,7 @@ class StreamingManager:
         rng: random.Random | None = None,
         sink: BarSink | None = None,
         process: str | None = None,
+        metrics: FeedMetrics | None = None,
     ) -> None:
         """``process`` is an id that no other process has; one is made where none is given."""
         self._markets = markets
@@ -82,6 +84,8 @@ class StreamingManager:
         self._sharing = sharing
         self._rng = rng
         self._sink = sink
+        self._metrics = metrics or FeedMetrics()
+        self._metrics.watch(self.figures)
         self._tasks = TaskSupervisor("streaming")
         process = process or new_id(PROCESS_ID_BYTES)
         self._rights = Rights(leases, process, clock, sharing)
@@ -208,6 +212,14 @@ class StreamingManager:
             passed_s = self._clock.monotonic() - began_s
             await self._clock.sleep(max(0.0, self._sharing.beat_s - passed_s))
 
+    def figures(self) -> list[FeedFigures]:
+        """How each feed is now that this process runs."""
+        return [
+            FeedFigures(key.instrument.provider, key.kind, feed.state or "starting", feed.age_s)
+            for key, shared in self._shared.items()
+            if (feed := shared.feed) is not None
+        ]
+
     # Feeds
 
     def _make_feed(self, key: FeedKey, new_epoch: Callable[[], str], may_act: Callable[[], bool]) -> Feed:
@@ -220,6 +232,7 @@ class StreamingManager:
             self._settings,
             wakeup,
             self._rng,
+            self._metrics.of(key.instrument.provider, key.kind),
             may_act,
         )
 

@@ -94,7 +94,7 @@ def test_who_falls_too_far_behind_is_told() -> None:
 )
 async def test_a_bad_book_is_left_out_and_a_lasting_one_ends_the_stream(bad: dict[str, Any]) -> None:
     clock = DrivenClock()
-    feed = feeds.order_book_feed("X/Y", clock)
+    feed = feeds.order_book_feed("X/Y", clock, clock.now_ms)
     sound = {"bids": [[9, 1]], "asks": [[10, 1]]}
     for _ in range(feeds.BAD_BOOKS_MAX):
         assert feed.take(bad) is None

@@ -21,6 +21,7 @@ from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
 from tradewright.plugins.base import BarUpdate, MarketPlugin, PluginSetup
 from tradewright.runtime.calendars import AlwaysOpenCalendar, TradingCalendar
+from tradewright.runtime.metrics import Metrics
 from tradewright.services.feeds.hub import ResyncReason, TopicMessage
 from tradewright.services.feeds.live_bar_writer import LiveBarWriter
 from tradewright.services.feeds.settings import SharingSettings, StreamSettings
@@ -34,18 +35,8 @@ from tradewright.testing.clock import DrivenClock
 
 START_MS = 1_700_000_040_000  # a whole minute: 22:14 UTC on a Tuesday
 BTC = InstrumentKey("crypto", "scripted", "BTC/USDT")
-MARKET_DATA = frozenset(
-    {
-        Capability.OHLCV,
-        Capability.TICKER,
-        Capability.ORDER_BOOK,
-        Capability.TRADES,
-        Capability.WATCH_OHLCV,
-        Capability.WATCH_TICKER,
-        Capability.WATCH_ORDER_BOOK,
-        Capability.WATCH_TRADES,
-    }
-)
+_KINDS = ("OHLCV", "TICKER", "ORDER_BOOK", "TRADES")
+MARKET_DATA = frozenset(Capability[f"{how}{kind}"] for how in ("", "WATCH_") for kind in _KINDS)
 
 
 # One process alone has nobody to be in time for, and driven hours shall not be full of heartbeats.
@@ -453,7 +444,8 @@ class Rig:
         self.bus = bus or MemoryBus()
         self.markets = Markets(self.venue, calendar, testnet=testnet)
         self.store = MemoryBarStore()
-        self.live_bars = LiveBarWriter(self.store, self.clock, rng=random.Random(1))
+        self.metrics = Metrics()
+        self.live_bars = LiveBarWriter(self.store, self.clock, self.metrics.live_bars, rng=random.Random(1))
         self.streaming = StreamingManager(
             self.markets,
             self.history,
@@ -464,6 +456,7 @@ class Rig:
             sharing=ALONE,
             rng=random.Random(1),
             sink=self.live_bars,
+            metrics=self.metrics.feeds,
         )
         self.viewers: list[Viewer] = []
         self.connections: dict[int, str] = {}

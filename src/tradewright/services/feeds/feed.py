@@ -16,6 +16,7 @@ from tradewright.domain.streams import FeedState, FeedStatus
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.calendars import TradingCalendar
 from tradewright.runtime.clock import Clock
+from tradewright.runtime.feed_metrics import FeedCounters
 from tradewright.services.feeds.logic import FeedLogic, SpoiledStream
 from tradewright.services.feeds.ports import MarketAccess
 from tradewright.services.feeds.settings import StreamSettings
@@ -47,6 +48,7 @@ class Feed:
         settings: StreamSettings,
         wakeup: Wakeup,
         rng: random.Random | None,
+        counters: FeedCounters,
         may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self.instrument = instrument
@@ -56,6 +58,8 @@ class Feed:
         self.settings = settings
         self.wakeup = wakeup
         self.rng = rng
+        self.counters = counters
+        logic.on_resync = counters.resync
         self.may_act = may_act
         self._state: FeedState | None = None
         self._detail: str | None = None
@@ -113,6 +117,16 @@ class Feed:
         self._heard_at_s = self.clock.monotonic()
 
     @property
+    def state(self) -> FeedState | None:
+        """What it said of itself last; None where it has not begun."""
+        return self._state
+
+    @property
+    def age_s(self) -> float | None:
+        """The time since the venue last spoke; None where it never did."""
+        return None if self._heard_at_s is None else self.clock.monotonic() - self._heard_at_s
+
+    @property
     def heard_at_s(self) -> float | None:
         """When the venue last spoke, in monotonic seconds."""
         return self._heard_at_s
@@ -127,9 +141,7 @@ class Feed:
         return f"{self.instrument.provider} {self.instrument.symbol} {self.logic.ask_capability.value}"
 
     def _status(self, topic: Topic) -> FeedStatus:
-        age_ms = None
-        if self._heard_at_s is not None:
-            age_ms = round((self.clock.monotonic() - self._heard_at_s) * 1000)
+        age_ms = None if self.age_s is None else round(self.age_s * 1000)
         opens_at_ms = self.opens_at_ms()
         opens_at = None
         if self._state == "closed" and self._imported:
@@ -198,6 +210,8 @@ class _Connection:
     def _reconnect_if_due(self) -> None:
         if self._native and self._pump is None and self._clock.monotonic() >= self._reconnect_at_s:
             self._number += 1
+            if self._number > 1:
+                self._feed.counters.reconnect()
             self._started_at_s = self._clock.monotonic()
             self._delivered = self._news_while_silent = False
             self._behind = True
@@ -214,6 +228,7 @@ class _Connection:
                     self._logic.put(item, number)
                     self._delivered = True
                     self._feed.heard()
+                    self._feed.counters.message()
                     self._wakeup.set()
         finally:
             self._wakeup.set()
@@ -277,6 +292,7 @@ class _Connection:
             await self._renew(error.message)
             return
         if not drained:
+            self._feed.counters.gap()
             self._behind = True
             self._wakeup.set()
             return

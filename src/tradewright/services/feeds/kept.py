@@ -61,6 +61,11 @@ class KeptFeed:
         self._feed: Feed | None = None
         self._running: asyncio.Task[None] | None = None
 
+    @property
+    def feed(self) -> Feed | None:
+        """The upstream feed, where it runs."""
+        return self._feed
+
     def start(self, predecessor: asyncio.Task[None] | None) -> None:
         """Run it, once an earlier one of this process has ended: never two upstream at once."""
         self._running = self._tasks.start(f"{self._key.name} upstream", self._run(predecessor))

@@ -11,7 +11,7 @@ from tradewright.domain.errors import StorageUnavailable
 from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.ports import BarStore, SeriesBars
 from tradewright.runtime.clock import Clock
-from tradewright.runtime.metrics import LiveBarMetrics
+from tradewright.runtime.feed_metrics import LiveBarMetrics
 from tradewright.runtime.retry import Backoff
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.timing import Wakeup

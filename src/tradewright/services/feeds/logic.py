@@ -33,6 +33,8 @@ class FeedLogic(ABC, Generic[Item]):
         self.topics: dict[StreamKey, Topic] = {}
         self.calendar: TradingCalendar = AlwaysOpenCalendar()
         """When the instrument trades; the feed sets it before anything is asked or watched."""
+        self.on_resync: Callable[[], None] = lambda: None
+        """Told of each topic whose viewers have to begin anew."""
         self._new_epoch = new_epoch
         self._wake = wake
 
@@ -103,6 +105,7 @@ class FeedLogic(ABC, Generic[Item]):
 
     async def _begin_again(self, topics: Iterable[Topic]) -> None:
         for topic in topics:
+            self.on_resync()
             topic.begin_again(self._new_epoch())
             if topic.status is not None:
                 await topic.publish_status(topic.status)

@@ -31,7 +31,7 @@ class StreamSettings:
     coalesce_s: float = 0.1
     """The least time between two states of what is forming, of one topic."""
     reconnect: Backoff = field(default_factory=lambda: Backoff(first_s=0.5, max_s=30.0))
-    repeat: Backoff = field(default_factory=lambda: Backoff(first_s=2.0, max_s=60.0))
+    repeat: Backoff = field(default_factory=lambda: Backoff(first_s=2.0, max_s=50.0))
     """Between attempts at calls that failed."""
     owed_repeat_s: float = 40.0
     """The longest pause between them while viewers lack what could not be asked for."""

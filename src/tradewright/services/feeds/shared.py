@@ -27,6 +27,7 @@ from tradewright.services.feeds.control import (
     encode,
     topic_state,
 )
+from tradewright.services.feeds.feed import Feed
 from tradewright.services.feeds.kept import FeedMaker, KeptFeed
 from tradewright.services.feeds.rights import Right, Rights, Term
 from tradewright.services.feeds.settings import SharingSettings, StreamSettings
@@ -133,6 +134,11 @@ class SharedFeed:
     def present(self) -> bool:
         """Whether this process wants the feed, or keeps it for whoever does or just did."""
         return self.needed or self.kept
+
+    @property
+    def feed(self) -> Feed | None:
+        """The upstream feed, while this process runs it."""
+        return None if self._kept is None else self._kept.feed
 
     @property
     def kept(self) -> bool:
