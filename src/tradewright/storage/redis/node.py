@@ -100,7 +100,7 @@ class Node:
             self.problem = "Redis did not answer in time."
         except ReplyError as error:
             self.problem = said_by_redis(str(error))
-        except OSError:
+        except (OSError, UnicodeError):  # no host has such a name
             self.problem = "Redis can't be reached."
         finally:
             if not greeted:

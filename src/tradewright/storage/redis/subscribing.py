@@ -66,6 +66,7 @@ class Subscriptions(NodesListener):
             self._join(node, names)
         else:
             self._up(node)
+            self._tell_publishers()
 
     def lost(self, node: Node, wire: Wire | None) -> None:
         """Nothing comes from the node, and what was sent to it may be lost."""
@@ -115,6 +116,7 @@ class Subscriptions(NodesListener):
                     joining.setdefault(node, []).append(name)
         for node, names in joining.items():
             self._join(node, names)
+        self._tell_publishers()
 
     def _count_lost(self, messages: int) -> None:
         self.lost_messages += messages
@@ -176,6 +178,7 @@ class Subscriptions(NodesListener):
                 del self._asked[name]
             else:
                 channel.confirm()
+        self._tell_publishers()
 
     def _commands(self, verb: bytes, names: list[bytes]) -> bytes:
         if self.nodes.clustered:  # names of one command would have to be of one slot
@@ -184,17 +187,19 @@ class Subscriptions(NodesListener):
         return b"".join(pack(verb, *part) for part in parts)
 
     def _up(self, node: Node) -> None:
-        if node.up:
-            return
         node.up = True
-        if not all(each.up for each in self.nodes.wanted):
-            return
-        if self._alone_since_s is not None:
+        if self._alone_since_s is not None and self._all_up():
             away_s = self._clock.monotonic() - self._alone_since_s
             self._alone_since_s = None
             self._metrics.alone(False)
             _log.info("Messages reach other servers again after %.1f s.", away_s)
-        if self.lost_messages > self._told:
+
+    def _all_up(self) -> bool:
+        return all(node.up for node in self.nodes.wanted)
+
+    def _tell_publishers(self) -> None:
+        """Tell them that messages of theirs were lost, where what they say now arrives."""
+        if self.lost_messages > self._told and self._all_up():
             self._told = self.lost_messages
             for callback in self.on_publish_lost:
                 callback()
