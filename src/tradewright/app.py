@@ -167,7 +167,15 @@ async def examine(config: BaseConfig) -> AsyncIterator[Finding]:
         finally:
             await redis.close()
 
-    async for finding in look_around(config, open_bars, open_cache if config.redis_url else None):
+    async def message_problem() -> str | None:
+        redis = RedisManager(config.redis_url or "", clock)
+        try:
+            return await redis.message_problem()
+        finally:
+            await redis.close()
+
+    redis_is_used = (open_cache, message_problem) if config.redis_url else (None, None)
+    async for finding in look_around(config, open_bars, *redis_is_used):
         yield finding
 
 
@@ -217,7 +225,9 @@ def make_engine(config: BaseConfig, adapters: Adapters) -> Engine:
     stores = adapters.stores or stores_of(config, clock)
     redis = None
     if config.redis_url:
-        redis = RedisManager(config.redis_url, clock, metrics.cache, prefix=_cache_prefix(config))
+        redis = RedisManager(
+            config.redis_url, clock, metrics.cache, metrics.bus, prefix=_cache_prefix(config)
+        )
     cache = CacheManager(
         adapters.cache or (redis.cache if redis else MemoryCache(clock)), clock, metrics.cache
     )

@@ -15,6 +15,7 @@ from tests.support.bus_load import BusLoad, bus_load, eventually
 from tools.private_servers import OwnRedis
 from tradewright.domain.ports import BusGap, Lease, LeasesUnavailable
 from tradewright.runtime.clock import SystemClock
+from tradewright.runtime.metrics import Metrics
 from tradewright.storage.redis.address import RedisAddress
 from tradewright.storage.redis.bus import RedisBus
 from tradewright.storage.redis.leases import RedisLeases
@@ -153,7 +154,8 @@ async def test_a_subscription_of_the_time_without_redis_begins_with_its_loss(own
 
 
 async def test_what_others_may_have_said_is_told_before_what_is_said_alone(own_redis: OwnRedis) -> None:
-    bus = RedisBus(RedisAddress.of_url(own_redis.url), SystemClock())
+    metrics = Metrics()
+    bus = RedisBus(RedisAddress.of_url(own_redis.url), SystemClock(), metrics.bus)
     async with asyncio.timeout(30), bus.subscribe("a") as subscription:
         messages = aiter(subscription)
         await bus.publish("a", b"together")
@@ -166,6 +168,11 @@ async def test_what_others_may_have_said_is_told_before_what_is_said_alone(own_r
         await bus.publish("a", b"still alone")
         assert [await anext(messages) for _ in range(2)] == [b"alone", b"still alone"]
         assert bus.lost == 2
+        assert bus.problem is not None
+        told = metrics.render()
+        assert b"tradewright_bus_lost_messages_total 2.0" in told
+        assert b"tradewright_bus_lost_connections_total 1.0" in told
+        assert b"tradewright_bus_alone 1.0" in told
     await bus.close()
 
 

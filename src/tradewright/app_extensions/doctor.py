@@ -6,7 +6,7 @@ import asyncio
 import os
 import platform
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
@@ -36,6 +36,7 @@ async def look_around(
     config: BaseConfig,
     open_bars: Callable[[], AbstractAsyncContextManager[BarStore]],
     open_cache: Callable[[], AbstractAsyncContextManager[Cache]] | None,
+    message_problem: Callable[[], Awaitable[str | None]] | None,
 ) -> AsyncIterator[Finding]:
     """Look at each thing in turn; none of them stops the others from being looked at."""
     yield Finding("program", "ok", f"tradewright {__version__}, Python {platform.python_version()}")
@@ -45,6 +46,7 @@ async def look_around(
     else:
         yield await _bars(open_bars)
     yield await _cache(open_cache)
+    yield await _messages(message_problem)
     loader = PluginLoader()
     for broken in loader.broken:
         yield Finding(f"plugin {broken.name}", "degraded", broken.reason)
@@ -86,3 +88,12 @@ async def _cache(open_cache: Callable[[], AbstractAsyncContextManager[Cache]] | 
     except TradewrightError as error:
         return Finding("cache", "degraded", f"{error.message} The server works without it, but slower.")
     return Finding("cache", "ok", "Redis answers")
+
+
+async def _messages(problem_of: Callable[[], Awaitable[str | None]] | None) -> Finding:
+    if problem_of is None:
+        return Finding("messages", "ok", "in this process; a Redis would carry them between servers")
+    problem = await problem_of()
+    if problem is not None:
+        return Finding("messages", "degraded", f"{problem} The server works without it, but alone.")
+    return Finding("messages", "ok", "through Redis")

@@ -11,7 +11,7 @@ from typing import Final
 
 from tradewright.domain.ports import Cache, CacheUnavailable
 from tradewright.runtime.clock import Clock
-from tradewright.runtime.metrics import CacheMetrics
+from tradewright.runtime.metrics import BusMetrics, CacheMetrics
 from tradewright.storage.guarded_cache import GuardedCache
 from tradewright.storage.redis.address import RedisAddress
 from tradewright.storage.redis.bus import RedisBus
@@ -33,7 +33,13 @@ class RedisManager:
     """
 
     def __init__(
-        self, url: str, clock: Clock, metrics: CacheMetrics | None = None, *, prefix: str = PREFIX
+        self,
+        url: str,
+        clock: Clock,
+        metrics: CacheMetrics | None = None,
+        bus_metrics: BusMetrics | None = None,
+        *,
+        prefix: str = PREFIX,
     ) -> None:
         self._clock = clock
         # The cache gives each call a deadline as a whole, so its client needs none for its steps.
@@ -41,6 +47,7 @@ class RedisManager:
         self._cache = GuardedCache(self._redis_cache, clock, metrics)
         self._prefix = prefix
         self._address = RedisAddress.of_url(url)
+        self._bus_metrics = bus_metrics
         self._bus: RedisBus | None = None
         self._leases: RedisLeases | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -56,7 +63,7 @@ class RedisManager:
     def bus(self) -> RedisBus:
         """The message bus of all servers with this Redis and prefix."""
         if self._bus is None:
-            self._bus = RedisBus(self._address, self._clock, prefix=self._prefix)
+            self._bus = RedisBus(self._address, self._clock, self._bus_metrics, prefix=self._prefix)
         return self._bus
 
     @property
@@ -95,4 +102,11 @@ class RedisManager:
                 else:
                     self._problem = None
                 self._looked_s = self._clock.monotonic()
+            if self._problem is None and self._bus is not None and self._bus.problem is not None:
+                return f"Messages do not reach other servers: {self._bus.problem}"
             return self._problem
+
+    async def message_problem(self) -> str | None:
+        """Why messages do not reach other servers, as of now; None where they do."""
+        async with self.bus.subscribe("reach"):
+            return self.bus.problem or ("Redis did not answer in time." if self.bus.alone else None)

@@ -10,6 +10,7 @@ from typing import Final
 
 from tradewright.domain.ports import BusSubscription
 from tradewright.runtime.clock import Clock
+from tradewright.runtime.metrics import BusMetrics
 from tradewright.storage.buffered_subscription import BUFFERED_MESSAGES_MAX, BufferedSubscription
 from tradewright.storage.redis.address import RedisAddress
 from tradewright.storage.redis.cache import PREFIX
@@ -40,13 +41,14 @@ class RedisBus:
         self,
         address: RedisAddress,
         clock: Clock,
+        metrics: BusMetrics | None = None,
         *,
         prefix: str = PREFIX,
         buffered_max: int = BUFFERED_MESSAGES_MAX,
     ) -> None:
         self._prefix = f"{prefix}:bus:".encode()
         self._buffered_max = buffered_max
-        self._subscriptions = Subscriptions(clock)
+        self._subscriptions = Subscriptions(clock, metrics or BusMetrics())
         self._nodes = self._subscriptions.nodes = Nodes(address, clock, self._subscriptions, name="bus")
 
     def start(self) -> None:
@@ -61,6 +63,11 @@ class RedisBus:
     def alone(self) -> bool:
         """Whether what is published now does not reach all other processes."""
         return not all(node.up for node in self._nodes.wanted)
+
+    @property
+    def problem(self) -> str | None:
+        """Why messages do not reach all other processes; None where they do, or that is not known yet."""
+        return next((node.problem for node in self._nodes.wanted if node.problem is not None), None)
 
     @property
     def lost(self) -> int:

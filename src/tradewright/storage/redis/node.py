@@ -92,7 +92,9 @@ class Node:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await self._open(wire)
-                await self._greet(self, wire, _is_cluster(await wire.call(*self._hello())))
+                cluster = _is_cluster(await wire.call(*self._hello()))
+                await self._ping(wire)
+                await self._greet(self, wire, cluster)
             greeted = True
         except WireClosed as error:
             self.problem = str(error)
@@ -100,7 +102,7 @@ class Node:
             self.problem = "Redis did not answer in time."
         except ReplyError as error:
             self.problem = said_by_redis(str(error))
-        except OSError:
+        except (OSError, UnicodeError):  # no host has such a name
             self.problem = "Redis can't be reached."
         finally:
             if not greeted:
@@ -113,6 +115,12 @@ class Node:
             await loop.create_unix_connection(lambda: wire, address.path)
         else:
             await loop.create_connection(lambda: wire, address.host, address.port, ssl=address.tls)
+
+    async def _ping(self, wire: Wire) -> None:
+        """A Redis that is loading its data greets, but refuses this."""
+        pong = await wire.call("PING")
+        if isinstance(pong, ReplyError):
+            raise pong
 
     def _hello(self) -> tuple[Word, ...]:
         login = ("AUTH", *self.address.login) if self.address.login else ()
@@ -144,6 +152,10 @@ def said_by_redis(error: str) -> str:
         return "Redis is loading its data."
     if word == "NOPERM":
         return "Redis refused: this user may not do that."
+    if word == "OOM":
+        return "Redis refused: its memory is full."
+    if word == "READONLY":
+        return "Redis refused: it may only be read."
     if word == "CLUSTERDOWN":
         return "The cluster of Redis is not whole."
     if word == "NOPROTO" or "unknown command" in error:

@@ -34,6 +34,7 @@ class Nodes:
         self._running: dict[Node, asyncio.Task[None]] = {}
         self._first = self._node(address)
         self._nowhere = self._node(address)  # has the slots that nobody has, and is never connected
+        self._nowhere.problem = "Some slots of the cluster of Redis have no node."
         self._owners: list[Node] | None = None
         self._stale = asyncio.Event()
         self._closed = False

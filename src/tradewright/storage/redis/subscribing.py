@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tradewright.runtime.clock import Clock
+from tradewright.runtime.metrics import BusMetrics
 from tradewright.storage.redis.channels import Channel
 from tradewright.storage.redis.node import Node, NodesListener, said_by_redis
 from tradewright.storage.redis.nodes import Nodes
@@ -21,7 +22,7 @@ _NAMES_MAX: Final = 1_000
 class Subscriptions(NodesListener):
     """One subscription for each channel, however many listen to it; made anew when a connection is."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, metrics: BusMetrics) -> None:
         super().__init__()
         self.nodes: Nodes
         self.channels: dict[bytes, Channel] = {}
@@ -29,6 +30,7 @@ class Subscriptions(NodesListener):
         self.lost_messages = 0
         self.lost_connections = 0
         self._clock = clock
+        self._metrics = metrics
         self._asked: dict[bytes, Node] = {}
         self._changed: set[bytes] = set()
         self._alone_since_s: float | None = None
@@ -50,7 +52,7 @@ class Subscriptions(NodesListener):
 
     def hand_over(self, name: bytes, message: bytes) -> None:
         """Give a message that can't be sent to those who listen in this process."""
-        self.lost_messages += 1
+        self._count_lost(1)
         channel = self.channels.get(name)
         if channel is not None:
             channel.hand_over(message)
@@ -64,12 +66,15 @@ class Subscriptions(NodesListener):
             self._join(node, names)
         else:
             self._up(node)
+            self._tell_publishers()
 
     def lost(self, node: Node, wire: Wire | None) -> None:
         """Nothing comes from the node, and what was sent to it may be lost."""
         unanswered = wire.unanswered() if wire is not None else []
-        self.lost_messages += len(unanswered)
-        self.lost_connections += wire is not None
+        self._count_lost(len(unanswered))
+        if wire is not None and node.problem is not None:
+            self.lost_connections += 1
+            self._metrics.lost_connection()
         missed = set(unanswered)
         for name, channel in self.channels.items():
             if node in (self._asked.get(name), self.nodes.node_of(name)):
@@ -81,6 +86,7 @@ class Subscriptions(NodesListener):
                 channel.lose()
         if node.problem is not None and self._alone_since_s is None:
             self._alone_since_s = self._clock.monotonic()
+            self._metrics.alone(True)
             _log.warning("Messages do not reach other servers: %s", node.problem)
 
     def dropped(self, node: Node, name: bytes) -> None:
@@ -92,7 +98,7 @@ class Subscriptions(NodesListener):
 
     def refused(self, node: Node, error: str) -> None:
         """A message was not taken: the channel is another node's, or the node is of no use."""
-        self.lost_messages += 1
+        self._count_lost(1)
         if error.startswith("MOVED "):
             self.nodes.refresh()
         elif node.wire is not None:
@@ -110,6 +116,11 @@ class Subscriptions(NodesListener):
                     joining.setdefault(node, []).append(name)
         for node, names in joining.items():
             self._join(node, names)
+        self._tell_publishers()
+
+    def _count_lost(self, messages: int) -> None:
+        self.lost_messages += messages
+        self._metrics.lost_messages(messages)
 
     def _tear(self, name: bytes) -> None:
         channel = self.channels.get(name)
@@ -167,6 +178,7 @@ class Subscriptions(NodesListener):
                 del self._asked[name]
             else:
                 channel.confirm()
+        self._tell_publishers()
 
     def _commands(self, verb: bytes, names: list[bytes]) -> bytes:
         if self.nodes.clustered:  # names of one command would have to be of one slot
@@ -175,16 +187,19 @@ class Subscriptions(NodesListener):
         return b"".join(pack(verb, *part) for part in parts)
 
     def _up(self, node: Node) -> None:
-        if node.up:
-            return
         node.up = True
-        if not all(each.up for each in self.nodes.wanted):
-            return
-        if self._alone_since_s is not None:
+        if self._alone_since_s is not None and self._all_up():
             away_s = self._clock.monotonic() - self._alone_since_s
             self._alone_since_s = None
+            self._metrics.alone(False)
             _log.info("Messages reach other servers again after %.1f s.", away_s)
-        if self.lost_messages > self._told:
+
+    def _all_up(self) -> bool:
+        return all(node.up for node in self.nodes.wanted)
+
+    def _tell_publishers(self) -> None:
+        """Tell them that messages of theirs were lost, where what they say now arrives."""
+        if self.lost_messages > self._told and self._all_up():
             self._told = self.lost_messages
             for callback in self.on_publish_lost:
                 callback()

@@ -291,8 +291,6 @@ class Wire(asyncio.Protocol):
             head.names.popleft()
             if not head.names:
                 self._awaited.popleft()
-                if head is self._batch:
-                    self._batch = None
             if isinstance(reply, ReplyError):
                 self._receiver.refused(str(reply))
         elif isinstance(head, _Called):
