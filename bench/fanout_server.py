@@ -29,9 +29,9 @@ from tradewright.services.feeds.topic import Topic, TopicState
 from tradewright.services.subscription_registry import SubscriptionLimits, SubscriptionRegistry
 from tradewright.services.subscription_service import SubscriptionService
 from tradewright.storage.memory_bus import MemoryBus
-from tradewright.web.middleware.guards import install_guards
-from tradewright.web.ws import blueprint
-from tradewright.web.ws.connections import WebSocketConnections
+from tradewright.web.middleware.guards import socket_check
+from tradewright.web.ws.connections import HandshakeLimits, WebSocketConnections
+from tradewright.web.ws.endpoint import LiveSockets
 from tradewright.web.ws.transport import LiveSocketProtocol
 
 
@@ -96,12 +96,12 @@ async def run(protocol: type[LiveSocketProtocol]) -> None:
     registry = SubscriptionRegistry(SubscriptionLimits(connections_per_address=100_000))
     streams = PublishedStreams(bus)
     service = SubscriptionService(bus, streams, NoHistory(), registry, clock)
-    connections = WebSocketConnections(service, registry, clock)
+    connections = WebSocketConnections(
+        service, registry, clock, handshakes=HandshakeLimits(per_s=10_000, burst=10_000)
+    )
     config = DevelopmentConfig()
     app = Quart("fan-out")
-    install_guards(app, config)
-    app.register_blueprint(blueprint.build(connections))
-    settings = uvicorn_config(config, app)
+    settings = uvicorn_config(config, LiveSockets(app, connections, admits=socket_check(config)))
     settings.ws, settings.lifespan = protocol, "off"
     settings.ws_ping_interval = None  # the viewers answer nothing
     server = uvicorn.Server(settings)

@@ -48,13 +48,13 @@ from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.web import views
 from tradewright.web.blueprints import backfills, coverage, market, operations
 from tradewright.web.middleware.error_handler import install_error_handler
-from tradewright.web.middleware.guards import host_check, install_guards
+from tradewright.web.middleware.guards import host_check, install_guards, socket_check
 from tradewright.web.middleware.headers import api_headers, install_headers
 from tradewright.web.middleware.warm_history import WarmAnswers, WarmHistory
 from tradewright.web.models import DependencyState
 from tradewright.web.openapi import StrictOpenAPIProvider
-from tradewright.web.ws import blueprint as ws
 from tradewright.web.ws.connections import WebSocketConnections
+from tradewright.web.ws.endpoint import LiveSockets
 
 _log = logging.getLogger(__name__)
 
@@ -315,7 +315,6 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
     )
     app.register_blueprint(backfills.build(engine.backfills))
     app.register_blueprint(operations.build(__version__, _dependencies(engine, clock), engine.metrics))
-    app.register_blueprint(ws.build(services.connections))
     app.register_blueprint(views.build())
     QuartSchema(
         app,
@@ -326,6 +325,9 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
         info={"title": "tradewright", "version": __version__},
         conversion_preference="msgspec",
         openapi_provider_class=StrictOpenAPIProvider,
+    )
+    app.asgi_app = LiveSockets(  # type: ignore[method-assign]
+        app.asgi_app, services.connections, admits=socket_check(config)
     )
     if not config.require_login:
         app.asgi_app = WarmHistory(  # type: ignore[method-assign]

@@ -139,6 +139,7 @@ are final, and ``final`` speaks of the last."""
 class CloseCode:
     """Why a socket was closed by us."""
 
+    NORMAL: Final = 1000
     INVALID_DATA: Final = 1007
     POLICY: Final = 1008
     TOO_LARGE: Final = 1009

@@ -20,9 +20,9 @@ from tradewright.config import DevelopmentConfig
 from tradewright.services.authentication import PrivateStreams
 from tradewright.services.subscription_registry import SubscriptionLimits
 from tradewright.testing.authenticators import MemoryAuthenticator
-from tradewright.web.middleware.guards import install_guards
-from tradewright.web.ws import blueprint
+from tradewright.web.middleware.guards import socket_check
 from tradewright.web.ws.connections import HandshakeLimits, WebSocketConnections
+from tradewright.web.ws.endpoint import LiveSockets
 from tradewright.web.ws.outbox import OutboxLimits
 
 SUBSCRIBE = {"type": "subscribe", "market": "crypto", "provider": "scripted", "symbol": "BTC/USDT"}
@@ -52,8 +52,11 @@ class Site:
             private=private,
         )
         self.app = Quart("test")
-        install_guards(self.app, DevelopmentConfig(public_url=public_url))
-        self.app.register_blueprint(blueprint.build(self.connections))
+        self.app.asgi_app = LiveSockets(  # type: ignore[method-assign]
+            self.app.asgi_app,
+            self.connections,
+            admits=socket_check(DevelopmentConfig(public_url=public_url)),
+        )
 
     def connect(self, **headers: str) -> Any:
         protocols = headers.pop("protocols", "tradewright.v1").split(",")

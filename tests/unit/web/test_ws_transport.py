@@ -83,6 +83,15 @@ async def test_the_subprotocol_is_chosen_and_bytes_flow(protocol: type[QuickProt
         await until(lambda: len(site.connections) == 0)
 
 
+async def test_a_refused_handshake_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async with served() as (_, port, _):
+        uri = f"ws://127.0.0.1:{port}/api/v1/ws"
+        with pytest.raises(websockets.InvalidStatus) as refusal:
+            await websockets.connect(uri, origin=websockets.Origin("http://evil.example"))
+        assert refusal.value.response.status_code == 403
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
 @pytest.mark.parametrize("frames", [[b"\xff\xfe\x22"], [b'{"type":"ping","id":1}\xe2', b"\x28"]])
 async def test_text_that_is_not_utf8_ends_the_socket_quietly(
     frames: list[bytes], caplog: pytest.LogCaptureFixture

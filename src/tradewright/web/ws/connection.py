@@ -64,7 +64,9 @@ class Access:
 class Socket(Protocol):
     """What a connection needs of the web server's socket."""
 
-    async def receive(self) -> str | bytes: ...
+    async def receive(self) -> str | bytes:
+        """The next message; ``OSError`` where the client is gone."""
+        ...
 
     async def send(self, text: str) -> None: ...
 
@@ -80,8 +82,42 @@ class Socket(Protocol):
         ...
 
 
+class Slots:
+    """How many of a connection's subscriptions may be under way at a time."""
+
+    __slots__ = ("_of_providers", "opening")
+
+    def __init__(self) -> None:
+        self.opening = asyncio.Semaphore(OPENING_AT_ONCE)
+        # Held by those who use them: names of providers that nobody waits for are forgotten.
+        self._of_providers: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
+
+    def of_provider(self, market: str, provider: str) -> asyncio.Semaphore:
+        """The slots of one provider."""
+        return self._of_providers.setdefault((market, provider), asyncio.Semaphore(OPENING_PER_PROVIDER))
+
+
 class LiveConnection:
     """One client. ``run`` returns when the socket is closed or the client is gone."""
+
+    __slots__ = (
+        "__weakref__",
+        "_access",
+        "_clock",
+        "_end",
+        "_login",
+        "_outbox",
+        "_pending",
+        "_session",
+        "_slots",
+        "_socket",
+        "_subscriptions",
+        "_tasks",
+        "_writer",
+        "_writing",
+        "_wrong_tokens",
+        "id",
+    )
 
     def __init__(
         self,
@@ -100,10 +136,8 @@ class LiveConnection:
         self._session = WsSession(clock.monotonic(), session_limits)
         self._outbox = Outbox(on_room=self._resync, limits=outbox_limits)
         self._tasks = TaskSupervisor("live socket")
-        self._writing = TaskSupervisor("writer of a live socket")
-        self._opening = asyncio.Semaphore(OPENING_AT_ONCE)
-        # Held by those who use them: names of providers that nobody waits for are forgotten.
-        self._slots: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
+        self._writing: TaskSupervisor | None = None
+        self._slots: Slots | None = None
         self._pending: dict[str, asyncio.Task[None]] = {}
         self._writer = self._make_writer(flusher)
         self._end: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
@@ -131,7 +165,8 @@ class LiveConnection:
             self._writer.stop()
             self._subscriptions.disconnect(self.id)
             await self._tasks.close()
-            await self._writing.close()
+            if self._writing is not None:
+                await self._writing.close()
 
     def end(self, code: int, reason: str) -> None:
         """Close the socket soon, after what waits has been sent, if the client takes it."""
@@ -185,6 +220,7 @@ class LiveConnection:
         frames = self._socket.frames
         if frames is not None:
             return FrameWriter(frames, self._outbox, flusher, self._clock)
+        self._writing = TaskSupervisor("writer of a live socket")
         return MessageWriter(self._socket, self._outbox, self._clock, self._writing)
 
     def _resync(self, topic: str) -> None:
@@ -196,7 +232,10 @@ class LiveConnection:
         if token is not None:
             await self._take_token(TakeToken(None, token))
         while True:
-            data = await self._socket.receive()
+            try:
+                data = await self._socket.receive()
+            except OSError:
+                return  # the client is gone
             action = self._session.receive(data, self._clock.monotonic())
             match action:
                 case Reply():
@@ -269,19 +308,22 @@ class LiveConnection:
     def _forget_pending(self, topic: str, task: asyncio.Task[None]) -> None:
         if self._pending.get(topic) is task:
             del self._pending[topic]
+        if not self._pending:
+            self._slots = None
 
     async def _open(self, request: OpenView, earlier: asyncio.Task[None] | None) -> None:
         if earlier is not None:
             await asyncio.wait({earlier})
-        provider = (request.key.market, request.key.provider)
-        slots = self._slots.setdefault(provider, asyncio.Semaphore(OPENING_PER_PROVIDER))
-        async with slots:
+        if self._slots is None:
+            self._slots = Slots()
+        slots = self._slots
+        async with slots.of_provider(request.key.market, request.key.provider):
             try:
                 topic = await self._subscriptions.subscribe(self.id, request.key, history=request.history)
             except TradewrightError as error:
                 self._outbox.reply(error_reply(request.id, error).data)
                 return
-            async with self._opening:
+            async with slots.opening:
                 await self._outbox.wait_for_room()
                 self._outbox.reply(_encoder.encode(Ok(id=request.id, topic=topic)))
                 await self._subscriptions.open(self.id, topic, request.resume)

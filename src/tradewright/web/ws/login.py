@@ -16,6 +16,8 @@ ANSWER_DEADLINE_S: Final = 5.0
 WARNING_S: Final = 60.0
 """So long before its end a token is said to expire; after half of its time where that is shorter."""
 
+_NEVER: Final = float("inf")
+
 
 class Login:
     """One socket's user. Nobody at first; with a valid token somebody, until that ends or is renewed.
@@ -23,6 +25,8 @@ class Login:
     ``identify`` counts the user's connections and raises where there are too many; ``ended`` tells whether a
     session has been ended already.
     """
+
+    __slots__ = ("_authenticator", "_clock", "_ended", "_expires_s", "_identify", "_warned_s", "identity")
 
     def __init__(
         self,
@@ -37,7 +41,7 @@ class Login:
         self._identify = identify
         self._ended = ended
         self.identity: Identity | None = None
-        self._expires_s = self._warned_s = float("inf")
+        self._expires_s = self._warned_s = _NEVER
 
     async def take(self, token: str) -> None:
         """Log in, or renew; ``InvalidToken``, ``LimitExceeded``, ``StorageUnavailable``. What was before
@@ -66,6 +70,6 @@ class Login:
         if now_s >= self._expires_s:
             return Close(CloseCode.TOKEN_EXPIRED, "token expired")
         if now_s >= self._warned_s:
-            self._warned_s = float("inf")
+            self._warned_s = _NEVER
             return Reply(TokenExpiring(in_ms=round((self._expires_s - now_s) * 1000)))
         return None

@@ -70,6 +70,21 @@ class Outbox:
     that was lost, once there is room.
     """
 
+    __slots__ = (
+        "_bytes",
+        "_careful",
+        "_changed",
+        "_last",
+        "_limits",
+        "_on_crowded",
+        "_on_room",
+        "_room",
+        "_wake",
+        "entries",
+        "lost",
+        "told",
+    )
+
     def __init__(self, *, on_room: Callable[[str], None], limits: OutboxLimits = OutboxLimits()) -> None:
         self._limits = limits
         self._on_room = on_room
@@ -82,12 +97,12 @@ class Outbox:
         self._last: dict[str, _Place] = {}
         self.lost: dict[str, None] = {}
         """Topics that were lost and have not begun again; always the same object, too."""
-        self._changed = asyncio.Event()
-        self._wake: Callable[[], object] = self._changed.set
+        self._changed: asyncio.Event | None = None
+        self._wake: Callable[[], object] = self._note_change
         self.told = False
         """Whether ``wake`` was called and what it leads to is still to come."""
-        self._room = asyncio.Event()
-        self._room.set()
+        self._room: asyncio.Event | None = None
+        """For those who wait until the client does not lag; made by the first of them."""
 
     def listen(self, wake: Callable[[], object], on_crowded: Callable[[], None]) -> None:
         """Call ``wake`` where something waits and nothing did, instead of ending ``wait``; and ``on_crowded``
@@ -150,14 +165,12 @@ class Outbox:
     def _be_careful(self) -> None:
         """Much waits. Where the client would take it, it is not lagging; else the policies begin."""
         if self._careful:
-            self._room.clear()
             return
         if self._on_crowded is not None:
             self._on_crowded()
             if not self.lagging:
                 return
         self._careful = True
-        self._room.clear()
         for index, entry in enumerate(self.entries):
             place = _Place(entry) if isinstance(entry, TopicMessage) else entry
             self.entries[index] = place
@@ -211,6 +224,10 @@ class Outbox:
 
     # Emptying
 
+    def _note_change(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+
     async def wait(self) -> None:
         """Return when there is something to take. Who waits here has sent everything before, so there
         is room again for topics that were lost."""
@@ -218,7 +235,7 @@ class Outbox:
             self.begin_again()
             if not self.entries:
                 self.told = False
-                self._changed.clear()
+                self._changed = asyncio.Event()
                 await self._changed.wait()
 
     def begin_again(self) -> None:
@@ -232,7 +249,10 @@ class Outbox:
 
     async def wait_for_room(self) -> None:
         """Return when the client does not lag."""
-        await self._room.wait()
+        while self.lagging:
+            if self._room is None:
+                self._room = asyncio.Event()
+            await self._room.wait()
 
     def take(self, bytes_max: int = 64 * 1024) -> list[str]:
         """The next messages in order, up to about so many bytes; at least one where any waits."""
@@ -265,7 +285,9 @@ class Outbox:
 
     def _note_room(self) -> None:
         if not self.lagging:
-            self._room.set()
+            if self._room is not None:
+                self._room.set()
+                self._room = None
             if self._careful and not self.lost:
                 self._careful = False
                 self._last.clear()

@@ -118,16 +118,15 @@ class WsSession:
     """Takes messages in order; time is given from outside, in monotonic seconds, and whether the client has
     ``logged_in``."""
 
+    __slots__ = ("_allowance", "_last_id", "_limits", "_refusal", "_refused", "_refused_bytes", "logged_in")
+
     def __init__(self, now_s: float, limits: SessionLimits = SessionLimits()) -> None:
         self.logged_in = False
         self._limits = limits
         self._last_id: int | None = None
         self._allowance = Allowance(now_s, per_s=limits.messages_per_s, burst=limits.burst)
         self._refused = self._refused_bytes = 0
-        # One answer for all, encoded once: what is refused must cost next to nothing.
-        self._refusal = error_reply(
-            None, LimitExceeded(f"Send no more than {limits.messages_per_s:g} messages a second.")
-        )
+        self._refusal: Reply | None = None
 
     def receive(self, data: str | bytes, now_s: float) -> Action:
         """What is to be done about a message."""
@@ -155,6 +154,10 @@ class WsSession:
         limits = self._limits
         if self._refused > limits.refused_max or self._refused_bytes > limits.refused_bytes_max:
             return Close(CloseCode.POLICY, "too many messages")
+        if self._refusal is None:
+            # One answer for all, encoded once: what is refused must cost next to nothing.
+            too_fast = LimitExceeded(f"Send no more than {limits.messages_per_s:g} messages a second.")
+            self._refusal = error_reply(None, too_fast)
         return self._refusal
 
     def _act_on(self, message: ClientMessage) -> Action:

@@ -132,9 +132,13 @@ class LiveSocketProtocol(WebSocketsSansIOProtocol):
         self.expel(CloseCode.NO_PONG, "no pong")
 
     async def send(self, message: ASGISendEvent) -> None:
-        """As uvicorn does; a client that does not answer our close is cut off."""
+        """As uvicorn does; a client that does not answer our close is cut off, and a refusal is no error."""
         await super().send(message)
-        if message["type"] == "websocket.close" and self.close_timer is not None:
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
+        elif message["type"] == "websocket.accept":
+            del self.request, self.response  # a viewer may stay for days, and nobody asks for them again
+        elif message["type"] == "websocket.close" and self.close_timer is not None:
             self._let_no_frames_follow()
             self._cut_off_later()
 
