@@ -43,6 +43,7 @@ from tradewright.services.subscription_registry import SubscriptionLimits, Subsc
 from tradewright.services.subscription_service import StreamSource, SubscriptionService
 from tradewright.storage.memory_bus import MemoryBus
 from tradewright.storage.memory_cache import MemoryCache
+from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.web import views
 from tradewright.web.blueprints import backfills, coverage, market, operations
 from tradewright.web.middleware.error_handler import install_error_handler
@@ -253,8 +254,11 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
     bars = AdjustedBars(engine.orchestrator, engine.markets, engine.stores.instruments, clock)
     own_bus = MemoryBus()
     backfill_stream = BackfillStream(engine.backfills, own_bus, clock)
+    leases = adapters.leases or (engine.redis.leases if engine.redis else MemoryLeases(clock))
     live_bars = LiveBarWriter(engine.stores.bars, clock, engine.metrics.live_bars)
-    streaming = StreamingManager(engine.markets, engine.orchestrator, bus, clock, sink=live_bars)
+    streaming = StreamingManager(engine.markets, engine.orchestrator, bus, leases, clock, sink=live_bars)
+    if engine.redis and bus is engine.redis.bus:
+        engine.redis.bus.on_publish_lost(streaming.tell_all)
     registry = SubscriptionRegistry(SubscriptionLimits(connections_per_address=config.ws_max_per_address))
     subscriptions = SubscriptionService(
         bus,

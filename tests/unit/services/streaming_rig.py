@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tests.support.scripted_market import ALONE, ALONE_SILENT_S, MARKET_DATA
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.capabilities import Capability, ProviderInfo
 from tradewright.domain.errors import NetworkPluginError, UnknownSymbol
@@ -29,22 +30,11 @@ from tradewright.services.subscription_registry import SubscriptionRegistry
 from tradewright.services.subscription_service import SubscriptionService
 from tradewright.storage.memory import MemoryBarStore
 from tradewright.storage.memory_bus import MemoryBus
+from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.testing.clock import DrivenClock
 
 START_MS = 1_700_000_040_000  # a whole minute: 22:14 UTC on a Tuesday
 BTC = InstrumentKey("crypto", "scripted", "BTC/USDT")
-MARKET_DATA = frozenset(
-    {
-        Capability.OHLCV,
-        Capability.TICKER,
-        Capability.ORDER_BOOK,
-        Capability.TRADES,
-        Capability.WATCH_OHLCV,
-        Capability.WATCH_TICKER,
-        Capability.WATCH_ORDER_BOOK,
-        Capability.WATCH_TRADES,
-    }
-)
 
 
 def stream(kind: StreamKind = "ohlcv", timeframe: str | None = None, symbol: str = "BTC/USDT") -> StreamKey:
@@ -450,15 +440,19 @@ class Rig:
             self.markets,
             self.history,
             self.bus,
+            MemoryLeases(self.clock),
             self.clock,
             settings or StreamSettings(),
+            sharing=ALONE,
             rng=random.Random(1),
             sink=self.live_bars,
         )
         self.viewers: list[Viewer] = []
         self.connections: dict[int, str] = {}
         self.registry = SubscriptionRegistry()
-        self.service = SubscriptionService(self.bus, self.streaming, self.history, self.registry, self.clock)
+        self.service = SubscriptionService(
+            self.bus, self.streaming, self.history, self.registry, self.clock, silent_s=ALONE_SILENT_S
+        )
 
     async def __aenter__(self) -> Rig:
         self.live_bars.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -35,7 +35,8 @@ class StreamEnded(TradewrightError):
 
 
 class Feed:
-    """Runs one logic against one venue, in one task, until it is cancelled."""
+    """Runs one logic against one venue, in one task, until it is cancelled. Connections end, and none
+    begins, while ``may_act`` says no: another process may be at it then."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Feed:
         settings: StreamSettings,
         wakeup: Wakeup,
         rng: random.Random | None,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self.instrument = instrument
         self.logic = logic
@@ -54,6 +56,7 @@ class Feed:
         self.settings = settings
         self.wakeup = wakeup
         self.rng = rng
+        self.may_act = may_act
         self._state: FeedState | None = None
         self._detail: str | None = None
         self._heard_at_s: float | None = None
@@ -176,7 +179,7 @@ class _Connection:
 
     async def run(self) -> None:
         try:
-            while True:
+            while self._feed.may_act():
                 self._reconnect_if_due()
                 await self._note_end_of_stream()
                 await self._catch_up()

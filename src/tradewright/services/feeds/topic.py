@@ -12,7 +12,7 @@ from msgspec import UNSET
 from tradewright.domain.backfills import BackfillJob
 from tradewright.domain.bars import BarRow
 from tradewright.domain.ports import MessageBus
-from tradewright.domain.streams import FeedStatus, StreamKey, Update
+from tradewright.domain.streams import FeedMessage, FeedStatus, Heartbeat, StreamKey, Update
 from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.runtime.clock import Clock
 from tradewright.services.feeds.derivation import BarState
@@ -50,7 +50,6 @@ class Topic:
     clock: Clock
     coalesce_s: float
     references: int = 0
-    unwanted_since_s: float | None = None
     seq: int = 0
     status: FeedStatus | None = None
     _bars: deque[BarState] = field(default_factory=lambda: deque(maxlen=RECENT_BARS))
@@ -60,6 +59,8 @@ class Topic:
     _backfills: tuple[BackfillJob, ...] = ()
     _waiting: BarState | Ticker | OrderBook | None = None
     _told_at_s: float = float("-inf")
+    said_at_s: float = float("-inf")
+    """When anything was last published on it, in monotonic seconds."""
 
     def state(self) -> TopicState:
         """What has been published so far, as a whole."""
@@ -81,10 +82,18 @@ class Topic:
         self._trades.clear()
         self._ticker = self._order_book = self._waiting = None
 
+    def go_on_as(self, epoch: str) -> None:
+        """Continue in another epoch: the state is as it was, only its numbers begin again."""
+        self.epoch, self.seq = epoch, min(self.seq, 1)
+
+    async def publish_heartbeat(self) -> None:
+        """Say up to where it has come."""
+        await self._send(Heartbeat(topic=self.key.topic, epoch=self.epoch, seq=self.seq))
+
     async def publish_status(self, status: FeedStatus) -> None:
         """Say what the feed is; not numbered."""
         self.status = status
-        await self.bus.publish(self.key.topic, _encoder.encode(status))
+        await self._send(status)
 
     async def publish_trades(self, trades: tuple[Trade, ...]) -> None:
         """Publish trades, all of them and at once."""
@@ -166,7 +175,11 @@ class Topic:
             order_book=order_book,
             backfill=backfill,
         )
-        await self.bus.publish(self.key.topic, _encoder.encode(update))
+        await self._send(update)
+
+    async def _send(self, message: FeedMessage) -> None:
+        self.said_at_s = self.clock.monotonic()
+        await self.bus.publish(self.key.topic, _encoder.encode(message))
 
 
 def with_backfill(jobs: tuple[BackfillJob, ...], changed: BackfillJob) -> tuple[BackfillJob, ...]:
