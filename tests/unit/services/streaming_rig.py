@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tests.support.scripted_market import ALONE, ALONE_SILENT_S, MARKET_DATA
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.capabilities import Capability, ProviderInfo
 from tradewright.domain.errors import NetworkPluginError, UnknownSymbol
@@ -24,7 +25,7 @@ from tradewright.runtime.calendars import AlwaysOpenCalendar, TradingCalendar
 from tradewright.runtime.metrics import Metrics
 from tradewright.services.feeds.hub import ResyncReason, TopicMessage
 from tradewright.services.feeds.live_bar_writer import LiveBarWriter
-from tradewright.services.feeds.settings import SharingSettings, StreamSettings
+from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.streaming_manager import StreamingManager
 from tradewright.services.subscription_registry import SubscriptionRegistry
 from tradewright.services.subscription_service import SubscriptionService
@@ -35,13 +36,6 @@ from tradewright.testing.clock import DrivenClock
 
 START_MS = 1_700_000_040_000  # a whole minute: 22:14 UTC on a Tuesday
 BTC = InstrumentKey("crypto", "scripted", "BTC/USDT")
-_KINDS = ("OHLCV", "TICKER", "ORDER_BOOK", "TRADES")
-MARKET_DATA = frozenset(Capability[f"{how}{kind}"] for how in ("", "WATCH_") for kind in _KINDS)
-
-
-# One process alone has nobody to be in time for, and driven hours shall not be full of heartbeats.
-ALONE = SharingSettings(lease_s=400, margin_s=80, beat_s=100, heartbeat_s=200, quiet_s=250)
-ALONE_SILENT_S = 600.0
 
 
 def stream(kind: StreamKind = "ohlcv", timeframe: str | None = None, symbol: str = "BTC/USDT") -> StreamKey:

@@ -9,7 +9,8 @@ import random
 import numpy as np
 import pytest
 
-from tests.unit.services.streaming_rig import MARKET_DATA, START_MS, Rig, Viewer, stream
+from tests.support.scripted_market import MARKET_DATA
+from tests.unit.services.streaming_rig import START_MS, Rig, Viewer, stream
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.ticks import Trade
