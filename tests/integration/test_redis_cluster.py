@@ -11,13 +11,17 @@ from redis.crc import key_slot
 
 from tests.support.bus_load import bus_load, eventually
 from tests.support.own_cluster import OwnCluster, own_cluster
+from tradewright.app_extensions.redis_manager import RedisManager
 from tradewright.domain.ports import BusGap
 from tradewright.runtime.clock import SystemClock
 from tradewright.runtime.ids import new_id
 from tradewright.storage.redis.address import RedisAddress
 from tradewright.storage.redis.bus import RedisBus
+from tradewright.storage.redis.cache import RedisCache
+from tradewright.storage.redis.client import make_client
 from tradewright.storage.redis.leases import RedisLeases
 from tradewright.testing.buses import check_message_bus
+from tradewright.testing.caches import LARGE_BYTES, check_cache
 from tradewright.testing.leases import check_leases
 
 BACK_S = 10.0
@@ -41,6 +45,33 @@ async def test_leases_on_a_cluster_keep_the_contract(cluster: OwnCluster) -> Non
     leases = RedisLeases(address, SystemClock(), prefix=new_id(), deadline_s=10)
     await check_leases(leases, wait=asyncio.sleep)
     await leases.close()
+
+
+async def test_the_cache_on_a_cluster_keeps_the_contract_whatever_node_has_it(cluster: OwnCluster) -> None:
+    for node in cluster.nodes:
+        client = make_client(node.url, step_timeout_s=10)
+        cache = RedisCache(client, SystemClock(), prefix=new_id(), deadline_s=10, value_bytes_max=LARGE_BYTES)
+        await check_cache(cache, too_large_bytes=LARGE_BYTES + 1, wait=asyncio.sleep)
+
+
+async def test_the_cache_follows_its_slot(cluster: OwnCluster) -> None:
+    cache = RedisCache(make_client(cluster.url), SystemClock(), prefix="moving", deadline_s=10)
+    slot = key_slot(b"cache")
+    home = slot * len(cluster.nodes) // 16_384
+    for source, target in ((home, (home + 1) % 3), ((home + 1) % 3, home)):
+        await asyncio.to_thread(cluster.move_slot, slot, source, target)
+        await cache.set_many({"a": b"1"}, 60)
+        assert await cache.get_many(["a", "b"]) == [b"1", None]
+        async with Redis.from_url(cluster.nodes[target].url) as admin:
+            await admin.flushdb()  # so that the slot is empty when it moves again
+    await cache.close()
+
+
+async def test_a_server_on_a_cluster_is_well(cluster: OwnCluster) -> None:
+    manager = RedisManager(cluster.nodes[1].url, SystemClock())
+    assert await manager.problem() is None
+    assert await manager.message_problem() is None
+    await manager.close()
 
 
 async def test_every_node_carries_messages(cluster: OwnCluster) -> None:
