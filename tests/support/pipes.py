@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from tradewright.web.ws.writing import BUFFERED_BYTES_MAX
+
 
 class Pipe:
     """A client's end of a socket that takes what it is given only while it likes to."""
@@ -44,34 +46,34 @@ class Pipe:
 class PipeFrames:
     """The same end as a server's transport shows it: what the client does not take is buffered."""
 
+    descriptor = None
+
     def __init__(self, pipe: FramePipe) -> None:
         self._pipe = pipe
         self._buffer = b""
         self._on_room: Callable[[], None] = lambda: None
 
-    def closed(self) -> bool:
+    @property
+    def transport(self) -> PipeFrames:
+        return self
+
+    def is_closing(self) -> bool:
         return self._pipe.closed is not None
 
-    def full(self) -> bool:
-        return len(self._buffer) > self._pipe.room_bytes
+    def get_write_buffer_size(self) -> int:
+        return len(self._buffer) * BUFFERED_BYTES_MAX // self._pipe.room_bytes
 
-    def write_at_once(self, frames: bytes) -> bool:
-        if self.closed() or self._buffer:
-            return False
-        self.write(frames)
-        return True
-
-    def write(self, frames: bytes) -> None:
+    def write(self, frames: bytes, /) -> None:
         self._buffer += frames
         if self._pipe.reads.is_set():
             self.drain()
 
-    def watch_room(self, on_room: Callable[[], None]) -> None:
+    def watch(self, on_room: Callable[[], None], on_close: Callable[[], None]) -> None:
         self._on_room = on_room
 
     def drain(self) -> None:
         """The client takes what waits."""
-        paused = self.full()
+        paused = self.get_write_buffer_size() > BUFFERED_BYTES_MAX
         data, self._buffer = self._buffer, b""
         self._pipe.sent += texts_of(data)
         if paused:
@@ -109,6 +111,7 @@ class FramePipe(Pipe):
     """A client's end of a socket that takes frames past ASGI."""
 
     room_bytes = 500
+    """So small a buffer is shown as the full one that it stands for."""
 
     def __init__(self) -> None:
         super().__init__()

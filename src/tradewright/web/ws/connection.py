@@ -134,12 +134,11 @@ class LiveConnection:
         self._subscriptions = subscriptions
         self._clock = clock
         self._session = WsSession(clock.monotonic(), session_limits)
-        self._outbox = Outbox(on_room=self._resync, limits=outbox_limits)
         self._tasks = TaskSupervisor("live socket")
         self._writing: TaskSupervisor | None = None
         self._slots: Slots | None = None
         self._pending: dict[str, asyncio.Task[None]] = {}
-        self._writer = self._make_writer(flusher)
+        self._outbox, self._writer = self._make_writer(flusher, outbox_limits)
         self._end: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
         self.id = subscriptions.connect(self._writer, address)
         self._access = access
@@ -216,12 +215,14 @@ class LiveConnection:
             await self._clock.sleep(0.01)
         await self._socket.close(close.code, close.reason)
 
-    def _make_writer(self, flusher: Flusher) -> Writer:
+    def _make_writer(self, flusher: Flusher, limits: OutboxLimits) -> tuple[Outbox, Writer]:
         frames = self._socket.frames
         if frames is not None:
-            return FrameWriter(frames, self._outbox, flusher, self._clock)
+            own = FrameWriter(frames, flusher, self._clock, on_room=self._resync, limits=limits)
+            return own, own
         self._writing = TaskSupervisor("writer of a live socket")
-        return MessageWriter(self._socket, self._outbox, self._clock, self._writing)
+        outbox = Outbox(on_room=self._resync, limits=limits)
+        return outbox, MessageWriter(self._socket, outbox, self._clock, self._writing)
 
     def _resync(self, topic: str) -> None:
         self._subscriptions.resync(self.id, topic)

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 PAUSE_S_MAX: Final = 0.005
-PAUSE_FACTOR: Final = 2.0
+BUSY_SHARE: Final = 0.8
+"""Whoever writes for more of the time than that does better to write less often, and more at once."""
 _NONE_MORE: Final = object()
+
+
+class Flushable(Protocol):
+    """Something with messages that wait to be written."""
+
+    def write(self) -> None:
+        """Write what waits; never waits itself."""
+        ...
 
 
 class Flusher:
     """One clock for the writing of all connections of a process.
 
     While little is to be written, the first message of a turn of the event loop goes out at once, to each of
-    its viewers: it is ``direct``. Everything else is written when the turn ends, and after that a pause is
-    left for other work, as long as writing took, twice, and at most ``PAUSE_S_MAX``. What comes in a pause
-    leaves at its end, joined, in one write for each client. The loop's own clock counts here, since this is
-    about its work.
+    its viewers: it is ``direct``. Everything else is written when the turn ends, joined, in one write for
+    each client. After a turn with more than one message, and where there is hardly anything but turns, a
+    pause is left for other work, as long as writing took and at most ``PAUSE_S_MAX``; what comes meanwhile
+    leaves at its end. The loop's own clock counts here, since this is about its work.
     """
 
     def __init__(self) -> None:
         self.direct: object | None = None
         """The message that goes out at once; None where the next one may be it."""
-        self._due: list[Callable[[], None]] = []
+        self._due: list[Flushable] = []
         self._scheduled: asyncio.Handle | None = None
-        self._began_s = 0.0
+        self._began_s = self._ended_s = 0.0
 
     def claim(self, message: object) -> bool:
         """Make it the turn's direct message. Only where ``direct`` is None."""
@@ -34,9 +42,9 @@ class Flusher:
         self._begin_turn()
         return True
 
-    def add(self, write: Callable[[], None]) -> None:
-        """Call this when the turn or the pause ends. Who adds itself twice is called twice."""
-        self._due.append(write)
+    def add(self, writer: Flushable) -> None:
+        """Let this one write when the turn or the pause ends. Who adds itself twice is called twice."""
+        self._due.append(writer)
         if self._scheduled is None:
             self.direct = _NONE_MORE
             self._begin_turn()
@@ -55,23 +63,33 @@ class Flusher:
 
     def _end_turn(self) -> None:
         self.direct = _NONE_MORE
-        self._flush(self._began_s)
+        now_s = asyncio.get_running_loop().time()
+        took_s, since_s = now_s - self._began_s, now_s - self._ended_s
+        if self._due or took_s > BUSY_SHARE * since_s:
+            self._flush(self._began_s)
+        else:
+            self._rest(now_s)
 
     def _end_pause(self) -> None:
+        now_s = asyncio.get_running_loop().time()
         if self._due:
-            self._flush(asyncio.get_running_loop().time())
+            self._flush(now_s)
         else:
-            self._scheduled = None
-            self.direct = None
+            self._rest(now_s)
+
+    def _rest(self, now_s: float) -> None:
+        self._ended_s = now_s
+        self._scheduled = None
+        self.direct = None
 
     def _flush(self, began_s: float) -> None:
         due, self._due = iter(self._due), []
         try:
-            for write in due:
-                write()
+            for writer in due:
+                writer.write()
         finally:
             self._due.extend(due)  # a fault of one, which the loop logs, is not the loss of the others
             loop = asyncio.get_running_loop()
-            ended_s = loop.time()
-            pause_s = min(PAUSE_FACTOR * (ended_s - began_s), PAUSE_S_MAX)
-            self._scheduled = loop.call_at(ended_s + pause_s, self._end_pause)
+            now_s = loop.time()
+            self._ended_s = now_s
+            self._scheduled = loop.call_at(now_s + min(now_s - began_s, PAUSE_S_MAX), self._end_pause)

@@ -73,13 +73,13 @@ class Outbox:
     __slots__ = (
         "_bytes",
         "_careful",
-        "_changed",
+        "_lagging_bytes",
+        "_lagging_messages",
         "_last",
         "_limits",
-        "_on_crowded",
         "_on_room",
         "_room",
-        "_wake",
+        "_waiter",
         "entries",
         "lost",
         "told",
@@ -87,8 +87,9 @@ class Outbox:
 
     def __init__(self, *, on_room: Callable[[str], None], limits: OutboxLimits = OutboxLimits()) -> None:
         self._limits = limits
+        self._lagging_messages = limits.lagging_messages
+        self._lagging_bytes = limits.lagging_bytes
         self._on_room = on_room
-        self._on_crowded: Callable[[], None] | None = None
         self.entries: deque[_Entry] = deque()
         """What waits; always the same object, for those who look often whether anything does."""
         self._bytes = 0
@@ -97,17 +98,11 @@ class Outbox:
         self._last: dict[str, _Place] = {}
         self.lost: dict[str, None] = {}
         """Topics that were lost and have not begun again; always the same object, too."""
-        self._changed: asyncio.Event | None = None
-        self._wake: Callable[[], object] = self._note_change
+        self._waiter: asyncio.Future[None] | None = None
         self.told = False
-        """Whether ``wake`` was called and what it leads to is still to come."""
+        """Whether somebody knows that something waits, and will see to it."""
         self._room: asyncio.Event | None = None
         """For those who wait until the client does not lag; made by the first of them."""
-
-    def listen(self, wake: Callable[[], object], on_crowded: Callable[[], None]) -> None:
-        """Call ``wake`` where something waits and nothing did, instead of ending ``wait``; and ``on_crowded``
-        when so much waits that the client would count as lagging, to empty the outbox if it can."""
-        self._wake, self._on_crowded = wake, on_crowded
 
     # Filling
 
@@ -119,8 +114,16 @@ class Outbox:
         """Queue a topic's message, or join it with one that waits already."""
         if self._careful:
             self._offer_carefully(message)
-        else:
-            self._append(message, len(message.data))
+            return
+        # This runs for every message and viewer.
+        entries = self.entries
+        entries.append(message)
+        self._bytes += len(message.data)
+        if not self.told:
+            self.told = True
+            self._wake()
+        if len(entries) >= self._lagging_messages or self._bytes >= self._lagging_bytes:
+            self._be_careful()
 
     def offer_resync(self, topic: str, kind: StreamKind, reason: ResyncReason) -> None:
         """Drop what waits of the topic, and say that it begins again."""
@@ -158,18 +161,16 @@ class Outbox:
         if not self.told:
             self.told = True
             self._wake()
-        limits = self._limits
-        if len(self.entries) >= limits.lagging_messages or self._bytes >= limits.lagging_bytes:
+        if self.lagging:
             self._be_careful()
 
     def _be_careful(self) -> None:
         """Much waits. Where the client would take it, it is not lagging; else the policies begin."""
         if self._careful:
             return
-        if self._on_crowded is not None:
-            self._on_crowded()
-            if not self.lagging:
-                return
+        self._crowded()
+        if not self.lagging:
+            return
         self._careful = True
         for index, entry in enumerate(self.entries):
             place = _Place(entry) if isinstance(entry, TopicMessage) else entry
@@ -222,11 +223,15 @@ class Outbox:
         self._last.pop(topic, None)
         self._note_room()
 
+    def _crowded(self) -> None:
+        """So much waits that the client would count as lagging: the place to empty the outbox, if one can."""
+
     # Emptying
 
-    def _note_change(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
+    def _wake(self) -> None:
+        """Something waits where nothing did."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def wait(self) -> None:
         """Return when there is something to take. Who waits here has sent everything before, so there
@@ -235,8 +240,8 @@ class Outbox:
             self.begin_again()
             if not self.entries:
                 self.told = False
-                self._changed = asyncio.Event()
-                await self._changed.wait()
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
 
     def begin_again(self) -> None:
         """All is sent and the client has room: topics that were lost begin again."""
@@ -260,15 +265,22 @@ class Outbox:
 
     def take_frames(self, bytes_max: int = 64 * 1024) -> bytes:
         """The same as frames, one after the other."""
-        entries = self.entries
-        if self._careful or self._bytes > bytes_max:
-            taken = self._take(bytes_max)
-        else:
-            taken, self._bytes = list(entries), 0
-            entries.clear()
-        if len(taken) == 1:
-            return _frame_of(taken[0])
-        return b"".join([_frame_of(entry) for entry in taken])
+        return b"".join([_frame_of(entry) for entry in self._take(bytes_max)])
+
+    def all_frames(self, bytes_max: int = 64 * 1024) -> bytes | None:
+        """The frames of everything that waits, which waits on until ``clear``; None where nothing does,
+        or it is too much for one write, or has to be looked at one by one."""
+        if self._careful or self._bytes > bytes_max or not self.entries:
+            return None
+        if len(self.entries) == 1:
+            return _frame_of(self.entries[0])
+        return b"".join([_frame_of(entry) for entry in self.entries])
+
+    def clear(self) -> None:
+        """What ``all_frames`` gave is on its way."""
+        self.entries.clear()
+        self._bytes = 0
+        self.told = False
 
     def _take(self, bytes_max: int) -> list[_Entry]:
         taken: list[_Entry] = []

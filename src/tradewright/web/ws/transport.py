@@ -9,7 +9,6 @@ client's fault and no error of ours: it ends the socket without a trace in the l
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, cast
@@ -43,59 +42,25 @@ def frames_of(scope: Mapping[str, object]) -> FrameSocket | None:
 
 
 class TransportFrames:
-    """Whole frames straight to a client, in order with what uvicorn sends.
+    """Uvicorn's transport of one client for whole frames of ours.
 
-    Uvicorn, too, writes whole frames, at once and never fragments, so that ours never stand within one. Where
-    nothing waits in the transport and there is no TLS, they go to the kernel without a way through it.
+    Uvicorn, too, writes whole frames, at once and never fragments, so that ours never stand within one. After
+    a close frame it closes the transport at once, but where the close was ours.
     """
 
-    __slots__ = ("_buffered", "_descriptor", "_is_closing", "_protocol", "_transport", "closing")
+    __slots__ = ("_protocol", "descriptor", "transport")
 
     def __init__(self, protocol: LiveSocketProtocol) -> None:
-        transport = protocol.transport
-        transport.set_write_buffer_limits(high=BUFFERED_BYTES_MAX)
         self._protocol = protocol
-        self._transport = transport
-        self._is_closing = transport.is_closing
-        connected = transport.get_extra_info("socket")
-        plain = connected is not None and transport.get_extra_info("sslcontext") is None
-        self._descriptor: int | None = connected.fileno() if plain else None
-        self._buffered = transport.get_write_buffer_size
-        self.closing = False
-        """Set once a close frame is under way. All else that uvicorn does after one closes the transport."""
+        self.transport = protocol.transport
+        self.transport.set_write_buffer_limits(high=BUFFERED_BYTES_MAX)
+        connected = self.transport.get_extra_info("socket")
+        plain = connected is not None and self.transport.get_extra_info("sslcontext") is None
+        self.descriptor: int | None = connected.fileno() if plain else None
 
-    def closed(self) -> bool:
-        """Whether a close frame was sent, or the transport is closing."""
-        return self.closing or self._is_closing()
-
-    def full(self) -> bool:
-        """Whether too much waits in this client's transport, which then has paused its protocol."""
-        return self._buffered() > BUFFERED_BYTES_MAX
-
-    def write_at_once(self, frames: bytes) -> bool:
-        """Send them where nothing waits before them; False where something does, or all is over."""
-        # The descriptor is another's only after the transport has begun to close.
-        if self.closing or self._is_closing() or self._buffered():
-            return False
-        if self._descriptor is None:
-            self._transport.write(frames)
-            return True
-        try:
-            sent = os.write(self._descriptor, frames)
-        except OSError:
-            return False  # the kernel has no room, or the client is gone, which the transport will find out
-        if sent < len(frames):
-            self._transport.write(frames[sent:])
-        return True
-
-    def write(self, frames: bytes) -> None:
-        """Send them, or let them wait in the transport."""
-        if not self.write_at_once(frames):
-            self._transport.write(frames)
-
-    def watch_room(self, on_room: Callable[[], None]) -> None:
-        """Call this when the transport has room again."""
-        self._protocol.on_room = on_room
+    def watch(self, on_room: Callable[[], None], on_close: Callable[[], None]) -> None:
+        """Call these when the transport has room again, and when a close frame is sent."""
+        self._protocol.on_room, self._protocol.on_close = on_room, on_close
 
 
 class LiveSocketProtocol(WebSocketsSansIOProtocol):
@@ -104,16 +69,16 @@ class LiveSocketProtocol(WebSocketsSansIOProtocol):
     expel_grace_s = 4.0
     takes_frames = True
     on_room: Callable[[], None] | None = None
-    frames_out: TransportFrames | None = None
+    on_close: Callable[[], None] | None = None
 
     async def run_asgi(self) -> None:
         extensions = cast("dict[str, Any]", self.scope.setdefault("extensions", {}))
         extensions[EXPEL_EXTENSION] = self.expel
         if self.takes_frames:
-            extensions[FRAMES_EXTENSION] = self.frames_out = TransportFrames(self)
+            extensions[FRAMES_EXTENSION] = TransportFrames(self)
         self._bound_unsent()
         await super().run_asgi()
-        self.on_room = None
+        self.on_room = self.on_close = None
 
     def _bound_unsent(self) -> None:
         """Let the kernel keep little of what a client does not take, so that it is known in time."""
@@ -177,8 +142,8 @@ class LiveSocketProtocol(WebSocketsSansIOProtocol):
         self._cut_off_later()
 
     def _let_no_frames_follow(self) -> None:
-        if self.frames_out is not None:
-            self.frames_out.closing = True
+        if self.on_close is not None:
+            self.on_close()
 
     def _cut_off_later(self) -> None:
         if self.close_timer is not None:

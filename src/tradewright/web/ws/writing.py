@@ -7,42 +7,48 @@ under any server: a task that sends message by message. What the client gets is 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from tradewright.domain.streams import StreamKind
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
-from tradewright.services.subscription_service import ResyncReason, TopicMessage, ViewSink
+from tradewright.services.subscription_service import TopicMessage, ViewSink
 from tradewright.web.ws.flusher import Flusher
 from tradewright.web.ws.frames import frame_of
-from tradewright.web.ws.outbox import Outbox
+from tradewright.web.ws.outbox import Outbox, OutboxLimits
 
 BUFFERED_BYTES_MAX: Final = 64 * 1024
 """So much may wait in a client's transport; beyond it messages wait in the outbox, under its policies."""
 
 
+class FrameTransport(Protocol):
+    """What is used of a client's transport."""
+
+    def is_closing(self) -> bool: ...
+
+    def get_write_buffer_size(self) -> int: ...
+
+    def write(self, frames: bytes, /) -> None: ...
+
+
 class FrameSocket(Protocol):
     """A server's socket that takes whole frames; what it sends itself never falls into one of them."""
 
-    def closed(self) -> bool:
-        """Whether nothing may follow: a close frame is on its way, or the client is gone."""
+    @property
+    def transport(self) -> FrameTransport:
+        """The client's own, whose protocol is paused beyond ``BUFFERED_BYTES_MAX`` waiting bytes."""
         ...
 
-    def full(self) -> bool:
-        """Whether more than ``BUFFERED_BYTES_MAX`` bytes wait in this client's transport."""
+    @property
+    def descriptor(self) -> int | None:
+        """The kernel's socket, where bytes may go to it past the transport. It is another client's only
+        after the transport has begun to close."""
         ...
 
-    def write_at_once(self, frames: bytes) -> bool:
-        """Send them where nothing waits before them; False where something does, or all is over."""
-        ...
-
-    def write(self, frames: bytes) -> None:
-        """Send them, or keep them until the client takes them; never waits."""
-        ...
-
-    def watch_room(self, on_room: Callable[[], None]) -> None:
-        """Call this each time that the transport has room again after it was full."""
+    def watch(self, on_room: Callable[[], None], on_close: Callable[[], None]) -> None:
+        """Call ``on_room`` each time that the transport has room again, and ``on_close`` before a close frame
+        is sent, after which nothing may follow."""
         ...
 
 
@@ -55,7 +61,7 @@ class MessageSocket(Protocol):
 
 
 class Writer(ViewSink, Protocol):
-    """Takes what views offer and empties the outbox."""
+    """Takes what views offer, and gets it to the client."""
 
     @property
     def task(self) -> asyncio.Task[None] | None:
@@ -77,66 +83,60 @@ class Writer(ViewSink, Protocol):
         ...
 
 
-class FrameWriter:
-    """Writes what waits straight to the client's transport: a lone message at once, others at the flusher's
+class FrameWriter(Outbox):
+    """An outbox that writes what waits straight to the client's transport: a lone message at once, others at the
+    flusher's
     moments, joined."""
 
-    __slots__ = (
-        "_clock",
-        "_flusher",
-        "_lost",
-        "_outbox",
-        "_socket",
-        "_stopped",
-        "_waiting",
-        "_write_at_once",
-        "stuck_since_s",
-    )
+    __slots__ = ("_clock", "_descriptor", "_flusher", "_idle", "_stopped", "_transport", "stuck_since_s")
 
-    def __init__(self, socket: FrameSocket, outbox: Outbox, flusher: Flusher, clock: Clock) -> None:
-        self._socket = socket
-        self._write_at_once = socket.write_at_once
-        self._outbox = outbox
-        self._waiting = outbox.entries
-        self._lost = outbox.lost
+    def __init__(
+        self,
+        socket: FrameSocket,
+        flusher: Flusher,
+        clock: Clock,
+        *,
+        on_room: Callable[[str], None],
+        limits: OutboxLimits,
+    ) -> None:
+        super().__init__(on_room=on_room, limits=limits)
+        self._transport = socket.transport
+        self._descriptor = socket.descriptor
         self._flusher = flusher
         self._clock = clock
+        self._idle = True
+        """Whether nothing waits and no topic is lost, so that a message may go out before all others."""
         self._stopped = False
         self.stuck_since_s: float | None = None
-        socket.watch_room(self._go_on)
-        outbox.listen(lambda: flusher.add(self.write), on_crowded=self.write)
+        socket.watch(self._go_on, self.stop)
 
     def offer(self, message: TopicMessage) -> None:
         """Write the message, or queue it."""
         # This runs for every message and viewer.
-        direct = self._flusher.direct
-        if (
-            (direct is message or (direct is None and self._flusher.claim(message)))
-            and not self._waiting
-            and not self._lost
-            and self._write_at_once(message.frame or frame_of(message))
-        ):
+        if self._idle:
+            direct = self._flusher.direct
+            if (direct is message or (direct is None and self._flusher.claim(message))) and (
+                self._write_at_once(message.frame or frame_of(message))
+            ):
+                return
+        elif self.told and not self._careful:
+            entries = self.entries
+            entries.append(message)
+            self._bytes += len(message.data)
+            if len(entries) < self._lagging_messages and self._bytes < self._lagging_bytes:
+                return
+            self._be_careful()
             return
-        self._outbox.offer(message)
-
-    def offer_resync(self, topic: str, kind: StreamKind, reason: ResyncReason) -> None:
-        """Drop what waits of the topic, and say that it begins again."""
-        self._outbox.offer_resync(topic, kind, reason)
+        super().offer(message)
 
     def write(self) -> None:
         """Hand over what waits, as far as the client's own transport has room."""
-        socket, outbox, waiting = self._socket, self._outbox, self._waiting
-        while waiting:
-            if self._stopped or socket.closed():
-                return
-            if socket.full():
-                if self.stuck_since_s is None:
-                    self.stuck_since_s = self._clock.monotonic()
-                return
-            socket.write(outbox.take_frames())
-        outbox.told = False
-        if self._lost and not socket.full():
-            outbox.begin_again()
+        frames = self.all_frames()
+        if frames is not None and not self._stopped and self._write_at_once(frames):
+            self.clear()
+            self._idle = True
+        else:
+            self._write_bit_by_bit()
 
     @property
     def task(self) -> None:
@@ -144,19 +144,60 @@ class FrameWriter:
 
     @property
     def idle(self) -> bool:
-        return self._stopped or self._socket.closed() or not self._waiting
+        return self._stopped or self._transport.is_closing() or not self.entries
 
     def stop(self) -> None:
         self._stopped = True
-        self._write_at_once = _refuse
+        self._idle = False
+
+    def _write_at_once(self, frames: bytes) -> bool:
+        """Send them where nothing waits before them; False where something does, or all is over.
+
+        They go to the kernel past the event loop, whose queue of writes costs as much as all the rest.
+        """
+        transport = self._transport
+        if transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        if self._descriptor is None:
+            transport.write(frames)
+            return True
+        try:
+            sent = os.write(self._descriptor, frames)
+        except OSError:
+            return False  # the kernel has no room, or the client is gone, which the transport will find out
+        if sent < len(frames):
+            transport.write(frames[sent:])
+        return True
+
+    def _write_bit_by_bit(self) -> None:
+        transport = self._transport
+        while self.entries:
+            if self._stopped or transport.is_closing():
+                return
+            if self._full:  # the transport will say when to go on
+                if self.stuck_since_s is None:
+                    self.stuck_since_s = self._clock.monotonic()
+                return
+            transport.write(self.take_frames())
+        self.told = False
+        if not self._full:
+            self.begin_again()
+            self._idle = not (self.entries or self._stopped)
+
+    @property
+    def _full(self) -> bool:
+        return self._transport.get_write_buffer_size() > BUFFERED_BYTES_MAX
+
+    def _crowded(self) -> None:
+        self.write()
+
+    def _wake(self) -> None:
+        self._idle = False
+        self._flusher.add(self)
 
     def _go_on(self) -> None:
         self.stuck_since_s = None
-        self._flusher.add(self.write)
-
-
-def _refuse(frames: bytes) -> bool:
-    return False
+        self._flusher.add(self)
 
 
 class MessageWriter:
