@@ -153,6 +153,12 @@ class MarketPlugin(ABC):
         return None
 
     @property
+    def late_bars(self) -> bool:
+        """Whether the stream of bars may tell a change of the forming one many seconds after the trade that
+        made it, while the stream of trades tells that at once."""
+        return False
+
+    @property
     def counts_trades(self) -> bool:
         """Whether the ids of a symbol's public trades are numbers that rise by one, so that a missing one
         shows."""

@@ -171,6 +171,10 @@ class CCXTPlugin(AccountMethods):
         return data_facts(self.provider).reach_bars
 
     @property
+    def late_bars(self) -> bool:
+        return data_facts(self.provider).late_bars
+
+    @property
     def counts_trades(self) -> bool:
         return data_facts(self.provider).counts_trades
 

@@ -53,7 +53,7 @@ class Venue:
         self.capabilities = MARKET_DATA
         self.trades: list[Trade] = []
         self.rest_up = self.streams_up = True
-        self.mute = self.counts_trades = False
+        self.mute = self.counts_trades = self.late_bars = False
         self.corrects = False
         """Whether it changes minutes that it had closed; otherwise no bar is told again after its end."""
         self.rest_delay_s = 0.0
@@ -85,9 +85,9 @@ class Venue:
 
     _flagged = -1
 
-    def cut(self) -> None:
-        """Break every open stream."""
-        for queue in list(self._queues):
+    def cut(self, kind: str = "") -> None:
+        """Break every open stream, of that kind alone where one is given."""
+        for queue in [queue for queue, of in self._queues.items() if kind in ("", of)]:
             queue.put_nowait(NetworkPluginError("the connection was cut"))
 
     def minutes(self) -> Bars:
@@ -178,6 +178,10 @@ class ScriptedPlugin(MarketPlugin):
     @property
     def counts_trades(self) -> bool:
         return self.venue.counts_trades
+
+    @property
+    def late_bars(self) -> bool:
+        return self.venue.late_bars
 
     @property
     def timeframes(self) -> tuple[Timeframe, ...]:

@@ -150,6 +150,8 @@ class Deriver:
         yield from self._tell()
 
     def _pass(self, through_ms: int) -> Iterator[BarState]:
+        if self._current is not None and self._current[0] < through_ms:
+            self._current = None  # the venue has no such minute after all
         end = self.timeframe.end(self.open_ms)
         if end > through_ms:
             yield from self._tell()

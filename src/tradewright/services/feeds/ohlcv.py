@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from typing import Final, cast
 
 from tradewright.domain.bars import BarRow
 from tradewright.domain.capabilities import Capability
-from tradewright.domain.errors import NetworkPluginError
+from tradewright.domain.errors import NetworkPluginError, TradewrightError
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.intervals import Interval
 from tradewright.domain.streams import StreamKey
+from tradewright.domain.ticks import Trade
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
 from tradewright.plugins.base import BarUpdate, MarketPlugin
 from tradewright.runtime.calendars import follows_sessions
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.derivation import BarState, ClosedPart, Deriver, fold
+from tradewright.services.feeds.fresh_minutes import FreshMinutes
 from tradewright.services.feeds.keeping import BarSink, Keeper
 from tradewright.services.feeds.logic import FeedLogic
 from tradewright.services.feeds.minutes import LiveMinute, MinuteEvent, MinuteTracker
@@ -25,6 +30,8 @@ from tradewright.services.feeds.ports import History
 from tradewright.services.feeds.seeding import read_closed_part
 from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.feeds.topic import Topic
+
+_log = logging.getLogger(__name__)
 
 HOLE_MINUTES_MAX: Final = 500
 """A longer hole is not told bar by bar: viewers get a fresh snapshot."""
@@ -70,6 +77,7 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         self._derivers: dict[StreamKey, Deriver] = {}
         self._queue: dict[int, LiveMinute] = {}
         self._parts: list[tuple[Topic, Deriver, ClosedPart]] = []
+        self._fresh = FreshMinutes()
         self._unconfirmed: int | None = None
         self._owed: Interval | None = None
         """What was given up because calls failed, and viewers lack."""
@@ -123,11 +131,39 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
 
     # The venue's stream
 
-    def watch(self, plugin: MarketPlugin) -> AsyncIterator[BarUpdate]:
-        return plugin.watch_ohlcv(self.symbol, ONE_MINUTE)
+    async def watch(self, plugin: MarketPlugin) -> AsyncIterator[BarUpdate]:
+        trades: asyncio.Task[None] | None = None
+        if plugin.late_bars and plugin.supports(Capability.WATCH_TRADES):
+            trades = self._tasks.start("follow trades", self._follow_trades(plugin))
+        stream = cast(AsyncGenerator[BarUpdate, None], plugin.watch_ohlcv(self.symbol, ONE_MINUTE))
+        try:
+            async with aclosing(stream):
+                async for item in stream:
+                    yield item
+        finally:
+            if trades is not None:
+                trades.cancel()
+                await asyncio.gather(trades, return_exceptions=True)
+
+    async def _follow_trades(self, plugin: MarketPlugin) -> None:
+        """Show trades in the minute at work at once; without them bars come as late as the venue's."""
+        for delay_s in self._settings.repeat.delays(self._rng):
+            self._fresh.begin(self._venue_now_ms())
+            stream = cast(AsyncGenerator[Sequence[Trade], None], plugin.watch_trades(self.symbol))
+            try:
+                async with aclosing(stream):
+                    async for trades in stream:
+                        for trade in trades:
+                            self._fresh.trade(trade)
+                        self._wake()
+            except TradewrightError as error:
+                _log.info("%s: bars go without trades for now: %s", self.symbol, error.message)
+            await self._clock.sleep(delay_s)
 
     def put(self, item: BarUpdate, connection: int) -> None:
         rows = item.bars.rows()
+        if rows:
+            self._fresh.told(rows[-1][0])
         for index, row in enumerate(rows):
             closed = True if index + 1 < len(rows) else item.final
             sure = row[0] in item.told or (closed is True and index + 1 == len(rows))
@@ -139,9 +175,23 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
 
     @property
     def waiting(self) -> bool:
-        return bool(self._queue)
+        return bool(self._queue) or self._fresh.changed
 
     async def drain(self) -> bool:
+        if not await self._drain_bars():
+            return False
+        await self._tell_fresh()
+        return True
+
+    async def _tell_fresh(self) -> None:
+        """Show what trades say of the minute at work."""
+        tracker, self._fresh.changed = self._tracker, False
+        assert tracker is not None
+        row = self._fresh.forming(tracker.forming, tracker.closed_through)
+        if row is not None:
+            await self._emit([MinuteEvent("forming", row[0], row)])
+
+    async def _drain_bars(self) -> bool:
         assert self._tracker is not None, "synchronise comes first"
         while self._queue:
             minute = self._queue.pop(min(self._queue))
