@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import Final, TypeVar
 
 from tradewright.domain.capabilities import Capability
@@ -53,11 +54,14 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         self._queue: deque[Trade] = deque()
         self._seen: dict[str, None] = {}
         self._overflowed = False
+        self._delivering = self._joined = 0
+        """The connection that delivers, and the last one for which the venue was asked while it did."""
 
     def watch(self, plugin: MarketPlugin) -> AsyncIterator[Sequence[Trade]]:
         return plugin.watch_trades(self.symbol)
 
     def put(self, item: Sequence[Trade], connection: int) -> None:
+        self._delivering = connection
         self._queue.extend(item)
         while len(self._queue) > TRADES_WAITING_MAX:
             self._queue.popleft()
@@ -68,6 +72,8 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         return bool(self._queue)
 
     async def drain(self) -> bool:
+        if self._delivering != self._joined:
+            return False  # what was traded between the last answer and the stream's beginning is in neither
         if self._overflowed:
             self._overflowed = False
             await self._begin_again(self.topics.values())
@@ -80,18 +86,27 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         await self.ask(plugin)
 
     async def give_up(self) -> None:
+        self._joined = self._delivering
         if self._seen:
             await self._begin_again(self.topics.values())
 
     async def ask(self, plugin: MarketPlugin) -> bool:
+        delivering = self._delivering
         page = await plugin.fetch_trades(self.symbol, TRADES_ASKED)
-        if self._seen and page and not any(trade.id in self._seen for trade in page):
+        self._joined = delivering
+        waiting = {trade.id for trade in self._queue}
+        trades = [*takewhile(lambda trade: trade.id not in waiting, page), *self._queue]
+        continues = not self._overflowed and any(trade.id in self._seen for trade in trades)
+        self._queue.clear()
+        self._overflowed = False
+        if self._seen and trades and not continues:
             # The page, however long the venue's pages are, does not reach back to what we have: trades
             # between may be lost for good.
             await self._begin_again(self.topics.values())
-        return await self._publish(page)
+        # With a page begins what viewers see: in one piece, so that a snapshot holds all of it or nothing.
+        return await self._publish([*trades, *page], TRADES_PER_UPDATE if continues else TRADES_ASKED)
 
-    async def _publish(self, trades: Iterable[Trade]) -> bool:
+    async def _publish(self, trades: Iterable[Trade], per_update: int = TRADES_PER_UPDATE) -> bool:
         new = [
             trade for trade in {trade.id: trade for trade in trades}.values() if trade.id not in self._seen
         ]
@@ -99,8 +114,8 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
             self._seen[trade.id] = None
         while len(self._seen) > TRADES_REMEMBERED:
             del self._seen[next(iter(self._seen))]
-        for first in range(0, len(new), TRADES_PER_UPDATE):
-            part = tuple(new[first : first + TRADES_PER_UPDATE])
+        for first in range(0, len(new), per_update):
+            part = tuple(new[first : first + per_update])
             for topic in self.topics.values():
                 await topic.publish_trades(part)
         return bool(new)
