@@ -11,14 +11,8 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from tests.unit.services.streaming_rig import (
-    START_MS,
-    Markets,
-    ScriptedPlugin,
-    Venue,
-    VenueHistory,
-    Viewer,
-)
+from tests.unit.services.streaming_rig import START_MS, Markets, ScriptedPlugin, Venue, VenueHistory
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.bars import Bars
 from tradewright.domain.errors import NetworkPluginError
 from tradewright.domain.ports import BusSubscription, Lease, LeasesUnavailable
@@ -100,6 +94,8 @@ class ProcessBus:
         self.cut = False
         self.delay_s = 0.0
         self.lose_next = 0
+        self.told = 0
+        """How many messages of topics this process has published."""
         self._network = network
         self._gate = gate
         self._clock = clock
@@ -110,6 +106,7 @@ class ProcessBus:
 
     async def publish(self, channel: str, message: bytes) -> None:
         await self._gate.passed()
+        self.told += not channel.startswith("feed")
         await self._own.publish(channel, message)
         if self._carrying is None:
             self._carrying = asyncio.create_task(self._carry(), name="bus")
@@ -305,6 +302,7 @@ class Process:
         self.service = SubscriptionService(self.bus, self.streaming, hall.history, self.registry, self.clock)
         self.viewers: dict[str, tuple[StreamKey, TapeViewer]] = {}
         self.alive = True
+        self._openings: set[asyncio.Task[None]] = set()
 
     async def view(self, key: StreamKey) -> TapeViewer:
         """A new viewer; it gets its snapshot as time goes on."""
@@ -312,7 +310,9 @@ class Process:
         connection = self.service.connect(viewer, self.name)
         topic = await self.service.subscribe(connection, key)
         self.viewers[connection] = (key, viewer)
-        self._opening = asyncio.create_task(self.service.open(connection, topic), name="open a view")
+        opening = asyncio.create_task(self.service.open(connection, topic), name="open a view")
+        self._openings.add(opening)
+        opening.add_done_callback(self._openings.discard)
         return viewer
 
     def leave(self, connection: str) -> TapeViewer:
@@ -358,6 +358,10 @@ class Process:
 
     async def _end(self) -> None:
         self.alive = False
+        openings = list(self._openings)
+        for opening in openings:
+            opening.cancel()
+        await asyncio.gather(*openings, return_exceptions=True)
         await self.service.close()
         await self.streaming.close()
         await self.bus.close()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
 from tests.support.stored_minutes import stored_minutes
-from tests.unit.services.streaming_rig import START_MS, Rig, Viewer, stream
+from tests.unit.services.streaming_rig import START_MS, Rig, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.bars import BarRow
 from tradewright.domain.timeframes import MINUTE_MS
 

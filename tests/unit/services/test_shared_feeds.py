@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from tests.support.feed_storms import FOLLOWED_S, CountedWants, FeedStorm, KilledKeepers
 from tests.support.shared_feeds import Hall, Process, TapeViewer
 from tests.unit.services.streaming_rig import stream
+from tradewright.domain.streams import Update
 from tradewright.services.streaming_manager import StreamSettings
 
 GRACE_S = StreamSettings().grace_s
@@ -105,10 +108,14 @@ async def test_a_paused_keeper_says_nothing_more_when_it_wakes(pause_s: float) -
         keeper.gate.pause()
         await _go_on(hall, int(pause_s))
         await hall.clock.advance(pause_s - int(pause_s))
+        told = keeper.bus.told
         if pause_s > 6:
             assert other.keeps()
         keeper.gate.resume()
         await hall.clock.settle()
+        hall.venue.trade(100)
+        await hall.clock.advance(0.2)
+        assert pause_s <= 4 or keeper.bus.told == told, "what it held back is not said"
         await hall.until(lambda: len(hall.keepers()) == hall.upstreams() == 1, within_s=5)
         await _go_on(hall, 140)
         assert len(hall.keepers()) == hall.upstreams() == 1
@@ -181,6 +188,33 @@ async def test_leases_that_are_forgotten_are_had_anew_without_a_new_connection()
         assert all(_shows_the_truth(hall, viewer) for viewer in viewers)
 
 
+async def test_what_an_earlier_keeper_says_is_not_passed_on() -> None:
+    async with Hall(2) as hall:
+        keeper, other = hall.processes
+        await keeper.view(stream("trades"))
+        viewer = await other.view(stream("trades"))
+        hall.venue.trade(100)
+        await hall.until(lambda: viewer.trades)
+        late = Update(
+            topic=stream("trades").topic,
+            epoch=viewer.epoch,
+            seq=viewer.seq + 1,
+            trades=tuple(viewer.trades[:1]),
+        )
+        await keeper.kill()
+        await hall.until(lambda: other.keeps("trades"))
+        hall.venue.trade(101)
+        await hall.until(lambda: len(viewer.trades) == 2)
+        count = len(viewer.raw)
+        for _ in range(3):
+            await other.bus.publish(late.topic, msgspec.json.encode(late))
+            await hall.clock.advance(0.1)
+        assert len(viewer.raw) == count
+        hall.venue.trade(102)
+        await hall.clock.advance(0.1)
+        assert viewer.trades == hall.venue.trades
+
+
 async def test_a_lost_last_message_is_noticed_by_the_heartbeat() -> None:
     async with Hall(2) as hall:
         keeper, other = hall.processes
@@ -245,3 +279,26 @@ async def test_wants_of_a_dead_process_are_forgotten() -> None:
         await other.kill()
         await hall.clock.advance(GRACE_S + 2)
         assert hall.upstreams() == 0
+
+
+async def test_storms_leave_every_viewer_with_the_truth() -> None:
+    for seed in (3, 5):
+        storm = FeedStorm(seed)
+        await storm.run(60)
+        assert sum(storm.faults.values()) > 10
+        assert storm.viewers > 3
+
+
+async def test_connections_equal_the_wants_of_all_processes() -> None:
+    counting = CountedWants(1)
+    await counting.run(2_000)
+    assert counting.crashes
+    assert counting.compared > 1_000
+
+
+async def test_killed_keepers_are_followed_in_time() -> None:
+    killing = KilledKeepers(1)
+    await killing.run(12)
+    assert killing.killed_s
+    assert max(killing.killed_s + killing.moving_s) <= FOLLOWED_S
+    assert max(killing.left_s) <= 0.1

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from tests.support.scripted_market import MARKET_DATA
-from tests.unit.services.streaming_rig import START_MS, Rig, Viewer, stream
+from tests.unit.services.streaming_rig import START_MS, Rig, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.ticks import Trade

@@ -15,7 +15,8 @@ from quart.testing import connections as quart_testing
 from quart.testing.connections import WebsocketResponseError
 
 from tests.support.pipes import FramePipe, Pipe
-from tests.unit.services.streaming_rig import Rig, Viewer, stream
+from tests.unit.services.streaming_rig import Rig, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.config import DevelopmentConfig
 from tradewright.services.authentication import PrivateStreams
 from tradewright.services.subscription_registry import SubscriptionLimits
@@ -23,6 +24,7 @@ from tradewright.testing.authenticators import MemoryAuthenticator
 from tradewright.web.middleware.guards import socket_check
 from tradewright.web.ws.connections import HandshakeLimits, WebSocketConnections
 from tradewright.web.ws.endpoint import LiveSockets
+from tradewright.web.ws.flusher import Flusher
 from tradewright.web.ws.outbox import OutboxLimits
 
 SUBSCRIBE = {"type": "subscribe", "market": "crypto", "provider": "scripted", "symbol": "BTC/USDT"}
@@ -50,6 +52,8 @@ class Site:
             handshakes=handshakes or HandshakeLimits(),
             authenticator=self.authenticator,
             private=private,
+            # Its pauses are those of the loop's own clock, which would not pass in time that is driven.
+            flusher=Flusher(0.0),
         )
         self.app = Quart("test")
         self.app.asgi_app = LiveSockets(  # type: ignore[method-assign]

@@ -170,7 +170,7 @@ class _Connection:
         self._native = plugin.supports(self._logic.watch_capability)
         self._can_ask = plugin.supports(self._logic.ask_capability)
         self._pump: asyncio.Task[None] | None = None
-        self._number = 0
+        self._number = self._joined = 0
         self._delivered = False
         self._started_at_s = 0.0
         self._reconnect_at_s = float("-inf")
@@ -294,6 +294,8 @@ class _Connection:
         if not drained:
             self._feed.counters.gap()
             self._behind = True
+            if self._joined != self._number:  # its beginning is asked for at once, but only once
+                self._joined, self._ask_at_s = self._number, self._clock.monotonic()
             self._wakeup.set()
             return
         if self._pump is not None and not self._pump.done() and self._delivered:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from itertools import takewhile
 from typing import Final, TypeVar
 
 from tradewright.domain.capabilities import Capability
@@ -60,6 +61,8 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         self._queue: deque[Trade] = deque()
         self._seen: dict[str, None] = {}
         self._overflowed = False
+        self._delivering = self._joined = 0
+        """The connection that delivers, and the last one for which the venue was asked while it did."""
         self._counted = False
         self._newest_number: int | None = None
         self._questions = 0
@@ -70,6 +73,7 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         return plugin.watch_trades(self.symbol)
 
     def put(self, item: Sequence[Trade], connection: int) -> None:
+        self._delivering = connection
         self._queue.extend(item)
         while len(self._queue) > TRADES_WAITING_MAX:
             self._queue.popleft()
@@ -80,8 +84,10 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         return bool(self._queue)
 
     async def drain(self) -> bool:
+        if self._delivering != self._joined:
+            return False  # what was traded between the last answer and the stream's beginning is in neither
         trades = self._in_order(self._queue)
-        if self._counted and not self._overflowed and self._lacks(trades):
+        if self._counted and not self._overflowed and self._unbroken(trades, self._newest_number)[1]:
             if self._questions < QUESTIONS_MAX:
                 self._questions += 1
                 return False
@@ -98,17 +104,30 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         await self.ask(plugin)
 
     async def give_up(self) -> None:
-        self._questions = QUESTIONS_MAX
+        self._joined, self._questions = self._delivering, QUESTIONS_MAX
         if self._seen:
             await self._begin_again(self.topics.values())
 
     async def ask(self, plugin: MarketPlugin) -> bool:
-        page = self._in_order(await plugin.fetch_trades(self.symbol, TRADES_ASKED))
-        if self._seen and page and not self._reaches_back(page):
+        delivering = self._delivering
+        page = await plugin.fetch_trades(self.symbol, TRADES_ASKED)
+        self._joined = delivering
+        waiting = {trade.id for trade in self._queue}
+        older = takewhile(lambda trade: trade.id not in waiting, page)
+        together = {trade.id: trade for trade in (*older, *self._queue, *page)}
+        trades = self._in_order(together.values())
+        continues = not self._overflowed and self._reaches_back(trades)
+        self._queue.clear()
+        self._overflowed = False
+        if self._seen and trades and not continues:
             # The page, however long the venue's pages are, does not reach back to what we have: trades
             # between may be lost for good.
             await self._begin_again(self.topics.values())
-        return await self._publish(page)
+        if self._counted:
+            trades, rest = self._unbroken(trades, self._newest_number if continues else None)
+            self._queue.extend(rest)
+        # With a page begins what viewers see: in one piece, so that a snapshot holds all of it or nothing.
+        return await self._publish(trades, TRADES_PER_UPDATE if continues else TRADES_ASKED)
 
     def _in_order(self, trades: Iterable[Trade]) -> list[Trade]:
         """By number where the venue counts them; a few of them may have come out of order."""
@@ -118,22 +137,23 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
         self._counted = False
         return listed
 
-    def _lacks(self, trades: list[Trade]) -> bool:
-        """Whether a number is missing between what was told and these, or among them."""
-        newest = self._newest_number
-        for number in (int(trade.id) for trade in trades):
+    @staticmethod
+    def _unbroken(trades: list[Trade], newest: int | None) -> tuple[list[Trade], list[Trade]]:
+        """Those that continue what was told up to that number, and those behind a number that is missing."""
+        for index, trade in enumerate(trades):
+            number = int(trade.id)
             if newest is not None and number > newest + 1:
-                return True
+                return trades[:index], trades[index:]
             newest = max(number, newest or number)
-        return False
+        return trades, []
 
-    def _reaches_back(self, page: list[Trade]) -> bool:
-        if any(trade.id in self._seen for trade in page):
+    def _reaches_back(self, trades: list[Trade]) -> bool:
+        if any(trade.id in self._seen for trade in trades):
             return True
         newest = self._newest_number
-        return self._counted and newest is not None and int(page[0].id) == newest + 1
+        return self._counted and bool(trades) and newest is not None and int(trades[0].id) == newest + 1
 
-    async def _publish(self, trades: Iterable[Trade]) -> bool:
+    async def _publish(self, trades: Iterable[Trade], per_update: int = TRADES_PER_UPDATE) -> bool:
         by_id = {trade.id: trade for trade in trades}
         new = [trade for trade in by_id.values() if trade.id not in self._seen]
         if self._counted and (newest := self._newest_number) is not None:
@@ -144,8 +164,8 @@ class TradesLogic(FeedLogic[Sequence[Trade]]):
                 self._newest_number = max(int(trade.id), self._newest_number or 0)
         while len(self._seen) > TRADES_REMEMBERED:
             del self._seen[next(iter(self._seen))]
-        for first in range(0, len(new), TRADES_PER_UPDATE):
-            part = tuple(new[first : first + TRADES_PER_UPDATE])
+        for first in range(0, len(new), per_update):
+            part = tuple(new[first : first + per_update])
             for topic in self.topics.values():
                 await topic.publish_trades(part)
         return bool(new)

@@ -19,7 +19,8 @@ from tradewright.runtime.clock import Clock
 from tradewright.services.feeds.derivation import BarState
 
 RECENT_BARS: Final = 10
-RECENT_TRADES: Final = 100
+RECENT_TRADES: Final = 500
+"""As many as a page: who takes a feed over has them at once, and a snapshot lacks nothing that a page has."""
 RECENT_BACKFILLS: Final = 100
 _encoder: Final = msgspec.json.Encoder()
 

@@ -58,6 +58,7 @@ class WebSocketConnections:
         handshakes: HandshakeLimits = HandshakeLimits(),
         authenticator: Authenticator | None = None,
         private: PrivateStreams | None = None,
+        flusher: Flusher | None = None,
     ) -> None:
         self._subscriptions = subscriptions
         self._registry = registry
@@ -65,7 +66,7 @@ class WebSocketConnections:
         self._session_limits = session_limits or SessionLimits()
         self._outbox_limits = outbox_limits or OutboxLimits()
         self._connections: set[LiveConnection] = set()
-        self._flusher = Flusher()
+        self._flusher = flusher or Flusher()
         self._tasks = TaskSupervisor("live sockets")
         self._watching: asyncio.Task[None] | None = None
         self._rechecking: asyncio.Task[None] | None = None

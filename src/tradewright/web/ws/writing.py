@@ -84,9 +84,8 @@ class Writer(ViewSink, Protocol):
 
 
 class FrameWriter(Outbox):
-    """An outbox that writes what waits straight to the client's transport: a lone message at once, others at the
-    flusher's
-    moments, joined."""
+    """An outbox that writes what waits straight to the client's transport: a lone message at once, others at
+    the flusher's moments, joined."""
 
     __slots__ = ("_clock", "_descriptor", "_flusher", "_idle", "_stopped", "_transport", "stuck_since_s")
 
