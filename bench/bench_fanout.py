@@ -51,7 +51,7 @@ class Load:
 
 
 ONE_TOPIC: Final = Load(1, 1, 1, 50.0)
-MANY_TOPICS: Final = Load(10, 50, 50, 100.0)
+MANY_TOPICS: Final = Load(10, 50, 200, 50.0)
 MANY_TOPICS_QUEUED: Final = Load(10, 50, 5, 30.0)
 """As much as queues can do: what they do not deliver in time would not be counted."""
 

@@ -18,6 +18,7 @@ from tradewright.web.ws.flusher import Flusher
 from tradewright.web.ws.frames import frame_of
 from tradewright.web.ws.outbox import Outbox, OutboxLimits
 
+_write: Final = os.write
 BUFFERED_BYTES_MAX: Final = 64 * 1024
 """So much may wait in a client's transport; beyond it messages wait in the outbox, under its policies."""
 
@@ -111,13 +112,25 @@ class FrameWriter(Outbox):
 
     def offer(self, message: TopicMessage) -> None:
         """Write the message, or queue it."""
-        # This runs for every message and viewer.
+        # This runs for every message and viewer, so that each call and each object that is looked at counts.
         if self._idle:
             direct = self._flusher.direct
-            if (direct is message or (direct is None and self._flusher.claim(message))) and (
-                self._write_at_once(message.frame or frame_of(message))
-            ):
-                return
+            if direct is message or (direct is None and self._flusher.claim(message)):
+                transport = self._transport
+                descriptor = self._descriptor
+                if (
+                    descriptor is not None
+                    and not transport.is_closing()
+                    and not transport.get_write_buffer_size()
+                ):
+                    frame = message.frame or frame_of(message)
+                    try:
+                        sent = _write(descriptor, frame)
+                    except OSError:
+                        sent = 0  # the kernel has no room, or the client is gone: the transport will find out
+                    if sent < len(frame):
+                        transport.write(frame[sent:])
+                    return
         elif self.told and not self._careful:
             entries = self.entries
             entries.append(message)
@@ -161,7 +174,7 @@ class FrameWriter(Outbox):
             transport.write(frames)
             return True
         try:
-            sent = os.write(self._descriptor, frames)
+            sent = _write(self._descriptor, frames)
         except OSError:
             return False  # the kernel has no room, or the client is gone, which the transport will find out
         if sent < len(frames):
