@@ -26,12 +26,13 @@ class Flusher:
     While little is to be written, the first message of a turn of the event loop goes out at once, to each of
     its viewers: it is ``direct``. Everything else is written when the turn ends, joined, in one write for
     each client. After a turn with more than one message, and where there is hardly anything but turns, a
-    pause is left for other work, as long as writing took and at most ``PAUSE_S_MAX``; what comes meanwhile
+    pause is left for other work, as long as writing took and at most ``pause_s_max``; what comes meanwhile
     leaves at its end. This is about the loop's own work, so that its clock counts, and for what was done the
     processor's: on a busy machine writing seems to take long that does not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pause_s_max: float = PAUSE_S_MAX) -> None:
+        self._pause_s_max = pause_s_max
         self.direct: object | None = None
         """The message that goes out at once; None where the next one may be it."""
         self._due: list[Flushable] = []
@@ -90,4 +91,4 @@ class Flusher:
         finally:
             self._due.extend(due)  # a fault of one, which the loop logs, is not the loss of the others
             took_s = time.thread_time() - self._began_s
-            self._scheduled = asyncio.get_running_loop().call_later(min(took_s, PAUSE_S_MAX), self._end_pause)
+            self._scheduled = asyncio.get_running_loop().call_later(min(took_s, self._pause_s_max), self._end_pause)
