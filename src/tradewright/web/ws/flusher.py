@@ -91,4 +91,6 @@ class Flusher:
         finally:
             self._due.extend(due)  # a fault of one, which the loop logs, is not the loss of the others
             took_s = time.thread_time() - self._began_s
-            self._scheduled = asyncio.get_running_loop().call_later(min(took_s, self._pause_s_max), self._end_pause)
+            self._scheduled = asyncio.get_running_loop().call_later(
+                min(took_s, self._pause_s_max), self._end_pause
+            )
