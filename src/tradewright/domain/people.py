@@ -25,7 +25,7 @@ ROLE_SCOPES: Final[dict[Role, tuple[Scope, ...]]] = {
 }
 
 
-DEVICES_KEPT: Final = 50
+DEVICES_KEPT: Final = 20
 """So many of the devices that somebody logged in from are remembered."""
 
 AUDIT_BEGINNING: Final = "0" * 64
