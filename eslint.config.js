@@ -48,9 +48,9 @@ const chartLibrary = {
 };
 
 const browserGlobals = [
-  "AbortController", "AbortSignal", "Blob", "Document", "Element", "Event", "HTMLButtonElement", "HTMLElement", "HTMLInputElement", "Image", "Node",
+  "AbortController", "AbortSignal", "Blob", "BroadcastChannel", "CustomEvent", "Document", "Element", "Event", "HTMLButtonElement", "HTMLElement", "HTMLInputElement", "Headers", "Image", "Node",
   "ResizeObserver", "Response", "URL", "URLSearchParams", "WebSocket", "atob", "cancelAnimationFrame", "clearInterval",
-  "clearTimeout", "document", "fetch", "getComputedStyle", "history", "localStorage", "location", "matchMedia", "navigator",
+  "clearTimeout", "document", "fetch", "getComputedStyle", "history", "localStorage", "location", "matchMedia", "navigator", "performance",
   "requestAnimationFrame", "setInterval", "setTimeout",
 ];
 

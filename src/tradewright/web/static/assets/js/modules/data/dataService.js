@@ -2,8 +2,11 @@
 
 import { LiveBackfills } from "./liveBackfills.js";
 import { LiveBars } from "./liveBars.js";
+import { authSession } from "../net/auth.js";
 import { buildUrl, getJson, sendJson } from "../net/http.js";
 import { Socket } from "../net/socket.js";
+
+export { apiFetch, clearToken, getToken, loginUser, logoutUser, refreshToken, registerUser, storeToken } from "../net/auth.js";
 
 /**
  * @import {ApiError} from "../net/errors.js"
@@ -34,7 +37,7 @@ export class DataService {
 
   /** @param {string} origin of the page, as in `location.origin` */
   constructor(origin) {
-    this.#socket = new Socket(`${origin.replace(/^http/, "ws")}${API}/ws`);
+    this.#socket = new Socket(`${origin.replace(/^http/, "ws")}${API}/ws`, authSession);
   }
 
   /**
