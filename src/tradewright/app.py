@@ -11,32 +11,38 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 from quart import Quart
-from quart_schema import QuartSchema
+from quart_schema import HttpSecurityScheme, QuartSchema
 
 from tradewright import __version__
 from tradewright.app_extensions import init_app_extensions
 from tradewright.app_extensions.doctor import Finding, look_around
+from tradewright.app_extensions.operator_secrets import OperatorSecrets
 from tradewright.app_extensions.people import People, PeopleDatabases, people_of
 from tradewright.app_extensions.readiness import Readiness
 from tradewright.app_extensions.redis_manager import RedisManager
 from tradewright.app_extensions.stores import StoreSet, stores_of
 from tradewright.config import BaseConfig
 from tradewright.domain.errors import ConfigError
+from tradewright.domain.people import Registration
+from tradewright.domain.people_stores import PeopleStores
 from tradewright.domain.ports import BarStore, Cache, InstrumentStore, MessageBus
 from tradewright.plugins import PluginLoader
 from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.runtime.metrics import Metrics
 from tradewright.services.adjusted_bars import AdjustedBars
+from tradewright.services.auth.passwords import PasswordCost
+from tradewright.services.auth_service import AuthService, AuthSettings
 from tradewright.services.backfill.stream import BackfillStream
 from tradewright.services.backfill_manager import BackfillManager
 from tradewright.services.bar_export import BarExporter
 from tradewright.services.cache_manager import CacheManager
 from tradewright.services.coverage import CoverageService
 from tradewright.services.data_orchestrator import DataOrchestrator
+from tradewright.services.encryption_service import EncryptionService
 from tradewright.services.market_service import MarketService
 from tradewright.services.streaming_manager import StreamingManager
 from tradewright.services.subscription_registry import SubscriptionLimits, SubscriptionRegistry
@@ -44,7 +50,8 @@ from tradewright.services.subscription_service import StreamSource, Subscription
 from tradewright.storage.memory_bus import MemoryBus
 from tradewright.storage.memory_cache import MemoryCache
 from tradewright.web import views
-from tradewright.web.blueprints import backfills, coverage, market, operations
+from tradewright.web.blueprints import audit, auth, backfills, coverage, market, operations, users
+from tradewright.web.middleware.authentication import SCHEME, install_authentication
 from tradewright.web.middleware.error_handler import install_error_handler
 from tradewright.web.middleware.guards import host_check, install_guards
 from tradewright.web.middleware.headers import api_headers, install_headers
@@ -71,6 +78,7 @@ class Adapters:
     cache: Cache | None = None
     bus: MessageBus | None = None
     people: People | None = None
+    password_cost: PasswordCost | None = None
 
 
 @dataclass(kw_only=True)
@@ -93,6 +101,9 @@ class Services:
 
     engine: Engine
     people: People
+    secrets: OperatorSecrets
+    encryption: EncryptionService
+    auth: AuthService
     bars: AdjustedBars
     warm: WarmAnswers
     backfill_stream: BackfillStream
@@ -118,8 +129,10 @@ class Services:
 
     async def open_databases(self) -> None:
         """Open them, which may be done again; ConfigError and StorageUnavailable say why one can't be."""
+        self.secrets.open()
         await self.engine.stores.open()
         await self.people.open()
+        await self.encryption.check_canary(self.people.stores.canary)
 
 
 @asynccontextmanager
@@ -145,6 +158,23 @@ async def open_backfills(config: BaseConfig) -> AsyncIterator[BackfillManager]:
         stack.push_async_callback(engine.markets.close)
         stack.push_async_callback(engine.backfills.close)
         yield engine.backfills
+
+
+@asynccontextmanager
+async def open_accounts(config: BaseConfig) -> AsyncIterator[AuthService]:
+    """The accounts as the configuration names them, for a command that works beside the server; nothing runs
+    in the background."""
+    clock, secrets = SystemClock(), OperatorSecrets(config)
+    secrets.open()
+    people = people_of(config, clock)
+    encryption = EncryptionService(secrets.encryption)
+    accounts = make_auth(config, people.stores, secrets, encryption, clock)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(people.close)
+        await people.open()
+        await encryption.check_canary(people.stores.canary)
+        stack.push_async_callback(accounts.close)
+        yield accounts
 
 
 async def examine(config: BaseConfig) -> AsyncIterator[Finding]:
@@ -272,9 +302,15 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
         clock,
         own={"backfills": StreamSource(backfill_stream, own_bus)},
     )
+    people = adapters.people or people_of(config, clock)
+    secrets = OperatorSecrets(config)
+    encryption = EncryptionService(secrets.encryption)
     return Services(
         engine=engine,
-        people=adapters.people or people_of(config, clock),
+        people=people,
+        secrets=secrets,
+        encryption=encryption,
+        auth=make_auth(config, people.stores, secrets, encryption, clock, adapters.password_cost),
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
@@ -285,9 +321,33 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
     )
 
 
+def make_auth(
+    config: BaseConfig,
+    stores: PeopleStores,
+    secrets: OperatorSecrets,
+    encryption: EncryptionService,
+    clock: Clock,
+    password_cost: PasswordCost | None = None,
+) -> AuthService:
+    """The accounts of a server of this configuration; neither their stores nor they are opened."""
+
+    async def forget_user(user_id: str) -> None:
+        await stores.credentials.delete_all(user_id)
+        await stores.preferences.delete(user_id)
+
+    alone = config.listens_on_loopback and config.public_url is None and not config.trusted_proxies
+    settings = AuthSettings(
+        registration=cast(Registration, config.registration),
+        trusts_loopback=alone,
+        password_cost=password_cost or PasswordCost(),
+    )
+    return AuthService(stores, secrets.jwt, encryption, clock, settings, forget_user)
+
+
 def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Clock) -> None:
     install_headers(app, config)
     install_guards(app, config)
+    install_authentication(app, services.auth, require_login=config.require_login)
     install_error_handler(app)
     engine = services.engine
     bars, markets = engine.stores.bars, engine.markets
@@ -296,6 +356,9 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
         coverage.build(CoverageService(bars, markets, clock), BarExporter(bars, markets, clock))
     )
     app.register_blueprint(backfills.build(engine.backfills))
+    app.register_blueprint(auth.build(services.auth))
+    app.register_blueprint(users.build(services.auth))
+    app.register_blueprint(audit.build(services.auth))
     app.register_blueprint(operations.build(__version__, _dependencies(services, clock), engine.metrics))
     app.register_blueprint(ws.build(services.connections))
     app.register_blueprint(views.build())
@@ -308,6 +371,7 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
         info={"title": "tradewright", "version": __version__},
         conversion_preference="msgspec",
         openapi_provider_class=StrictOpenAPIProvider,
+        security_schemes={SCHEME: HttpSecurityScheme(scheme="bearer", bearer_format="JWT, or an API token")},
     )
     if not config.require_login:
         app.asgi_app = WarmHistory(  # type: ignore[method-assign]
@@ -356,6 +420,8 @@ def _install_lifespan(app: Quart, services: Services) -> None:
         if engine.redis is not None:
             await engine.redis.open()
             stack.push_async_callback(engine.redis.close)
+        services.auth.start()
+        stack.push_async_callback(services.auth.close)
         engine.markets.start()
         stack.push_async_callback(engine.markets.close)
         stack.push_async_callback(engine.orchestrator.close)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tradewright import __version__
+from tradewright.commands.user import user
 from tradewright.config import BaseConfig, load_config
 from tradewright.domain.errors import ConfigError, InvalidInput, TradewrightError
 from tradewright.domain.instruments import InstrumentKey, check_identifier, check_symbol
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 @click.version_option(__version__, prog_name="tradewright")
 def cli() -> None:
     """A self-hosted trading platform. Settings come from TRADEWRIGHT_… variables and a TOML file."""
+
+
+cli.add_command(user)
 
 
 @cli.command()

@@ -115,7 +115,6 @@ class BaseConfig:
         )
         problems += self._data_dir_problems()
         problems += self._address_problems()
-        problems += self._unserved_problems()
         for name in ("JWT_SECRET", "ENCRYPTION_KEY"):
             value = getattr(self, name.lower())
             if value is not None and any(len(key) < MIN_SECRET_LENGTH for key in secret_ring(value)):
@@ -201,17 +200,6 @@ class BaseConfig:
                     f"[providers.{provider}] in the configuration file must be a table under a provider's id."
                 )
         return problems
-
-    def _unserved_problems(self) -> list[str]:
-        """A setting that this version can't honour is refused, never ignored."""
-        unserved = {
-            "REQUIRE_LOGIN": (self.require_login, "there are no accounts yet"),
-        }
-        return [
-            f"{PREFIX}{name} is set, but this version can't use it ({why}): leave it out."
-            for name, (value, why) in unserved.items()
-            if value
-        ]
 
     def _environment_problems(self) -> list[str]:
         return []

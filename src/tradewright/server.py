@@ -40,7 +40,18 @@ class DrainingServer(uvicorn.Server):
         await self._services.open_databases()
         await super().startup(sockets)
         if self.started and not self.should_exit:
+            await self._tell_setup_token()
             print(self._banner, flush=True)  # noqa: T201  the one line a person waits for
+
+    async def _tell_setup_token(self) -> None:
+        """Where anybody could be the first to register, only who reads this may."""
+        token = await self._services.auth.registration.new_setup_token()
+        if token is not None:
+            print(  # noqa: T201  for the operator's eyes; the log may go elsewhere
+                "There is no account yet. Register the administrator within 15 minutes, at /register, "
+                f"with this set-up token: {token}",
+                flush=True,
+            )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:  # no new connection while the old ones are sent away

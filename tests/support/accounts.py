@@ -8,22 +8,15 @@ from typing import Any
 import pyotp
 
 from tradewright.domain.people import Caller, Registration, Role, User
+from tradewright.domain.people_stores import PeopleStores
 from tradewright.services.auth.passwords import PasswordCost
 from tradewright.services.auth.registration import Applicant
 from tradewright.services.auth.sessions import Client
 from tradewright.services.auth.visits import Visit
-from tradewright.services.auth_service import AuthService, AuthSettings, AuthStores, LoggedIn
+from tradewright.services.auth_service import AuthService, AuthSettings, LoggedIn
 from tradewright.services.encryption_service import EncryptionService
 from tradewright.services.key_ring import SecretSource
-from tradewright.storage.memory_people import (
-    MemoryApiTokenStore,
-    MemoryAttemptStore,
-    MemoryAuditStore,
-    MemoryAuth,
-    MemoryInviteStore,
-    MemorySessionStore,
-    MemoryUserStore,
-)
+from tradewright.storage.memory_user_configs import memory_people
 from tradewright.testing.clock import DrivenClock
 
 CHEAP = PasswordCost(time=1, memory_kib=64, lanes=1)
@@ -47,19 +40,6 @@ def key(name: str) -> str:
     return f"{name}-{'k' * 40}"
 
 
-def memory_auth_stores() -> AuthStores:
-    """Stores in memory, together."""
-    auth = MemoryAuth()
-    return AuthStores(
-        users=MemoryUserStore(auth),
-        sessions=MemorySessionStore(auth),
-        tokens=MemoryApiTokenStore(auth),
-        invites=MemoryInviteStore(auth),
-        attempts=MemoryAttemptStore(),
-        audit=MemoryAuditStore(),
-    )
-
-
 @dataclass
 class People:
     """Accounts, and what they stand on."""
@@ -67,7 +47,7 @@ class People:
     clock: DrivenClock = field(default_factory=DrivenClock)
     jwt: SecretSource = field(default_factory=lambda: Secrets(key("jwt")))
     encryption: EncryptionService = field(default_factory=lambda: EncryptionService(Secrets(key("seal"))))
-    stores: AuthStores = field(default_factory=memory_auth_stores)
+    stores: PeopleStores = field(default_factory=memory_people)
     registration: Registration = "closed"
     trusts_loopback: bool = True
     cost: PasswordCost = CHEAP

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from quart import Quart, Response
@@ -21,6 +21,9 @@ from tradewright.domain.ports import BackfillJobStore
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
 from tradewright.storage.memory_jobs import MemoryBackfillJobStore
 from tradewright.storage.memory_user_configs import memory_people
+
+HERE: Final = {"client": ("127.0.0.1", 40_000)}
+"""The peer of requests that are made within the process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +52,19 @@ class RunningApp:
         """POST this as JSON, or bytes as they are."""
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
         sent = {"Content-Type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
-        return await self._answer(await self.client.post(path, data=data, headers=sent))
+        return await self._answer(await self.client.post(path, data=data, headers=sent, scope_base=HERE))
 
     async def delete(self, path: str, **headers: str) -> Answer:
         """DELETE."""
-        return await self._answer(await self.client.delete(path, headers=headers))
+        return await self._answer(await self.client.delete(path, headers=headers, scope_base=HERE))
 
     async def get_with(self, path: str, request_headers: dict[str, str], **query: object) -> Answer:
         """The same with these request headers."""
         response = await self.client.get(
-            path, query_string={name: str(value) for name, value in query.items()}, headers=request_headers
+            path,
+            query_string={name: str(value) for name, value in query.items()},
+            headers=request_headers,
+            scope_base=HERE,
         )
         return await self._answer(response)
 

@@ -72,7 +72,6 @@ def test_testing_takes_any_free_port() -> None:
         ("ENV", "prod", "development, production or testing"),
         ("REGISTRATION", "everyone", "open, invite or closed"),
         ("REQUIRE_LOGIN", "perhaps", "true or false"),
-        ("REQUIRE_LOGIN", "true", "leave it out"),
         ("LOG_LEVEL", "chatty", "one of DEBUG"),
         ("LOG_FORMAT", "xml", "human or json"),
         ("WS_MAX_PER_ADDRESS", "0", "between 1 and"),

@@ -21,14 +21,7 @@ from tradewright.domain.people import (
     Session,
     User,
 )
-from tradewright.domain.people_stores import (
-    ApiTokenStore,
-    AttemptStore,
-    AuditStore,
-    InviteStore,
-    SessionStore,
-    UserStore,
-)
+from tradewright.domain.people_stores import PeopleStores
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
@@ -53,18 +46,6 @@ STEP_UP_MS: Final = 5 * 60_000
 _TIDY_INTERVAL_S: Final = 3_600.0
 
 ForgetUser = Callable[[str], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class AuthStores:
-    """What is kept of people in ``auth_db``."""
-
-    users: UserStore
-    sessions: SessionStore
-    tokens: ApiTokenStore
-    invites: InviteStore
-    attempts: AttemptStore
-    audit: AuditStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +75,7 @@ class AuthService:
 
     def __init__(
         self,
-        stores: AuthStores,
+        stores: PeopleStores,
         secrets: SecretSource,
         encryption: EncryptionService,
         clock: Clock,
@@ -112,7 +93,7 @@ class AuthService:
         self._access = AccessTokens(secrets, clock)
         self._devices = Devices(secrets, clock)
         self._sessions = Sessions(stores.sessions, stores.users, self._access, self.audit, clock)
-        self._tokens = ApiTokens(stores.tokens, stores.users, self.audit, clock)
+        self._tokens = ApiTokens(stores.api_tokens, stores.users, self.audit, clock)
         self._second_factor = SecondFactor(stores.users, encryption, self._throttle, clock)
         self._proving = Proving(
             stores.users,

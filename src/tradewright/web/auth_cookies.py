@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from quart import Response, request
+from quart.typing import ResponseTypes
 
 from tradewright.services.auth.devices import LIFETIME_S as DEVICE_LIFETIME_S
 from tradewright.services.auth.sessions import IDLE_MS
@@ -46,12 +47,12 @@ def set_device_cookie(response: Response, text: str) -> None:
     _set(response, DEVICE_COOKIE, text, DEVICE_LIFETIME_S)
 
 
-def clear_refresh_cookie(response: Response) -> None:
+def clear_refresh_cookie(response: ResponseTypes) -> None:
     """Take it away."""
     _set(response, REFRESH_COOKIE, "", 0)
 
 
-def _set(response: Response, name: str, value: str, max_age_s: int) -> None:
+def _set(response: ResponseTypes, name: str, value: str, max_age_s: int) -> None:
     response.set_cookie(
         name,
         value,

@@ -1,0 +1,1 @@
+"""Groups of commands of ``tradewright``, one module each; ``cli`` puts them together."""
