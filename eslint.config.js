@@ -54,6 +54,8 @@ const browserGlobals = [
   "requestAnimationFrame", "setInterval", "setTimeout",
 ];
 
+const testGlobals = ["Headers", "Response", "URL", "URLSearchParams", "clearTimeout", "document", "globalThis", "queueMicrotask", "setTimeout", "structuredClone"];
+
 export default [
   { ignores: ["**/node_modules/**", "**/vendor/**", ".venv/**", "build/**", "dist/**", "test-results/**"] },
   {
@@ -90,7 +92,7 @@ export default [
   },
   {
     files: ["tests/frontend/**/*.js", "eslint.config.js"],
-    languageOptions: { ecmaVersion: 2025, sourceType: "module", globals: { document: "readonly", setTimeout: "readonly", clearTimeout: "readonly", URL: "readonly", globalThis: "readonly" } },
+    languageOptions: { ecmaVersion: 2025, sourceType: "module", globals: Object.fromEntries(testGlobals.map((name) => [name, "readonly"])) },
     rules: { "no-undef": "error", "no-unused-vars": "error", "prefer-const": "error", eqeqeq: "error" },
   },
 ];

@@ -73,7 +73,9 @@ def vendored_parts(folder: Path) -> tuple[Part, ...]:
 def _vendored_part(folder: Path, stem: str) -> Part:
     described = folder / f"{stem}{_PACKAGE_FILE}"
     told = json.loads(described.read_text(encoding="utf-8")) if described.is_file() else {}
-    texts = [(path.name.removeprefix(f"{stem}."), _text(path)) for path in sorted(folder.glob(f"{stem}.*.txt"))]
+    texts = [
+        (path.name.removeprefix(f"{stem}."), _text(path)) for path in sorted(folder.glob(f"{stem}.*.txt"))
+    ]
     homepage = told.get("homepage")
     return Part(
         name=str(told.get("name", stem)),
@@ -121,8 +123,8 @@ def _python_part(found: metadata.Distribution) -> Part:
     return Part(
         name=about["Name"],
         version=found.version,
-        license=_license_of(about.get("License-Expression"), about.get("License"), about.get_all("Classifier")),
-        homepage=_homepage(about.get("Home-page"), about.get_all("Project-URL")),
+        license=_license_of(about),
+        homepage=_homepage(about),
         texts=tuple((_short(path), _text(Path(str(path.locate())))) for path in files),
     )
 
@@ -137,21 +139,28 @@ def _short(path: metadata.PackagePath) -> str:
     return "/".join(part for part in path.parts if part != "licenses" and not part.endswith(".dist-info"))
 
 
-def _license_of(expression: str | None, old_field: str | None, classifiers: list[str] | None) -> str:
-    if expression:
+def _license_of(about: metadata.PackageMetadata) -> str:
+    if expression := _first(about, "License-Expression"):
         return expression
+    old_field = _first(about, "License")
     if old_field and "\n" not in old_field and len(old_field) <= _LICENSE_NAME_MAX:
         return old_field
-    named = [each.rpartition(" :: ")[2] for each in classifiers or () if each.startswith("License :: ")]
+    classifiers = about.get_all("Classifier") or ()
+    named = [each.rpartition(" :: ")[2] for each in classifiers if each.startswith("License :: ")]
     return ", ".join(named) or _UNKNOWN
 
 
-def _homepage(old_field: str | None, urls: list[str] | None) -> str | None:
-    pairs = [each.split(", ", 1) for each in urls or () if ", " in each]
+def _homepage(about: metadata.PackageMetadata) -> str | None:
+    pairs = [each.split(", ", 1) for each in about.get_all("Project-URL") or () if ", " in each]
     by_label = {label.lower(): url for label, url in pairs}
     labels = ("homepage", "home", "source", "source code", "repository", "github")
-    found = [old_field, *(by_label.get(label) for label in labels)]
+    found = [_first(about, "Home-page"), *(by_label.get(label) for label in labels)]
     return next((url for url in found if url and url.startswith("https://")), None)
+
+
+def _first(about: metadata.PackageMetadata, field: str) -> str | None:
+    values = about.get_all(field) or ()
+    return next((value for value in values if value and value != "UNKNOWN"), None)
 
 
 def _text(path: Path) -> str:

@@ -160,7 +160,7 @@ export class SessionsSection {
       element(
         "tr",
         {},
-        element("th", { scope: "row", class: "long", title: item.agent }, describeAgent(item), item.current && element("span", { class: "tag tag-ok" }, "This one")),
+        element("th", { scope: "row", class: "long", title: item.agent }, describeAgent(item), " ", item.current && element("span", { class: "tag tag-ok" }, "This one")),
         element("td", { class: "wide" }, item.address || "–"),
         element("td", {}, formatBarTime(item.last_used_ms, this.#zone(), false)),
         element("td", { class: "actions" }, !item.current && element("button", { type: "button", class: "button", "aria-label": `End the session ${describeAgent(item)}`, onclick: () => this.#end(item.id) }, "End")),

@@ -41,6 +41,7 @@ class RegisterPage {
   /** @param {RegistrationState} state */
   #show(state) {
     if (!state.first && state.mode === "closed") {
+      this.#card.classList.remove("card-register");
       const words = "Nobody can register at this server. Its administrator adds users, or opens registration in the settings.";
       replace(this.#card, element("h1", {}, "Register"), element("p", {}, words));
       return;

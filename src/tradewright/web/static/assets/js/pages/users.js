@@ -5,7 +5,7 @@ import { asApiError } from "../modules/net/errors.js";
 import { formatBarTime, localZone } from "../modules/state/format.js";
 import { readPreferences } from "../modules/state/preferences.js";
 import { confirmed, withStepUp } from "../modules/ui/dialogs.js";
-import { element, find, replace } from "../modules/ui/element.js";
+import { element, find, icon, replace } from "../modules/ui/element.js";
 import { failure } from "../modules/ui/failure.js";
 import { FieldForm } from "../modules/ui/fieldForm.js";
 import { requireUser } from "../modules/ui/loginGate.js";
@@ -30,6 +30,7 @@ class UsersPage {
   #me = "";
   #invited = element("div");
   #invites = element("div");
+  #mode = element("div");
   /** @type {FieldForm | null} */
   #form = null;
 
@@ -47,8 +48,10 @@ class UsersPage {
       submit: "Invite",
       onSubmit: async ({ role = "trader" }) => this.#invite(role),
     });
-    replace(find("#invites-body", HTMLElement), this.#invites, this.#invited, this.#form.node);
-    await Promise.all([this.#loadUsers(null), this.#loadInvites(), this.#loadAudit(null)]);
+    replace(find("#invites-body", HTMLElement), this.#mode, this.#invites, this.#invited, this.#form.node);
+    // The log names users, so they come first.
+    await Promise.all([this.#loadUsers(null), this.#loadInvites(), this.#sayMode()]);
+    await this.#loadAudit(null);
     this.#main.dataset.shown = user.username;
   }
 
@@ -122,6 +125,14 @@ class UsersPage {
     }
     this.#showUsers();
     if (problem) replace(find("#users-said", HTMLElement), problem);
+  }
+
+  /** An invitation that can't be used would be a trap. */
+  async #sayMode() {
+    const { mode } = await administration.registration().catch(() => ({ mode: "open" }));
+    if (mode !== "closed") return;
+    const words = "Registration is closed, so that nobody can use an invitation: set TRADEWRIGHT_REGISTRATION to invite (or open) and start the server anew, or add users by “tradewright user create”.";
+    replace(this.#mode, element("div", { class: "warning" }, icon("warning"), element("div", {}, words)));
   }
 
   async #loadInvites() {

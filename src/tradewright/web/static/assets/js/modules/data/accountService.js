@@ -5,7 +5,7 @@ import { getJson, sendJson } from "../net/http.js";
 /**
  * @import {Page} from "../net/answers.js"
  * @import {CredentialCheck, CredentialItem} from "../net/people.js"
- * @import {AuditItem, EnrolAnswer, InviteItem, Me, RecoveryCodes, SessionItem, TokenItem, UserItem} from "../net/protocol.js"
+ * @import {AuditItem, EnrolAnswer, InviteItem, Me, RecoveryCodes, RegistrationState, SessionItem, TokenItem, UserItem} from "../net/protocol.js"
  */
 
 const API = "/api/v1";
@@ -55,6 +55,8 @@ export const credentials = {
 };
 
 export const administration = {
+  /** @returns {Promise<RegistrationState>} whom the server lets in */
+  registration: () => getJson(`${AUTH}/registration`),
   /** @param {string | null} cursor @returns {Promise<Page<UserItem>>} */
   users: (cursor) => getJson(`${API}/users`, { query: { cursor } }),
   /** @param {string} id @param {{role?: string, disabled?: boolean}} body @returns {Promise<UserItem>} */

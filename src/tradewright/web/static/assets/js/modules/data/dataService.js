@@ -12,7 +12,7 @@ export { apiFetch, clearToken, getToken, loginUser, logoutUser, refreshToken, re
  * @import {ApiError} from "../net/errors.js"
  * @import {LinkStatus} from "../net/connection.js"
  * @import {
- *   BackfillJob, FeedStatus as Feed, InstrumentItem, MarketItem, OhlcvResponse, OrderBook, ProviderItem, Readiness, StoredItem,
+ *   BackfillJob, FeedStatus as Feed, Health, InstrumentItem, MarketItem, OhlcvResponse, OrderBook, ProviderItem, Readiness, StoredItem,
  *   StripResponse, Ticker, Trade,
  * } from "../net/protocol.js"
  * @import {Page} from "../net/answers.js"
@@ -184,6 +184,11 @@ export class DataService {
   /** Whether the server can serve, dependency by dependency; "no" is an answer too. @returns {Promise<Readiness>} */
   readiness() {
     return getJson("/readyz", { accept: [503] });
+  }
+
+  /** @returns {Promise<Health>} that the server is alive, and its version */
+  health() {
+    return getJson("/healthz");
   }
 
   /**

@@ -1,6 +1,8 @@
 /** Where a login leads to: back to the page that asked for it, never to another site. */
 
 const PARAMETER = "next";
+/** Browsers read "//host" and "/\host" as another host, and drop tabs and line ends before they look. */
+const OWN_PATH = /^\/(?![/\\])[\x20-\x7e]*$/;
 const LOGIN_PAGES = new Set(["/login", "/register"]);
 
 /**
@@ -10,8 +12,7 @@ const LOGIN_PAGES = new Set(["/login", "/register"]);
  */
 export function returnPath(search, origin) {
   const wanted = new URLSearchParams(search).get(PARAMETER) ?? "/";
-  // Browsers read "//host" and "/\host" as another host, and drop tabs and line ends before they look.
-  if (!/^\/(?![/\\])[\x20-\x7e]*$/.test(wanted)) return "/";
+  if (!OWN_PATH.test(wanted)) return "/";
   let url;
   try {
     url = new URL(wanted, origin);
@@ -19,7 +20,9 @@ export function returnPath(search, origin) {
     return "/";
   }
   if (url.origin !== origin || LOGIN_PAGES.has(url.pathname)) return "/";
-  return url.pathname + url.search + url.hash;
+  const path = url.pathname + url.search + url.hash;
+  // "/..//host" has become "//host" by now.
+  return OWN_PATH.test(path) ? path : "/";
 }
 
 /** @param {string} page a login page @param {string} here where to come back to @returns {string} */

@@ -242,8 +242,8 @@ function spell(seconds) {
   return `${Math.ceil(seconds / 60)} min`;
 }
 
-/** @param {string} reason "must be longer" */
+/** @param {string} reason "takes 3 letters" */
 function sentence(reason) {
-  const text = reason.charAt(0).toUpperCase() + reason.slice(1);
+  const text = /^[a-z]/.test(reason) ? `It ${reason}` : reason;
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
