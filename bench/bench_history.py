@@ -35,8 +35,9 @@ from tradewright.domain.ports import SeriesBars
 from tradewright.storage.sqlite import SQLiteBarStore, SQLiteDatabase
 
 BARS = 1_000
-ROUNDS = 3
-SECONDS = 3
+ROUNDS = 9
+SECONDS = 1
+"""Short turns beside each peer, since a machine is not equally quick from one ten seconds to the next."""
 CONNECTIONS = 32
 OF_NGINX_MIN = 0.4
 TIMES_OBVIOUS_MIN = 40.0

@@ -2,9 +2,10 @@
 
     python -m bench.soak_stream_gaps [gaps] [first seed]
 
-The streams break or fall silent, alone or with all calls, for one to thirty minutes and now and then for
-ten hours, while the market goes on. Two viewers, of minutes and of five minutes, must show every bar of
-the gap at most sixty seconds after its end. The clock is driven; all code between venue and viewer is real.
+The streams break or fall silent, alone or with all calls, or come back while nobody can be asked yet, for one
+to thirty minutes and now and then for ten hours, while the market goes on. Two viewers, of minutes and of
+five minutes, must show every bar of the gap at most sixty seconds after its end, and the minutes that are
+stored must be the venue's. The clock is driven; all code between venue and viewer is real.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,13 +196,13 @@ def _redis(home: Path) -> Iterator[str]:
         yield f"redis://:{password}@127.0.0.1:{port}/0"
 
 
-def _redis_server(home: Path, password: str) -> Server:
+def _redis_server(home: Path, password: str, more: Sequence[str] = ()) -> Server:
     settings = home / "redis.conf"
     home.mkdir(mode=0o700)
 
     def command(port: int) -> list[str]:
         lines = ["bind 127.0.0.1", f"port {port}", f"requirepass {password}", f"dir {home}"]
-        settings.write_text("\n".join([*lines, 'save ""', "appendonly no", ""]), encoding="utf-8")
+        settings.write_text("\n".join([*lines, 'save ""', "appendonly no", *more, ""]), encoding="utf-8")
         return ["redis-server", str(settings)]
 
     def answers(port: int) -> bool:
@@ -306,9 +306,9 @@ class OwnRedis:
     What does not wait may be called while the test's event loop runs.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._password = secrets.token_hex(16)
-        self._server = _redis_server(home, self._password)
+    def __init__(self, home: Path, settings: Sequence[str] = (), password: str | None = None) -> None:
+        self._password = password or secrets.token_hex(16)
+        self._server = _redis_server(home, self._password, settings)
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -29,13 +29,14 @@ from tradewright.config import BaseConfig
 from tradewright.domain.errors import ConfigError
 from tradewright.domain.people import Registration
 from tradewright.domain.people_stores import PeopleStores
-from tradewright.domain.ports import BarStore, Cache, InstrumentStore, MessageBus
+from tradewright.domain.ports import BarStore, Cache, InstrumentStore, Leases, MessageBus
 from tradewright.plugins import PluginLoader
 from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.runtime.metrics import Metrics
 from tradewright.services.adjusted_bars import AdjustedBars
 from tradewright.services.auth.passwords import PasswordCost
 from tradewright.services.auth_service import AuthService, AuthSettings
+from tradewright.services.authentication import Authenticator, NoAccounts
 from tradewright.services.backfill.stream import BackfillStream
 from tradewright.services.backfill_manager import BackfillManager
 from tradewright.services.bar_export import BarExporter
@@ -43,23 +44,25 @@ from tradewright.services.cache_manager import CacheManager
 from tradewright.services.coverage import CoverageService
 from tradewright.services.data_orchestrator import DataOrchestrator
 from tradewright.services.encryption_service import EncryptionService
+from tradewright.services.feeds.live_bar_writer import LiveBarWriter
 from tradewright.services.market_service import MarketService
 from tradewright.services.streaming_manager import StreamingManager
 from tradewright.services.subscription_registry import SubscriptionLimits, SubscriptionRegistry
 from tradewright.services.subscription_service import StreamSource, SubscriptionService
 from tradewright.storage.memory_bus import MemoryBus
 from tradewright.storage.memory_cache import MemoryCache
+from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.web import views
 from tradewright.web.blueprints import audit, auth, backfills, coverage, market, operations, users
 from tradewright.web.middleware.authentication import SCHEME, install_authentication
 from tradewright.web.middleware.error_handler import install_error_handler
-from tradewright.web.middleware.guards import host_check, install_guards
+from tradewright.web.middleware.guards import host_check, install_guards, socket_check
 from tradewright.web.middleware.headers import api_headers, install_headers
 from tradewright.web.middleware.warm_history import WarmAnswers, WarmHistory
 from tradewright.web.models import DependencyState
 from tradewright.web.openapi import StrictOpenAPIProvider
-from tradewright.web.ws import blueprint as ws
 from tradewright.web.ws.connections import WebSocketConnections
+from tradewright.web.ws.endpoint import LiveSockets
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +82,8 @@ class Adapters:
     bus: MessageBus | None = None
     people: People | None = None
     password_cost: PasswordCost | None = None
+    leases: Leases | None = None
+    authenticator: Authenticator = field(default_factory=NoAccounts)
 
 
 @dataclass(kw_only=True)
@@ -107,6 +112,7 @@ class Services:
     bars: AdjustedBars
     warm: WarmAnswers
     backfill_stream: BackfillStream
+    live_bars: LiveBarWriter
     streaming: StreamingManager
     subscriptions: SubscriptionService
     registry: SubscriptionRegistry
@@ -203,8 +209,15 @@ async def examine(config: BaseConfig) -> AsyncIterator[Finding]:
         finally:
             await people.close()
 
-    cache = open_cache if config.redis_url else None
-    async for finding in look_around(config, open_bars, cache, open_people):
+    async def message_problem() -> str | None:
+        redis = RedisManager(config.redis_url or "", clock)
+        try:
+            return await redis.message_problem()
+        finally:
+            await redis.close()
+
+    cache, messages = (open_cache, message_problem) if config.redis_url else (None, None)
+    async for finding in look_around(config, open_bars, cache, messages, open_people):
         yield finding
 
 
@@ -254,7 +267,9 @@ def make_engine(config: BaseConfig, adapters: Adapters) -> Engine:
     stores = adapters.stores or stores_of(config, clock)
     redis = None
     if config.redis_url:
-        redis = RedisManager(config.redis_url, clock, metrics.cache, prefix=_cache_prefix(config))
+        redis = RedisManager(
+            config.redis_url, clock, metrics.cache, metrics.bus, prefix=_cache_prefix(config)
+        )
     cache = CacheManager(
         adapters.cache or (redis.cache if redis else MemoryCache(clock)), clock, metrics.cache
     )
@@ -288,11 +303,24 @@ def _cache_prefix(config: BaseConfig) -> str:
 
 
 def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Services:
-    clock, bus = adapters.clock, adapters.bus or MemoryBus()
+    clock = adapters.clock
+    bus = adapters.bus or (engine.redis.bus if engine.redis else MemoryBus())
     bars = AdjustedBars(engine.orchestrator, engine.markets, engine.stores.instruments, clock)
     own_bus = MemoryBus()
     backfill_stream = BackfillStream(engine.backfills, own_bus, clock)
-    streaming = StreamingManager(engine.markets, engine.orchestrator, bus, clock)
+    leases = adapters.leases or (engine.redis.leases if engine.redis else MemoryLeases(clock))
+    live_bars = LiveBarWriter(engine.stores.bars, clock, engine.metrics.live_bars)
+    streaming = StreamingManager(
+        engine.markets,
+        engine.orchestrator,
+        bus,
+        leases,
+        clock,
+        sink=live_bars,
+        metrics=engine.metrics.feeds,
+    )
+    if engine.redis and bus is engine.redis.bus:
+        engine.redis.bus.on_publish_lost(streaming.tell_all)
     registry = SubscriptionRegistry(SubscriptionLimits(connections_per_address=config.ws_max_per_address))
     subscriptions = SubscriptionService(
         bus,
@@ -314,10 +342,13 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
+        live_bars=live_bars,
         streaming=streaming,
         subscriptions=subscriptions,
         registry=registry,
-        connections=WebSocketConnections(subscriptions, registry, clock),
+        connections=WebSocketConnections(
+            subscriptions, registry, clock, authenticator=adapters.authenticator
+        ),
     )
 
 
@@ -360,7 +391,6 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
     app.register_blueprint(users.build(services.auth))
     app.register_blueprint(audit.build(services.auth))
     app.register_blueprint(operations.build(__version__, _dependencies(services, clock), engine.metrics))
-    app.register_blueprint(ws.build(services.connections))
     app.register_blueprint(views.build())
     QuartSchema(
         app,
@@ -372,6 +402,9 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
         conversion_preference="msgspec",
         openapi_provider_class=StrictOpenAPIProvider,
         security_schemes={SCHEME: HttpSecurityScheme(scheme="bearer", bearer_format="JWT, or an API token")},
+    )
+    app.asgi_app = LiveSockets(  # type: ignore[method-assign]
+        app.asgi_app, services.connections, admits=socket_check(config)
     )
     if not config.require_login:
         app.asgi_app = WarmHistory(  # type: ignore[method-assign]
@@ -428,6 +461,8 @@ def _install_lifespan(app: Quart, services: Services) -> None:
         stack.push_async_callback(services.bars.close)
         engine.backfills.start()
         stack.push_async_callback(engine.backfills.close)
+        services.live_bars.start()
+        stack.push_async_callback(services.live_bars.close)
         stack.push_async_callback(services.streaming.close)
         stack.push_async_callback(services.backfill_stream.close)
         stack.push_async_callback(services.subscriptions.close)

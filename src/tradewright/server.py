@@ -94,7 +94,7 @@ def serve(config: BaseConfig) -> int:
         secrets = load_secrets(config)
         app = create_app(config)
         banner = _banner(config, listener, secrets)
-        server = DrainingServer(_uvicorn_config(config, app), services_of(app), banner)
+        server = DrainingServer(uvicorn_config(config, app), services_of(app), banner)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(server.serve(sockets=[listener]))
@@ -105,7 +105,8 @@ def serve(config: BaseConfig) -> int:
     return 0 if server.started else 3
 
 
-def _uvicorn_config(config: BaseConfig, app: Callable[..., Any]) -> uvicorn.Config:
+def uvicorn_config(config: BaseConfig, app: Callable[..., Any]) -> uvicorn.Config:
+    """Uvicorn's settings for the application."""
     return uvicorn.Config(
         app,
         log_config=None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import socket
@@ -10,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -20,11 +19,12 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
 
+from tests.support.lines import Line, open_line
+
 START_DEADLINE_S = 60
 STOP_DEADLINE_S = 15
 RESULTS = Path(__file__).parents[2] / "test-results"
 DESKTOP = ViewportSize(width=1440, height=900)
-CHUNK_BYTES = 65_536
 
 # Tells of what the policy has refused, where the browser would only write it to its console.
 REPORT_VIOLATIONS = """
@@ -129,68 +129,22 @@ def live_server(running_server: RunningServer) -> str:
     return running_server.address
 
 
-@dataclass(slots=True)
-class Line:
-    """A TCP line to the server that can be cut and mended."""
-
-    target_port: int
-    port: int = 0
-    whole: bool = True
-    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    @property
-    def address(self) -> str:
-        """Where a browser reaches the server through this line."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def cut(self) -> None:
-        """Break every connection without a word, and refuse new ones."""
-        self.whole = False
-        for writer in self._writers:
-            writer.transport.abort()
-
-    def mend(self) -> None:
-        """Let connections through again."""
-        self.whole = True
-
-    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection in both directions until either side ends it."""
-        if not self.whole:
-            writer.transport.abort()
-            return
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
-        pair = {writer, far_writer}
-        self._writers |= pair
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._carry(reader, far_writer), name="to-server")
-                group.create_task(self._carry(far_reader, writer), name="to-browser")
-        finally:
-            self._writers -= pair
-            for side in pair:
-                side.transport.abort()
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
-            while chunk := await reader.read(CHUNK_BYTES):
-                writer.write(chunk)
-                await writer.drain()
-        writer.transport.abort()
-
-
 @pytest_asyncio.fixture(loop_scope="session")
 async def line(live_server: str) -> AsyncIterator[Line]:
     """A line to the running server."""
-    carried = Line(target_port=int(live_server.rpartition(":")[2]))
-    server = await asyncio.start_server(carried.accept, "127.0.0.1", 0)
-    carried.port = server.sockets[0].getsockname()[1]
-    try:
-        yield carried
-    finally:
-        server.close()
-        carried.cut()
-        await server.wait_closed()
+    async with open_line(int(live_server.rpartition(":")[2])) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def launched_browser() -> AsyncIterator[Browser]:
+    """Debian's Chromium without a window."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert executable, "chromium is missing: apt-get install -y chromium"
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=executable)
+        yield running
+        await running.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -199,12 +153,8 @@ async def browser() -> AsyncIterator[Browser]:
 
     It belongs to the event loop of the session, in which therefore every test of a page runs.
     """
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert executable, "chromium is missing: apt-get install -y chromium"
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=executable)
+    async with launched_browser() as running:
         yield running
-        await running.close()
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ from urllib.request import urlopen
 import pytest
 from playwright.async_api import WebSocket, WebSocketRoute
 
-from tests.browser.conftest import Line, RunningServer, Visit, Visitor, serve
+from tests.browser.conftest import RunningServer, Visit, Visitor, serve
+from tests.support.lines import Line
 from tests.venues.binance import CAPTURE_FILE, BinanceVenue
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from playwright.async_api import ViewportSize
 
-from tests.browser.conftest import Line, RunningServer, Visit, Visitor, serve
+from tests.browser.conftest import RunningServer, Visit, Visitor, serve
+from tests.support.lines import Line
 from tradewright.app_extensions.stores import BARS_FILE
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import Instrument, InstrumentKey

@@ -8,8 +8,9 @@ import re
 import pytest
 from playwright.async_api import WebSocketRoute
 
-from tests.browser.conftest import Line, Visitor
+from tests.browser.conftest import Visitor
 from tests.browser.test_chart import chart_url, loaded
+from tests.support.lines import Line
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

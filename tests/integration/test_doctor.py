@@ -73,6 +73,7 @@ async def test_servers_that_answer_are_named(tmp_path: Path, postgres_url: str, 
     assert {finding.state for finding in found.values()} == {"ok"}
     assert "PostgreSQL" in found["bars"].detail
     assert found["cache"].detail == "Redis answers"
+    assert found["messages"].detail == "through Redis"
 
 
 async def test_servers_that_do_not_answer_are_told_once_and_without_a_password(
@@ -88,6 +89,7 @@ async def test_servers_that_do_not_answer_are_told_once_and_without_a_password(
     with caplog.at_level(logging.WARNING):
         found = await findings(config)
     assert found["bars"] == Finding("bars", "broken", "The database did not answer within 10 s.")
-    assert found["cache"].state == "degraded"
+    assert found["cache"].state == found["messages"].state == "degraded"
+    assert found["messages"].detail.startswith("Redis can't be reached.")
     assert "hushhush" not in f"{found}{caplog.text}"
     assert caplog.text.count("trying again") == 1

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.support.closed_doors import ClosedDoors
+from tests.support.closed_doors import RESUME_S_MAX, ClosedDoors
 from tests.support.early_bars import EarlyPages, EarlyStream
 from tests.support.history_cuts import CLOSED_S_MAX, HistoryCuts
 from tests.support.hostile_requests import Attack
@@ -41,6 +41,13 @@ async def test_no_bar_is_final_before_its_end() -> None:
     assert stream.too_early == 0
     assert pages.too_early == 0
     assert pages.kept
+
+
+async def test_a_venue_that_is_down_is_asked_twice_a_minute() -> None:
+    one = ClosedDoors(2)
+    await one.run(windows=0, maintenances=1, maintenance_s=600)
+    assert max(one.per_minute) <= 2.0
+    assert max(one.resumed_s) <= RESUME_S_MAX
 
 
 async def test_spoiled_answers_are_read_or_refused() -> None:

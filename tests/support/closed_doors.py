@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.support.venue_engine import VenueEngine, venue_engine
+from tests.support.venue_engine import VenueEngine, key_of, venue_engine
 from tests.venues.generated import generate_minutes
 from tests.venues.truth import Market
 from tradewright.domain.errors import TradewrightError
@@ -34,7 +35,7 @@ class ClosedDoors:
     per_minute: list[float] = field(default_factory=list)
     resumed_s: list[float] = field(default_factory=list)
 
-    async def run(self, windows: int, maintenances: int) -> None:
+    async def run(self, windows: int, maintenances: int, maintenance_s: float = MAINTENANCE_S) -> None:
         """Refuse so often, while readers come."""
         chance = random.Random(self.seed)
         traded = [
@@ -47,7 +48,7 @@ class ClosedDoors:
             for _ in range(windows):
                 await self._window(engine, chance)
             for _ in range(maintenances):
-                await self._maintenance(engine, chance)
+                await self._maintenance(engine, chance, maintenance_s)
 
     async def _ask(self, engine: VenueEngine, chance: random.Random) -> None:
         """Three readers at once of what is not stored, and of now."""
@@ -65,6 +66,13 @@ class ClosedDoors:
         while not asking.done():  # for a time that is the venue's
             await engine.clock.advance(0.5)
             await asyncio.wait({asking}, timeout=0.002)
+
+    async def _ask_beside(self, engine: VenueEngine, chance: random.Random) -> None:
+        """What else readers want of a venue: its symbols, and how a market stands now."""
+        key = key_of(chance.choice(SYMBOLS))
+        with suppress(TradewrightError):
+            await engine.markets.listing(key.market, key.provider)
+            await engine.markets.ticker(key)
 
     async def _window(self, engine: VenueEngine, chance: random.Random) -> None:
         status, length_s = chance.choice((429, 418)), chance.randrange(2, 120)
@@ -90,12 +98,13 @@ class ClosedDoors:
             await engine.clock.advance(1)
         self.resumed_s.append(engine.clock.monotonic() - began_s)
 
-    async def _maintenance(self, engine: VenueEngine, chance: random.Random) -> None:
+    async def _maintenance(self, engine: VenueEngine, chance: random.Random, length_s: float) -> None:
         rule = engine.venue.maintenance()
         began_s = engine.clock.monotonic()
-        while engine.clock.monotonic() - began_s < MAINTENANCE_S:
+        while engine.clock.monotonic() - began_s < length_s:
             await self._ask(engine, chance)
+            await self._ask_beside(engine, chance)
             await engine.clock.advance(chance.uniform(1, 10))
-        self.per_minute.append(rule.used / MAINTENANCE_S * 60)
+        self.per_minute.append(rule.used / length_s * 60)
         await engine.venue.heal()
         await self._resume(engine)

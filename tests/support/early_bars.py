@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from tests.support.venue_engine import VenueEngine, key_of, same_bars, venue_engine
-from tests.unit.services.streaming_rig import Rig, Viewer, stream
+from tests.unit.services.streaming_rig import Rig, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tests.venues.generated import generate_minutes
 from tests.venues.truth import Market
 from tradewright.domain.timeframes import DAY_MS, MINUTE_MS, ONE_MINUTE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -21,6 +22,17 @@ async def own_schema(url: str) -> AsyncIterator[str]:
         yield name
     finally:
         await execute(url, f"DROP SCHEMA IF EXISTS {name} CASCADE")
+
+
+@asynccontextmanager
+async def own_database(url: str) -> AsyncIterator[str]:
+    """Yield the URL of a database that nobody has, on the same server; it is dropped afterwards."""
+    name = f"test_{SYSTEM_RANDOM.getrandbits(48):012x}"
+    await execute(url, f"CREATE DATABASE {name}")
+    try:
+        yield urlsplit(url)._replace(path=f"/{name}").geturl()
+    finally:
+        await execute(url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def execute(url: str, *statements: str) -> None:

@@ -9,11 +9,13 @@ import random
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
-from tests.unit.services.streaming_rig import START_MS, Rig, Viewer, stream
+from tests.support.stored_minutes import stored_minutes
+from tests.unit.services.streaming_rig import START_MS, Rig, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.bars import BarRow
 from tradewright.domain.timeframes import MINUTE_MS
 
-Cut: TypeAlias = Literal["all", "streams", "silence"]
+Cut: TypeAlias = Literal["all", "streams", "silence", "calls"]
 CUTS: Final[tuple[Cut, ...]] = get_args(Cut)
 TIMEFRAMES: Final = ("1m", "5m")
 CLOSED_S_MAX: Final = 60.0
@@ -29,6 +31,8 @@ class CutStreams:
     seed: int
     closed_s: list[float] = field(default_factory=list)
     minutes: int = 0
+    stored_minutes: int = 0
+    """So many were stored, and equal the venue's."""
 
     async def run(self, cuts: int) -> None:
         """Cut so often; ``AssertionError`` where a gap stays open or a viewer shows another bar."""
@@ -39,6 +43,8 @@ class CutStreams:
             for _ in range(cuts):
                 await self._trade(rig, chance, chance.uniform(1, 120), tell=True)
                 await self._cut(rig, chance, viewers)
+            await rig.clock.advance(5)
+            self.stored_minutes += (await stored_minutes(rig)).length_ms // MINUTE_MS
 
     async def _trade(self, rig: Rig, chance: random.Random, seconds: float, *, tell: bool) -> None:
         """Let the market go on for so long, in some minutes of which nothing is traded."""
@@ -51,12 +57,15 @@ class CutStreams:
     async def _cut(self, rig: Rig, chance: random.Random, viewers: dict[str, Viewer]) -> None:
         kind, venue = chance.choice(CUTS), rig.venue
         venue.streams_up = False
-        venue.rest_up = kind != "all"
+        venue.rest_up = kind not in ("all", "calls")
         venue.mute = kind == "silence"
         if kind != "silence":
             venue.cut()
         length_s = LONG_S if chance.random() < 0.02 else chance.uniform(60, 1_800)
         before = len(venue.bars("1m"))
+        if kind == "calls":  # streams are soon there again, and tell what follows, but nobody can be asked
+            await self._trade(rig, chance, chance.uniform(0, 300), tell=True)
+            venue.streams_up = True
         await self._trade(rig, chance, length_s, tell=True)
         self.minutes += len(venue.bars("1m")) - before
         venue.streams_up = venue.rest_up = True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,7 @@ from tests.venues.clock import HastyClock
 from tests.venues.impatient import ImpatientPlugin
 from tests.venues.truth import Market
 from tradewright.domain.bars import Bars
+from tradewright.domain.errors import TimeoutPluginError
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import MINUTE_MS, TIMEFRAMES
@@ -26,6 +28,7 @@ from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
 from tradewright.storage.memory_cache import MemoryCache
 
 KLINES: Final = "/api/v3/klines"
+LISTED_WITHIN_S: Final = 60.0
 
 
 @dataclass
@@ -84,6 +87,15 @@ def same_bars(found: Bars, truth: Bars) -> bool:
     )
 
 
+async def _list(markets: MarketService) -> None:
+    """Ask the venue for its symbols; importing CCXT may take longer than a reader waits."""
+    async with asyncio.timeout(LISTED_WITHIN_S):
+        while True:
+            with suppress(TimeoutPluginError):
+                await markets.listing("crypto", "binance")
+                return
+
+
 @asynccontextmanager
 async def venue_engine(
     traded: Sequence[Market], now_ms: int, *, venue_clock: Clock | None = None
@@ -100,6 +112,7 @@ async def venue_engine(
         )
         orchestrator = DataOrchestrator(markets, store, clock, CacheManager(MemoryCache(clock), clock))
         try:
+            await _list(markets)
             yield VenueEngine(clock, venue, store, markets, orchestrator)
         finally:
             await orchestrator.close()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import platform
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
@@ -38,6 +38,7 @@ async def look_around(
     config: BaseConfig,
     open_bars: Callable[[], AbstractAsyncContextManager[BarStore]],
     open_cache: Callable[[], AbstractAsyncContextManager[Cache]] | None,
+    message_problem: Callable[[], Awaitable[str | None]] | None,
     make_people: Callable[[], AbstractAsyncContextManager[PeopleDatabases]],
 ) -> AsyncIterator[Finding]:
     """Look at each thing in turn; none of them stops the others from being looked at."""
@@ -51,6 +52,7 @@ async def look_around(
         for database in people.databases:
             yield await _people_database(database)
     yield await _cache(open_cache)
+    yield await _messages(message_problem)
     loader = PluginLoader()
     for broken in loader.broken:
         yield Finding(f"plugin {broken.name}", "degraded", broken.reason)
@@ -104,3 +106,12 @@ async def _cache(open_cache: Callable[[], AbstractAsyncContextManager[Cache]] | 
     except TradewrightError as error:
         return Finding("cache", "degraded", f"{error.message} The server works without it, but slower.")
     return Finding("cache", "ok", "Redis answers")
+
+
+async def _messages(problem_of: Callable[[], Awaitable[str | None]] | None) -> Finding:
+    if problem_of is None:
+        return Finding("messages", "ok", "in this process; a Redis would carry them between servers")
+    problem = await problem_of()
+    if problem is not None:
+        return Finding("messages", "degraded", f"{problem} The server works without it, but alone.")
+    return Finding("messages", "ok", "through Redis")

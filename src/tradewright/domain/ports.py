@@ -116,6 +116,13 @@ class BarStore(Protocol):
         """Bars and coverage of one moment, which two calls would not promise."""
         ...
 
+    async def coverage_with_revision(
+        self, key: SeriesKey, start_ms: int, end_ms: int
+    ) -> tuple[Coverage, int]:
+        """Coverage, and the revision as it was then or before: whatever is made of the coverage and of later
+        reads is at least as new as the revision."""
+        ...
+
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:
@@ -135,6 +142,11 @@ class BarStore(Protocol):
         """Insert or replace the bars, remove stored bars inside ``covered`` that are not among them,
         and extend the coverage by ``covered`` and ``outage``. What is covered, or an outage, is no
         empty answer any more."""
+        ...
+
+    async def write_many(self, batches: Sequence[SeriesBars]) -> None:
+        """``write`` each of the batches, all in one transaction and at little more than the cost of one;
+        ``ValueError`` where two are of one series."""
         ...
 
     async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:

@@ -112,5 +112,13 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str
 
 
-FeedMessage: TypeAlias = Update | FeedStatus
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat", tag_field="type"):
+    """Says up to where a topic has come, so that who missed the last update finds out; not for clients."""
+
+    topic: str
+    epoch: str
+    seq: int
+
+
+FeedMessage: TypeAlias = Update | FeedStatus | Heartbeat
 """What a feed's owner publishes on the bus under its topic."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from math import inf
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -58,3 +60,15 @@ class OrderBook(msgspec.Struct, frozen=True, kw_only=True):
     def crossed(self) -> bool:
         """Whether the best bid is not below the best ask, which no sound book shows."""
         return bool(self.bids and self.asks and self.bids[0][0] >= self.asks[0][0])
+
+    @property
+    def sound(self) -> bool:
+        """Whether a market can be like this: not crossed, each side in its order and without a price twice,
+        every price and amount a positive number."""
+        prices = [price for price, _ in self.bids], [price for price, _ in self.asks]
+        return (
+            not self.crossed
+            and all(better > worse for better, worse in pairwise(prices[0]))
+            and all(better < worse for better, worse in pairwise(prices[1]))
+            and all(0 < value < inf for level in (*self.bids, *self.asks) for value in level)
+        )

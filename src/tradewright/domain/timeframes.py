@@ -88,6 +88,14 @@ class Timeframe:
         result: Times = (times - self.offset_ms) // self.length_ms * self.length_ms + self.offset_ms
         return result
 
+    def end_array(self, opens: Times) -> Times:
+        """``end`` of each of the openings."""
+        if self.unit == "month":
+            months = opens.astype("datetime64[ms]").astype("datetime64[M]") + 1
+            return months.astype("datetime64[ms]").astype(np.int64)
+        result: Times = opens + self.length_ms
+        return result
+
     def opens(self, start_ms: int, end_ms: int) -> Times:
         """All openings in ``[start_ms, end_ms)``, ascending."""
         first, count = self.ceil(start_ms), self.count(start_ms, end_ms)

@@ -35,7 +35,7 @@ def bars_feed(symbol: str, now_ms: Callable[[], int]) -> Feed[BarUpdate]:
     minutes = _Minutes(symbol, now_ms)
 
     def merge(waiting: BarUpdate, newer: BarUpdate) -> BarUpdate:
-        return BarUpdate(waiting.bars.merged_with(newer.bars), newer.final)
+        return BarUpdate(waiting.bars.merged_with(newer.bars), newer.final, waiting.told | newer.told)
 
     return Feed("ohlcv", symbol, ("bars", "updatedBars", "trades"), minutes.take, merge)
 
@@ -47,6 +47,7 @@ class _Minutes:
         self._stock = parse.is_stock(symbol)
         self._now_ms = now_ms
         self._rows: dict[int, BarRow] = {}
+        self._told: set[int] = set()
         self._closed_until_ms = 0
         # The minute in which we began is not known from its beginning.
         self._whole_from_ms = ONE_MINUTE.end(ONE_MINUTE.floor(now_ms()))
@@ -61,6 +62,7 @@ class _Minutes:
         ends_ms = ONE_MINUTE.end(row[0])
         if ends_ms <= self._now_ms() + CLOCK_TOLERANCE_MS:
             self._closed_until_ms = max(self._closed_until_ms, ends_ms)
+            self._told.add(row[0])
         self._rows[row[0]] = row
         return self._changed_since(row[0])
 
@@ -93,11 +95,13 @@ class _Minutes:
         """From the first changed minute on, so that the last one is always the newest."""
         for at in sorted(self._rows)[:-MINUTES_REMEMBERED]:
             del self._rows[at]
+            self._told.discard(at)
         rows = [self._rows[at] for at in sorted(self._rows) if at >= first_ms]
         if not rows:  # a correction of a minute long gone
             rows = [self._rows[max(self._rows)]]
         final = ONE_MINUTE.end(rows[-1][0]) <= self._closed_until_ms
-        return BarUpdate(Bars.from_rows(rows), final)
+        told = frozenset(row[0] for row in rows if row[0] in self._told)
+        return BarUpdate(Bars.from_rows(rows), final, told)
 
 
 def trades_feed(symbol: str) -> Feed[tuple[Trade, ...]]:

@@ -25,6 +25,7 @@ from tradewright.plugins._ccxt_governor import Governor
 from tradewright.plugins._ccxt_manifest import load_manifest
 from tradewright.plugins._ccxt_numbers import exact_json
 from tradewright.plugins._ccxt_precision import outgoing_amount, outgoing_price
+from tradewright.plugins._ccxt_sockets import RenewedSockets
 from tradewright.runtime.clock import Clock
 
 ArgumentsRequired = theirs.ArgumentsRequired
@@ -56,7 +57,7 @@ _library_log = logging.getLogger(f"{__name__}.library")
 _library_log.addFilter(lambda record: record.levelno >= logging.WARNING)
 
 
-class _Manners:
+class _Manners(RenewedSockets):
     """Laid over CCXT's class of an exchange."""
 
     governor: Governor
@@ -112,9 +113,9 @@ class _Manners:
         self.session._retry_connection = _ReadsOnly()
 
     def client(self, url: str) -> Any:
-        known = url in (self.clients or {})
-        client = super().client(url)  # type: ignore[misc]
-        if not known:
+        known = (self.clients or {}).get(url)
+        client = super().client(url)
+        if client is not known:
             client.throttle = self._throttle_message
             client.handle_message = _loud(client)
             client.subscriptions = _Subscriptions(client.subscriptions)

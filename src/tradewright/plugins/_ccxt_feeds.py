@@ -19,7 +19,8 @@ from tradewright.runtime.clock import Clock
 TRADES_WAITING_MAX: Final = 10_000
 ORDERS_WAITING_MAX: Final = 10_000
 IDS_REMEMBERED: Final = 5_000
-CROSSED_IN_ROW_MAX: Final = 50
+BAD_BOOKS_MAX: Final = 50
+BAD_BOOK_S_MAX: Final = 0.5
 
 
 def ohlcv_feed(symbol: str, timeframe: Timeframe, dropped: Callable[[int], None]) -> Feed[BarUpdate]:
@@ -58,31 +59,37 @@ def _since(ordered: list[BarRow], rows: list[BarRow]) -> list[BarRow]:
     return [row for row in ordered if row[0] >= first]
 
 
-def ticker_feed(symbol: str, params: Mapping[str, str], clock: Clock) -> Feed[Ticker]:
-    """The ticker at each change; who is slow gets the latest."""
+def ticker_feed(symbol: str, params: Mapping[str, str], now_ms: Callable[[], int]) -> Feed[Ticker]:
+    """The ticker at each change; who is slow gets the latest. ``now_ms`` is the venue's time."""
     return Feed(
         "ticker",
         symbol,
         watch=lambda exchange: exchange.watch_ticker(symbol, params=dict(params)),
         unwatch=lambda exchange: exchange.un_watch_ticker(symbol, params=dict(params)),
         unwatch_feature="unWatchTicker",
-        take=lambda answer: parse.ticker(answer, clock.now_ms()),
+        take=lambda answer: parse.ticker(answer, now_ms()),
         merge=lambda _waiting, newer: newer,
     )
 
 
-def order_book_feed(symbol: str, clock: Clock) -> Feed[OrderBook]:
-    """Whole books of ``BOOK_DEPTH`` levels; who is slow gets the latest. A crossed one is left out, and
-    when it stays crossed the stream fails, so that it is begun again from a snapshot."""
-    crossed = 0
+def order_book_feed(symbol: str, clock: Clock, now_ms: Callable[[], int]) -> Feed[OrderBook]:
+    """Whole books of ``BOOK_DEPTH`` levels; who is slow gets the latest. One that can't be right, being
+    crossed or in disorder, is left out, and when that lasts the stream fails, so that it is begun again from
+    a snapshot: some exchange sends the two sides of a change one after the other."""
+    bad, since_s = 0, 0.0
 
     def take(answer: Mapping[str, Any]) -> OrderBook | None:
-        nonlocal crossed
-        book = parse.order_book(answer, clock.now_ms(), BOOK_DEPTH)
-        crossed = crossed + 1 if book.crossed else 0
-        if crossed > CROSSED_IN_ROW_MAX:
-            raise MalformedAnswerPluginError(f"The order book of {symbol} stays crossed.")
-        return None if book.crossed else book
+        nonlocal bad, since_s
+        book = parse.order_book(answer, now_ms(), BOOK_DEPTH)
+        if book.sound:
+            bad = 0
+            return book
+        now_s = clock.monotonic()
+        since_s = since_s if bad else now_s
+        bad += 1
+        if bad > BAD_BOOKS_MAX or now_s - since_s > BAD_BOOK_S_MAX:
+            raise MalformedAnswerPluginError(f"The order book of {symbol} stays crossed or in disorder.")
+        return None
 
     return Feed(
         "order_book",

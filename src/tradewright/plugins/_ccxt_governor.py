@@ -11,6 +11,8 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.rate_limit import RateLimiter
 
 STAY_AWAY_S_MAX: Final = 24 * 3600.0
+DIALS_PER_S: Final = 0.5
+DIALS_AT_ONCE: Final = 145
 
 
 class Governor:
@@ -25,6 +27,7 @@ class Governor:
         self._clock = clock
         self._calls = RateLimiter(clock, per_second=per_second, overflow=self._too_many)
         self._messages = RateLimiter(clock, per_second=per_second, overflow=self._too_many)
+        self._dials = RateLimiter(clock, per_second=DIALS_PER_S, burst=DIALS_AT_ONCE, overflow=self._too_many)
         self._closed_until_s = clock.monotonic()
 
     async def acquire(self, cost: float) -> None:
@@ -36,6 +39,10 @@ class Governor:
     async def acquire_message(self, cost: float) -> None:
         """Return when a websocket message may be sent; sockets go on while calls are refused."""
         await self._messages.acquire(cost)
+
+    async def acquire_dial(self) -> None:
+        """Return when a websocket may be dialled: at most 300 are in any five minutes, as Binance has it."""
+        await self._dials.acquire()
 
     @property
     def retry_after_s(self) -> float | None:

@@ -35,6 +35,10 @@ class DataFacts:
     trades_method: Mapping[str, str] = field(default_factory=dict)
     """CCXT's method for trades by the kind of market (``spot``, ``linear``, ``inverse``), where the one that
     it chooses gives other ids than its ``watch_trades``."""
+    late_bars: bool = False
+    """The stream of bars may tell a change many seconds after the trade that made it."""
+    counts_trades: bool = False
+    """The ids of a symbol's trades are numbers that rise by one."""
     ticker_stream: str | None = None
     """The name of the stream of tickers, where the one that CCXT chooses holds no bid and no ask."""
 
@@ -47,9 +51,16 @@ _BINANCE: Final = DataFacts(
         "linear": "fapiPublicGetTrades",
         "inverse": "dapiPublicGetTrades",
     },
+    counts_trades=True,
     ticker_stream="ticker",
 )
-_BYBIT: Final = DataFacts(windowed=True, start_parameter="start", spot_trades_max=60, book_levels_max=200)
+_BYBIT: Final = DataFacts(
+    windowed=True,
+    start_parameter="start",
+    spot_trades_max=60,
+    book_levels_max=200,
+    late_bars=True,  # "push frequency: 1-60 s"
+)
 _OKX: Final = DataFacts(
     windowed=True,
     recent_bars=1_000,  # of the 1,440 that the other path knows, by a clock that may be a little wrong

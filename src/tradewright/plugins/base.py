@@ -75,10 +75,12 @@ class PluginSetup:
 @dataclass(frozen=True, slots=True)
 class BarUpdate:
     """Bars that changed, ascending; ``final`` says whether the venue itself closed the last of them,
-    and is None where the venue does not say. All but the last one are closed."""
+    and is None where the venue does not say. All but the last one are closed; those that open at a time in
+    ``told`` were closed by the venue itself, in just this form."""
 
     bars: Bars
     final: bool | None = None
+    told: frozenset[int] = frozenset()
 
 
 class MarketPlugin(ABC):
@@ -149,6 +151,18 @@ class MarketPlugin(ABC):
         """How many of the newest bars of each timeframe the venue serves, the forming one among them;
         None where it serves its whole history. What is older does not come, and that says nothing."""
         return None
+
+    @property
+    def late_bars(self) -> bool:
+        """Whether the stream of bars may tell a change of the forming one many seconds after the trade that
+        made it, while the stream of trades tells that at once."""
+        return False
+
+    @property
+    def counts_trades(self) -> bool:
+        """Whether the ids of a symbol's public trades are numbers that rise by one, so that a missing one
+        shows."""
+        return False
 
     def served_from(self, timeframe: Timeframe, now_ms: int) -> int:
         """The oldest opening whose bar comes when it is asked for at ``now_ms``, venue time.

@@ -54,7 +54,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 MARKETS_LIFETIME_S: Final = 3_600.0
-MARKETS_RETRY_S: Final = 60.0
+MARKETS_RETRY_S: Final = 300.0
 MARKETS_DEADLINE_S: Final = 60.0
 MARKETS_DOUBT_S: Final = 30.0
 CLOCK_DEADLINE_S: Final = 3.0
@@ -169,6 +169,14 @@ class CCXTPlugin(AccountMethods):
     @property
     def ohlcv_reach_bars(self) -> int | None:
         return data_facts(self.provider).reach_bars
+
+    @property
+    def late_bars(self) -> bool:
+        return data_facts(self.provider).late_bars
+
+    @property
+    def counts_trades(self) -> bool:
+        return data_facts(self.provider).counts_trades
 
     # Opening and closing
 
@@ -344,16 +352,16 @@ class CCXTPlugin(AccountMethods):
         self._require(Capability.TICKER)
         self._market(await self._ready(), symbol)
         answer = await self._call(lambda exchange: exchange.fetch_ticker(symbol))
-        return parse.ticker(answer, self.clock.now_ms())
+        return parse.ticker(answer, self._venue_clock.now_ms())
 
     async def fetch_order_book(self, symbol: str, depth: int) -> OrderBook:
         self._require(Capability.ORDER_BOOK)
         self._market(await self._ready(), symbol)
         limit = order_book_limit(self.provider, depth)
         answer = await self._call(lambda exchange: exchange.fetch_order_book(symbol, limit))
-        book = parse.order_book(answer, self.clock.now_ms(), max(depth, 1))
-        if book.crossed or not (book.bids or book.asks):
-            raise MalformedAnswerPluginError(f"{self._entry.name}'s order book is crossed or empty.")
+        book = parse.order_book(answer, self._venue_clock.now_ms(), max(depth, 1))
+        if not book.sound or not (book.bids or book.asks):
+            raise MalformedAnswerPluginError(f"{self._entry.name}'s order book is empty or can't be right.")
         return book
 
     async def fetch_trades(self, symbol: str, limit: int) -> Sequence[Trade]:
@@ -393,11 +401,13 @@ class CCXTPlugin(AccountMethods):
 
     def watch_ticker(self, symbol: str) -> AsyncIterator[Ticker]:
         self._require(Capability.WATCH_TICKER)
-        return self._streams.stream(feeds.ticker_feed(symbol, ticker_params(self.provider), self.clock))
+        return self._streams.stream(
+            feeds.ticker_feed(symbol, ticker_params(self.provider), self._venue_clock.now_ms)
+        )
 
     def watch_order_book(self, symbol: str) -> AsyncIterator[OrderBook]:
         self._require(Capability.WATCH_ORDER_BOOK)
-        return self._streams.stream(feeds.order_book_feed(symbol, self.clock))
+        return self._streams.stream(feeds.order_book_feed(symbol, self.clock, self._venue_clock.now_ms))
 
     def watch_trades(self, symbol: str) -> AsyncIterator[Sequence[Trade]]:
         self._require(Capability.WATCH_TRADES)

@@ -19,8 +19,9 @@ from prometheus_client import (
     generate_latest,
 )
 
+from tradewright.runtime.feed_metrics import PREFIX, FeedMetrics, LiveBarMetrics
+
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-PREFIX: Final = "tradewright"
 SHORT_TIMES_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Bounds of a histogram of calls on this machine or beside it."""
 
@@ -90,6 +91,43 @@ class CacheMetrics:
         self._open[operation].set(is_open)
 
 
+class BusMetrics:
+    """What becomes of messages to other servers."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        registry = registry or CollectorRegistry()
+        self._messages = Counter(
+            "bus_lost_messages",
+            "Messages of this server that may not have reached others",
+            namespace=PREFIX,
+            registry=registry,
+        )
+        self._connections = Counter(
+            "bus_lost_connections",
+            "Connections of the message bus that broke",
+            namespace=PREFIX,
+            registry=registry,
+        )
+        self._alone = Gauge(
+            "bus_alone",
+            "1 while messages of this server do not reach others though they should",
+            namespace=PREFIX,
+            registry=registry,
+        )
+
+    def lost_messages(self, count: int) -> None:
+        """So many may not have reached others."""
+        self._messages.inc(count)
+
+    def lost_connection(self) -> None:
+        """One broke."""
+        self._connections.inc()
+
+    def alone(self, is_alone: bool) -> None:
+        """From now on messages do not reach others, or do again."""
+        self._alone.set(is_alone)
+
+
 class Metrics:
     """Everything that is measured in this process; nothing of it is shared with another one.
 
@@ -102,6 +140,9 @@ class Metrics:
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         self.cache = CacheMetrics(self._registry)
+        self.feeds = FeedMetrics(self._registry)
+        self.bus = BusMetrics(self._registry)
+        self.live_bars = LiveBarMetrics(self._registry)
 
     def counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
         """A number that only rises; its name gets our prefix and ``_total``."""

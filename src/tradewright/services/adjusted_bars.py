@@ -38,7 +38,7 @@ class AdjustedBars:
     ) -> None:
         self._orchestrator = orchestrator
         self._markets = markets
-        self._splits = SplitRegister(markets, instruments, orchestrator.venue, clock)
+        self._splits = SplitRegister(markets, instruments, clock)
 
     async def close(self) -> None:
         """End what is still being asked."""

@@ -139,6 +139,8 @@ def _sum_due(key: str, words: NDArray[np.int64]) -> int:
 def merged(old: Chunk, new_bars: Bars, new: Coverage) -> Chunk | None:
     """What is known together with ``new_bars``, all there are inside ``new``; these win. None where that
     is what ``old`` says already."""
+    if not (old.complete or old.outage):
+        return Chunk.of(new_bars, new) if new.known else None
     coverage = Coverage(
         old.complete.subtract(new.outage).union(new.complete),
         old.outage.subtract(new.complete).union(new.outage),

@@ -189,7 +189,7 @@ class DataOrchestrator:
         instrument = await self._markets.instrument(key.instrument, deadline_s)
         calendar = await self._markets.calendar(instrument)
         async with self._markets.plugin(key.market, key.provider) as plugin:
-            now_ms, final_ms = await self.venue.moment(plugin, deadline_s)
+            now_ms, final_ms = await self.venue.moment(key.market, plugin, deadline_s)
             request = BarRequest(
                 key.instrument,
                 calendar,
@@ -423,7 +423,7 @@ def occupied(bars: Bars, timeframe: Timeframe) -> IntervalSet:
     """The time that the bars take up."""
     if not len(bars):
         return NO_INTERVALS
-    ends = np.array([timeframe.end(time) for time in bars.time.tolist()], dtype=np.int64)
+    ends = timeframe.end_array(bars.time)
     breaks = bars.time[1:] != ends[:-1]
     starts = bars.time[np.concatenate(([True], breaks))]
     stops = ends[np.concatenate((breaks, [True]))]

@@ -14,7 +14,6 @@ from tradewright.domain.capabilities import ProviderInfo
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import (
     CredentialsRequired,
-    NetworkPluginError,
     NotFound,
     PluginError,
     StorageUnavailable,
@@ -30,6 +29,7 @@ from tradewright.plugins.base import MarketPlugin, PluginSetup
 from tradewright.runtime.calendars import Calendars, TradingCalendar
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
+from tradewright.services.data_sources.door import FAILURE_MEMORY_S, DoorClosed, Doors
 from tradewright.services.imported_data import ImportedDataPlugin, imported_provider
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,6 @@ _log = logging.getLogger(__name__)
 LISTING_LIFETIME_S: Final = 3600.0
 LISTING_DEADLINE_S: Final = 30.0
 LISTING_PATIENCE_S: Final = 8.0
-FAILURE_MEMORY_S: Final = 5.0
 CALL_DEADLINE_S: Final = 10.0
 IDLE_S: Final = 600.0
 SWEEP_S: Final = 60.0
@@ -106,9 +105,12 @@ class MarketService:
         self._operator_credentials = dict(operator_credentials or {})
         self._user_credentials = user_credentials
         self._calendars = calendars or Calendars()
+        self._imported: dict[tuple[str, str], ProviderInfo] = {}
         self._instances: dict[InstanceKey, _Instance] = {}
         self._listings: dict[tuple[type[MarketPlugin], str], _ListingState] = {}
         self._tasks = TaskSupervisor("market_service")
+        self.doors = Doors(clock)
+        """Through which everybody goes who asks a venue for readers."""
 
     def start(self) -> None:
         """Begin to close idle instances from time to time."""
@@ -147,9 +149,13 @@ class MarketService:
         try:
             return self._loader.provider(market, provider)
         except UnknownProvider:
-            if provider in await self._store.registered_providers(market):
-                return imported_provider(market, provider)
-            raise
+            known = self._imported.get((market, provider))
+            if known is None and provider in await self._store.registered_providers(market):
+                # What an import registered stays registered, so there are as many as the store has.
+                known = self._imported[market, provider] = imported_provider(market, provider)
+            if known is None:
+                raise
+            return known
 
     # Instances
 
@@ -295,6 +301,9 @@ class MarketService:
             return None
         if state.failed_at_s is not None and now_s - state.failed_at_s < FAILURE_MEMORY_S:
             return state.problem
+        failure = self.doors.of(market, provider).refusal() if state.running is None else None
+        if failure is not None:
+            return failure
         if state.running is None:
             state.running = self._tasks.start(f"list {provider}", self._read_listing(market, provider, state))
         # The venue may be slow, and CCXT is imported at its first use: whoever waits gives up before the
@@ -312,11 +321,11 @@ class MarketService:
 
     async def _read_listing(self, market: str, provider: str, state: _ListingState) -> None:
         try:
-            try:
-                async with asyncio.timeout(LISTING_DEADLINE_S), self.plugin(market, provider) as plugin:
-                    found = await plugin.fetch_instruments()
-            except TimeoutError:
-                raise TimeoutPluginError(f"{provider} did not answer in time.") from None
+            async with (
+                self.plugin(market, provider) as plugin,
+                self._door(market, provider, LISTING_DEADLINE_S),
+            ):
+                found = await plugin.fetch_instruments()
             by_market: dict[str, list[Instrument]] = {}
             for instrument in found:
                 by_market.setdefault(instrument.market, []).append(instrument)
@@ -357,13 +366,18 @@ class MarketService:
 
     @asynccontextmanager
     async def _call(self, key: InstrumentKey) -> AsyncIterator[MarketPlugin]:
+        async with (
+            self.plugin(key.market, key.provider) as plugin,
+            self._door(key.market, key.provider, CALL_DEADLINE_S),
+        ):
+            yield plugin
+
+    @asynccontextmanager
+    async def _door(self, market: str, provider: str, patience_s: float) -> AsyncIterator[None]:
+        """One call through the venue's door; what failed before is raised where it is closed."""
         try:
-            async with asyncio.timeout(CALL_DEADLINE_S), self.plugin(key.market, key.provider) as plugin:
-                yield plugin
-        except TimeoutError:
-            raise TimeoutPluginError(f"{key.provider} did not answer in time.") from None
-
-
-def unreachable(error: PluginError) -> bool:
-    """Whether the venue itself could not be reached, so that asking again at once is no use."""
-    return isinstance(error, NetworkPluginError) or error.retry_after_s is not None
+            deadline_s = asyncio.get_running_loop().time() + patience_s
+            async with self.doors.of(market, provider).call(deadline_s):
+                yield
+        except DoorClosed as closed:
+            raise closed.again() from None

@@ -21,7 +21,7 @@ from tradewright.domain.ports import InstrumentStore, KnownSplits
 from tradewright.domain.timeframes import DAY_MS
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
-from tradewright.services.data_sources.plugin import PluginSource
+from tradewright.services.data_sources.door import DoorClosed
 from tradewright.services.market_service import MarketService
 
 _log = logging.getLogger(__name__)
@@ -58,12 +58,9 @@ class SplitRegister:
     the answer.
     """
 
-    def __init__(
-        self, markets: MarketService, instruments: InstrumentStore, venue: PluginSource, clock: Clock
-    ) -> None:
+    def __init__(self, markets: MarketService, instruments: InstrumentStore, clock: Clock) -> None:
         self._markets = markets
         self._store = instruments
-        self._venue = venue
         self._clock = clock
         self._questions: dict[InstrumentKey, _Question] = {}
         self._tasks = TaskSupervisor("splits")
@@ -81,9 +78,9 @@ class SplitRegister:
             return SplitAnswer(stored)
         question = self._questions.get(key)
         if question is None:
-            left_alone_s = self._venue.left_alone_s(key.provider)
-            if left_alone_s:
-                problem = NetworkPluginError(f"{key.provider} failed just now.", left_alone_s)
+            door = self._markets.doors.of(key.market, key.provider)
+            if door.refusal() is not None:
+                problem = NetworkPluginError(f"{key.provider} failed just now.", door.left_s or None)
                 return SplitAnswer(stored, problem)
             question = self._begin(key)
         if question.task is not None and not question.task.done():
@@ -106,18 +103,15 @@ class SplitRegister:
         now_ms = self._clock.now_ms()
         try:
             await self._markets.instrument(key)  # a venue is not asked for what it does not list
+            deadline_s = asyncio.get_running_loop().time() + CALL_DEADLINE_S
             async with (
-                asyncio.timeout(CALL_DEADLINE_S),
                 self._markets.plugin(key.market, key.provider) as plugin,
+                self._markets.doors.of(key.market, key.provider).call(deadline_s),
             ):
                 question.found = tuple(await plugin.fetch_splits(key.symbol))
-        except TimeoutError:
-            question.problem = TimeoutPluginError(f"{key.provider} did not answer in time.")
-            self._venue.note_failure(key.provider, question.problem)
-        except PluginError as error:
-            question.problem = error
-            self._venue.note_failure(key.provider, error)
-        except (CredentialsRequired, UnknownSymbol, StorageUnavailable) as error:
+        except DoorClosed as closed:
+            question.problem = closed.again()
+        except (PluginError, CredentialsRequired, UnknownSymbol, StorageUnavailable) as error:
             question.problem = error
         if question.found is None:
             return

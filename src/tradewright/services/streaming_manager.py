@@ -4,36 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import random
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Coroutine, Set
+from contextlib import suppress
+from typing import Any, Final
 
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.errors import PluginFeatureNotSupportedError
-from tradewright.domain.instruments import InstrumentKey
-from tradewright.domain.ports import MessageBus
+from tradewright.domain.ports import Leases, MessageBus
 from tradewright.domain.streams import StreamKey, StreamKind
 from tradewright.domain.timeframes import ONE_MINUTE, Timeframe
 from tradewright.runtime.clock import Clock
+from tradewright.runtime.feed_metrics import FeedFigures, FeedMetrics
 from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
+from tradewright.services.feeds.control import FeedKey
 from tradewright.services.feeds.feed import Feed
+from tradewright.services.feeds.keeping import BarSink
+from tradewright.services.feeds.kept import RESTART_AFTER_S
 from tradewright.services.feeds.logic import FeedLogic
 from tradewright.services.feeds.ohlcv import OhlcvLogic
 from tradewright.services.feeds.ports import History, MarketAccess
-from tradewright.services.feeds.settings import StreamSettings
+from tradewright.services.feeds.rights import Rights
+from tradewright.services.feeds.settings import SharingSettings, StreamSettings
+from tradewright.services.feeds.shared import Company, SharedFeed
 from tradewright.services.feeds.ticks import OrderBookLogic, TickerLogic, TradesLogic
-from tradewright.services.feeds.timing import Wakeup
-from tradewright.services.feeds.topic import Topic, TopicState
+from tradewright.services.feeds.timing import Wakeup, within
+from tradewright.services.feeds.topic import TopicState
 from tradewright.services.imported_data import ImportedDataPlugin
 
-__all__ = ["StreamSettings", "StreamingManager", "TopicState"]
+__all__ = ["FeedKey", "SharingSettings", "StreamSettings", "StreamingManager", "TopicState"]
 
-_log = logging.getLogger(__name__)
-
-RESTART_AFTER_S: Final = 5.0
-_IDLE_S: Final = 3_600.0
+PROCESS_ID_BYTES: Final = 9
+CLOSING_S: Final = 4.0
+TOKENS_KEPT: Final = 10_000
 _NEEDED: Final[dict[StreamKind, tuple[Capability, Capability]]] = {
     "ohlcv": (Capability.WATCH_OHLCV, Capability.OHLCV),
     "trades": (Capability.WATCH_TRADES, Capability.TRADES),
@@ -48,23 +52,13 @@ _WORDS: Final[dict[StreamKind, str]] = {
 }
 
 
-class FeedKey(NamedTuple):
-    """Names one upstream feed: all timeframes of a symbol share one."""
-
-    kind: StreamKind
-    instrument: InstrumentKey
-
-
-@dataclass(slots=True)
-class _Running:
-    feed: Feed
-    task: asyncio.Task[None]
-
-
 class StreamingManager:
-    """Counts who wants which stream, runs the feeds, and publishes them on the bus under their topics.
+    """Counts who wants which stream. Of all processes that share a bus and leases one runs the feed, and
+    publishes it on the bus under its topics.
 
-    A topic and its feed start with the first ``acquire`` and end a grace period after the last ``release``.
+    A topic and its feed start with the first ``acquire`` and end a grace period after the last ``release``,
+    in whatever process.
+    What feeds of bars close is handed to ``sink``, where there is one.
     """
 
     def __init__(
@@ -72,33 +66,55 @@ class StreamingManager:
         markets: MarketAccess,
         history: History,
         bus: MessageBus,
+        leases: Leases,
         clock: Clock,
         settings: StreamSettings = StreamSettings(),  # noqa: B008  frozen
         *,
+        sharing: SharingSettings = SharingSettings(),  # noqa: B008  frozen
         rng: random.Random | None = None,
+        sink: BarSink | None = None,
+        process: str | None = None,
+        metrics: FeedMetrics | None = None,
     ) -> None:
+        """``process`` is an id that no other process has; one is made where none is given."""
         self._markets = markets
         self._history = history
-        self._bus = bus
         self._clock = clock
         self._settings = settings
+        self._sharing = sharing
         self._rng = rng
-        self._topics: dict[StreamKey, Topic] = {}
-        self._feeds: dict[FeedKey, _Running] = {}
-        self._ending: dict[FeedKey, asyncio.Task[None]] = {}
+        self._sink = sink
+        self._metrics = metrics or FeedMetrics()
+        self._metrics.watch(self.figures)
         self._tasks = TaskSupervisor("streaming")
-        self._reaper: asyncio.Task[None] | None = None
-        self._reaper_wakeup = Wakeup(clock)
-        self._token = 0
-        self._epochs = itertools.count()
+        process = process or new_id(PROCESS_ID_BYTES)
+        self._rights = Rights(leases, process, clock, sharing)
+        self._company = Company(
+            process,
+            bus,
+            self._rights,
+            clock,
+            self._make_feed,
+            settings,
+            sharing,
+            self._tasks,
+            itertools.count(),
+        )
+        self._shared: dict[FeedKey, SharedFeed] = {}
+        self._taking_part: set[asyncio.Task[None]] = set()
+        self._last_tokens: dict[FeedKey, int] = {}
+        self._beating: asyncio.Task[None] | None = None
         self._closed = False
 
     async def close(self) -> None:
-        """End every feed at once."""
+        """Let every feed go, at once."""
         self._closed = True
+        for shared in self._shared.values():
+            shared.stop()
+        with suppress(TimeoutError):  # then they are cancelled, and their leases run out
+            await within(self._clock, CLOSING_S, _end_of(self._taking_part))
         await self._tasks.close()
-        self._feeds.clear()
-        self._topics.clear()
+        self._shared.clear()
 
     async def validate(self, key: StreamKey) -> None:
         """Raise what is wrong with watching this stream: ``UnknownMarket``, ``UnknownProvider``,
@@ -117,69 +133,111 @@ class StreamingManager:
 
     def acquire(self, key: StreamKey) -> None:
         """Want the stream once more; every call is matched by one ``release``."""
-        if self._reaper is None:
-            self._reaper = self._tasks.start("end unwanted streams", self._reap())
-        topic = self._topics.get(key)
-        if topic is None:
-            topic = self._topics[key] = Topic(
-                key, self._new_epoch(), self._bus, self._clock, self._settings.coalesce_s
-            )
-            feed_key = FeedKey(key.kind, key.instrument)
-            if feed_key in self._feeds:
-                self._feeds[feed_key].feed.add_topic(topic)
-            else:
-                self._start_feed(feed_key, [topic])
-        topic.references += 1
-        topic.unwanted_since_s = None
+        feed_key = FeedKey(key.kind, key.instrument)
+        shared = self._shared.get(feed_key)
+        if shared is None:
+            shared = SharedFeed(feed_key, self._company, self._last_tokens.get(feed_key, 0))
+            self._shared[feed_key] = shared
+            self._take_part(shared, self._share(shared))
+        if self._beating is None or self._beating.done():
+            self._beating = self._tasks.start("beat", self._beat())
+        shared.want(key)
 
     def release(self, key: StreamKey) -> None:
         """Want it once less."""
-        topic = self._topics.get(key)
-        if topic is None:
+        shared = self._shared.get(FeedKey(key.kind, key.instrument))
+        if shared is None:
             assert self._closed, "every release follows an acquire"
             return
-        assert topic.references > 0, "every release follows an acquire"
-        topic.references -= 1
-        if topic.references == 0:
-            topic.unwanted_since_s = self._clock.monotonic()
-            self._reaper_wakeup.set()
+        shared.unwant(key)
 
     async def state(self, key: StreamKey) -> TopicState:
-        """What has been published of an acquired stream; everything later has a higher number."""
-        return self._topics[key].state()
+        """What has been published of an acquired stream, wherever its feed runs; everything later has a
+        higher number. ``KeyError`` where it is not wanted here, ``TimeoutError`` where nobody answers."""
+        return await self._shared[FeedKey(key.kind, key.instrument)].state(key)
 
     @property
     def references(self) -> dict[StreamKey, int]:
-        """The streams that are wanted, and how often."""
-        return {key: topic.references for key, topic in self._topics.items() if topic.references}
+        """The streams that are wanted in this process, and how often."""
+        return {key: n for shared in self._shared.values() for key, n in shared.references.items()}
 
     @property
     def feeds(self) -> frozenset[FeedKey]:
-        """The upstream feeds that run."""
-        return frozenset(self._feeds)
+        """The upstream feeds that this process wants or runs."""
+        return frozenset(key for key, shared in self._shared.items() if shared.present)
+
+    @property
+    def kept_feeds(self) -> frozenset[FeedKey]:
+        """The upstream feeds that this process runs, for all processes."""
+        return frozenset(key for key, shared in self._shared.items() if shared.kept)
+
+    def tell_all(self) -> None:
+        """Say of every topic how far it has come: messages may not have reached the other processes."""
+        for shared in self._shared.values():
+            shared.beat(all_topics=True)
+
+    # Sharing
+
+    def _take_part(self, shared: SharedFeed, work: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.start(f"share {shared.key.name}", work)
+        self._taking_part.add(task)
+        task.add_done_callback(self._taking_part.discard)
+
+    async def _share(self, shared: SharedFeed) -> None:
+        try:
+            while shared.needed:
+                await shared.run()
+        finally:
+            # What follows the last question of whether it is needed must not wait.
+            self._last_tokens.pop(shared.key, None)
+            self._last_tokens[shared.key] = shared.last_token
+            if len(self._last_tokens) > TOKENS_KEPT:
+                del self._last_tokens[next(iter(self._last_tokens))]
+            if not shared.needed:
+                del self._shared[shared.key]
+            elif not self._closed:
+                self._take_part(shared, self._share_again(shared))
+
+    async def _share_again(self, shared: SharedFeed) -> None:
+        """It failed, which is a fault of the program and in the log."""
+        await self._clock.sleep(RESTART_AFTER_S)
+        await self._share(shared)
+
+    async def _beat(self) -> None:
+        while self._shared:
+            began_s = self._clock.monotonic()
+            await self._rights.renew()
+            for shared in list(self._shared.values()):
+                shared.beat()
+            passed_s = self._clock.monotonic() - began_s
+            await self._clock.sleep(max(0.0, self._sharing.beat_s - passed_s))
+
+    def figures(self) -> list[FeedFigures]:
+        """How each feed is now that this process runs."""
+        return [
+            FeedFigures(key.instrument.provider, key.kind, feed.state or "starting", feed.age_s)
+            for key, shared in self._shared.items()
+            if (feed := shared.feed) is not None
+        ]
 
     # Feeds
 
-    def _start_feed(self, key: FeedKey, topics: list[Topic]) -> None:
-        self._token = max(self._token + 1, self._clock.now_ms())
+    def _make_feed(self, key: FeedKey, new_epoch: Callable[[], str], may_act: Callable[[], bool]) -> Feed:
         wakeup = Wakeup(self._clock)
-        feed = Feed(
+        return Feed(
             key.instrument,
-            self._logic(key, wakeup),
+            self._logic(key, new_epoch, wakeup),
             self._markets,
             self._clock,
             self._settings,
             wakeup,
             self._rng,
+            self._metrics.of(key.instrument.provider, key.kind),
+            may_act,
         )
-        for topic in topics:
-            feed.add_topic(topic)
-        name = f"feed {key.kind} {key.instrument.provider} {key.instrument.symbol}"
-        task = self._tasks.start(name, self._run(feed, self._ending.get(key)))
-        self._feeds[key] = _Running(feed, task)
-        task.add_done_callback(lambda _: self._ended(key, feed))
 
-    def _logic(self, key: FeedKey, wakeup: Wakeup) -> FeedLogic[Any]:
+    def _logic(self, key: FeedKey, new_epoch: Callable[[], str], wakeup: Wakeup) -> FeedLogic[Any]:
+        symbol = key.instrument.symbol
         match key.kind:
             case "ohlcv":
                 return OhlcvLogic(
@@ -187,70 +245,21 @@ class StreamingManager:
                     self._history,
                     self._clock,
                     self._settings,
-                    self._new_epoch,
+                    new_epoch,
                     wakeup.set,
                     self._rng,
+                    self._sink,
                 )
             case "trades":
-                return TradesLogic(key.instrument.symbol, self._new_epoch, wakeup.set)
+                return TradesLogic(symbol, new_epoch, wakeup.set)
             case "ticker":
-                return TickerLogic(key.instrument.symbol, self._new_epoch, wakeup.set, self._clock)
+                return TickerLogic(symbol, new_epoch, wakeup.set, self._clock)
             case "order_book":
-                return OrderBookLogic(key.instrument.symbol, self._new_epoch, wakeup.set, self._clock)
+                return OrderBookLogic(symbol, new_epoch, wakeup.set, self._clock)
             case "backfills":
                 raise ValueError("backfills are no feed of a venue")
 
-    async def _run(self, feed: Feed, predecessor: asyncio.Task[None] | None) -> None:
-        if predecessor is not None:
-            await asyncio.wait({predecessor})  # never two upstream at once
-        await feed.run()
 
-    def _ended(self, key: FeedKey, feed: Feed) -> None:
-        """A feed runs until it is told to end: one that ended by itself has a fault, and is begun again."""
-        running = self._feeds.get(key)
-        if running is None or running.feed is not feed or self._closed:
-            return
-        self._tasks.start(f"restart feed {key.kind} {key.instrument.symbol}", self._restart(key, feed))
-
-    async def _restart(self, key: FeedKey, feed: Feed) -> None:
-        await feed.say("down", "The feed failed and is being restarted.")
-        await self._clock.sleep(RESTART_AFTER_S)
-        running = self._feeds.get(key)
-        if running is not None and running.feed is feed:
-            topics = list(feed.logic.topics.values())
-            for topic in topics:
-                topic.begin_again(self._new_epoch())
-            self._start_feed(key, topics)
-
-    def _new_epoch(self) -> str:
-        """Sorts after every earlier one: the owner's token, a count, and something no other owner has."""
-        self._token = max(self._token, self._clock.now_ms())
-        return f"{self._token:016d}.{next(self._epochs):08d}.{new_id(6)}"
-
-    # Ending
-
-    async def _reap(self) -> None:
-        while True:
-            now = self._clock.monotonic()
-            for topic in list(self._topics.values()):
-                since_s = topic.unwanted_since_s
-                if since_s is not None and now - since_s >= self._settings.grace_s:
-                    self._end_topic(topic)
-            waiting = [t.unwanted_since_s for t in self._topics.values() if t.unwanted_since_s is not None]
-            next_s = min(waiting, default=now + _IDLE_S) + self._settings.grace_s
-            await self._reaper_wakeup.wait(next_s - now)
-
-    def _end_topic(self, topic: Topic) -> None:
-        del self._topics[topic.key]
-        key = FeedKey(topic.key.kind, topic.key.instrument)
-        running = self._feeds[key]
-        running.feed.remove_topic(topic)
-        if not running.feed.logic.topics:
-            del self._feeds[key]
-            self._ending[key] = running.task
-            running.task.add_done_callback(lambda task: self._forget_ending(key, task))
-            running.task.cancel()
-
-    def _forget_ending(self, key: FeedKey, task: asyncio.Task[None]) -> None:
-        if self._ending.get(key) is task:
-            del self._ending[key]
+async def _end_of(tasks: Set[asyncio.Task[None]]) -> None:
+    if tasks:
+        await asyncio.wait(set(tasks))

@@ -14,6 +14,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.hub import (
+    SILENT_S,
     ResumeFrom,
     ResyncReason,
     Streams,
@@ -73,6 +74,7 @@ class SubscriptionService:
         clock: Clock,
         *,
         linger_s: float = LINGER_S,
+        silent_s: float = SILENT_S,
         own: Mapping[StreamKind, StreamSource] | None = None,
     ) -> None:
         self._shared = StreamSource(streams, bus)
@@ -81,6 +83,7 @@ class SubscriptionService:
         self._registry = registry
         self._clock = clock
         self._linger_s = linger_s
+        self._silent_s = silent_s
         self._hubs: dict[str, TopicHub] = {}
         self._sinks: dict[str, ViewSink] = {}
         self._views: dict[tuple[str, str], View] = {}
@@ -157,7 +160,8 @@ class SubscriptionService:
         hub = self._hubs.get(key.topic)
         if hub is None:
             source = self._source(key)
-            hub = TopicHub(key, source.bus, source.streams, self._history, self._clock)
+            silent_s = self._silent_s if source is self._shared else None
+            hub = TopicHub(key, source.bus, source.streams, self._history, self._clock, silent_s=silent_s)
             self._hubs[key.topic] = hub
             hub.start()
         if self._reaper is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tradewright.domain.bars import impossible_rows
+from tradewright.domain.bars import Bars, impossible_rows
 from tradewright.domain.instruments import Instrument, InstrumentKey
 from tradewright.domain.ports import SeriesBars
 from tradewright.domain.timeframes import Timeframe
@@ -30,6 +30,32 @@ def check_storable(data: SeriesBars) -> None:
     bad = impossible_rows(bars)
     if bad.any():
         raise ValueError(f"The bar of {data.key} at {bars.time[bad.argmax()]} is impossible.")
+
+
+def check_all_storable(batches: Sequence[SeriesBars]) -> None:
+    """``check_storable`` for each, at the cost of one; ``ValueError`` too where two are of one series."""
+    if len({batch.key for batch in batches}) != len(batches):
+        raise ValueError("Of one series there is more than one batch.")
+    by_timeframe: dict[str, list[SeriesBars]] = {}
+    for batch in batches:
+        by_timeframe.setdefault(batch.key.timeframe, []).append(batch)
+    for alike in by_timeframe.values():
+        if not _all_sound(alike):
+            for batch in alike:
+                check_storable(batch)
+
+
+def _all_sound(alike: Sequence[SeriesBars]) -> bool:
+    """Whether batches of one timeframe are storable; False also where that can't be said of all at once."""
+    columns = [batch.bars.columns() for batch in alike]
+    if any(len({len(column) for column in each}) != 1 or each[0].dtype != np.int64 for each in columns):
+        return False
+    time, *values = (np.concatenate(column) for column in zip(*columns, strict=True))
+    first = np.cumsum([0, *(len(batch.bars) for batch in alike[:-1])])
+    ascends = np.append(True, np.diff(time) > 0)
+    ascends[first[first < len(time)]] = True
+    aligned = Timeframe.parse(alike[0].key.timeframe).floor_array(time) == time
+    return bool(ascends.all() and aligned.all() and not impossible_rows(Bars(time, *values)).any())
 
 
 def registrations(

@@ -22,7 +22,7 @@ from tradewright.domain.ports import (
 )
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
-from tradewright.storage.acceptance import by_symbol, check_storable, registrations
+from tradewright.storage.acceptance import by_symbol, check_all_storable, check_storable, registrations
 from tradewright.storage.merging import (
     Difference,
     Spans,
@@ -102,6 +102,11 @@ class MemoryBarStore:
     async def read_with_coverage(self, key: SeriesKey, start_ms: int, end_ms: int) -> tuple[Bars, Coverage]:
         return await self.read(key, start_ms, end_ms), await self.coverage(key, start_ms, end_ms)
 
+    async def coverage_with_revision(
+        self, key: SeriesKey, start_ms: int, end_ms: int
+    ) -> tuple[Coverage, int]:
+        return await self.coverage(key, start_ms, end_ms), await self.revision(key)
+
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:
@@ -114,6 +119,11 @@ class MemoryBarStore:
     async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
         check_storable(data)
         self._series[data.key] = self._series.get(data.key, _NOTHING).with_more(data, outage)
+
+    async def write_many(self, batches: Sequence[SeriesBars]) -> None:
+        check_all_storable(batches)
+        for data in batches:
+            self._series[data.key] = self._series.get(data.key, _NOTHING).with_more(data, NO_INTERVALS)
 
     async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
         self._series[key] = self._series.get(key, _NOTHING).with_empty(empty, answered_ms)

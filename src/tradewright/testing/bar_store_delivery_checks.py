@@ -1,4 +1,5 @@
-"""Bars that come in any order, twice, and corrected late: the store holds what was said last."""
+"""Bars that come in any order, twice, corrected late, of many series at once: the store holds what was said
+last."""
 
 from __future__ import annotations
 
@@ -9,14 +10,17 @@ from typing import Final
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import InstrumentKey, SeriesKey
-from tradewright.domain.intervals import NO_INTERVALS
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import SeriesBars
-from tradewright.domain.timeframes import ONE_MINUTE
+from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, ONE_HOUR, ONE_MINUTE
 from tradewright.testing.bar_store_checks import compare
 from tradewright.testing.store_material import (
+    KEY,
+    START_MS,
     Check,
     StoreModel,
     Stores,
+    batch,
     minute,
     minutes,
     row_at,
@@ -73,4 +77,66 @@ def _correction(chance: random.Random, key: SeriesKey, at: int) -> SeriesBars:
     return SeriesBars(key, Bars.from_rows(rows), minutes((at, at + 1)))
 
 
-DELIVERY_CHECKS: Final[tuple[Check, ...]] = (check_deliveries,)
+async def check_many(stores: Stores, steps: int = 90) -> None:
+    """Writing many series at once leaves what writing them one by one does, as live markets bring them: the
+    next minutes, quiet ones, a few at once, now and then an earlier one, over an end of a day."""
+    chance = random.Random(5)  # noqa: S311  # reproducible, nobody's secret
+    keys = [InstrumentKey("crypto", "venue", f"M{number}/USDT").series(ONE_MINUTE) for number in range(4)]
+    models, ends = {key: StoreModel() for key in keys}, dict.fromkeys(keys, 0)
+    first = (DAY_MS - START_MS % DAY_MS) // MINUTE_MS - steps
+    for step in range(steps):
+        batches = []
+        for key in keys:
+            if step == 10:
+                await stores.bars.note_empty(key, minutes((first + 40, first + 45)), step)
+                models[key].note_empty(minutes((first + 40, first + 45)), step)
+            if chance.random() < 0.8:
+                start = max(0, ends[key] + chance.choice((0, 0, 0, 0, 0, 0, 0, 1, -1, -3)))
+                end = ends[key] = start + chance.choice((1, 1, 1, 1, 2, 5))
+                batches.append(_minutes_of(chance, key, first + start, first + end))
+        revisions = {data.key: await stores.bars.revision(data.key) for data in batches}
+        surprises = {key: model.surprises for key, model in models.items()}
+        await stores.bars.write_many(batches)
+        for data in batches:
+            models[data.key].write(data, NO_INTERVALS)
+            raised = await stores.bars.revision(data.key) > revisions[data.key]
+            assert raised == (models[data.key].surprises > surprises[data.key]), f"step {step}"
+    for key in keys:
+        ranges = minute(first - 1), minute(first + 6 * steps)
+        await compare(stores.bars, models[key], *ranges, f"{key.symbol} of many", key)
+
+
+def _minutes_of(chance: random.Random, key: SeriesKey, start: int, end: int) -> SeriesBars:
+    traded = [index for index in range(start, end) if chance.random() < 0.8]
+    rows = [row_at(minute(index), chance.randrange(2)) for index in traded]
+    return SeriesBars(key, Bars.from_rows(rows), minutes((start, end)))
+
+
+async def check_many_of_all_kinds(stores: Stores) -> None:
+    """Other timeframes, bars without coverage and coverage without bars may be among the many; all of them
+    are refused together, and two of one series are."""
+    hours = KEY.instrument.series(ONE_HOUR)
+    other = InstrumentKey("crypto", "venue", "OTHER/USDT").series(ONE_MINUTE)
+    hour = SeriesBars(hours, Bars.from_rows([row_at(0, 0)]), IntervalSet.single(0, HOUR_MS))
+    await stores.bars.write_many([])
+    await stores.bars.write_many([batch([0, 2], (0, 3)), hour, batch([5], key=other)])
+    await stores.bars.write_many([batch([], (3, 6)), hour, batch([6], (5, 6), (8, 9), key=other)])
+    found, known = await stores.bars.read_with_coverage(KEY, minute(0), minute(9))
+    assert (found.time.tolist(), known.complete) == ([minute(0), minute(2)], minutes((0, 6)))
+    assert (await stores.bars.read(hours, 0, 1)).equals(hour.bars)
+    found, known = await stores.bars.read_with_coverage(other, minute(0), minute(9))
+    assert (found.time.tolist(), known.complete) == ([minute(6)], minutes((5, 6), (8, 9)))
+    time, *values = row_at(minute(7), 0)
+    impossible = SeriesBars(KEY, Bars.from_rows([(time, *values[:4], -1.0)]), minutes((7, 8)))
+    for refused in ([batch([7], (7, 8)), batch([8], (8, 9))], [batch([7], (7, 8), key=other), impossible]):
+        try:
+            await stores.bars.write_many(refused)
+        except ValueError:
+            pass
+        else:
+            raise AssertionError(f"{refused} was stored")
+    assert await stores.bars.extent(KEY) == (minute(0), minute(2))
+    assert await stores.bars.extent(other) == (minute(6), minute(6))
+
+
+DELIVERY_CHECKS: Final[tuple[Check, ...]] = (check_deliveries, check_many, check_many_of_all_kinds)

@@ -33,6 +33,9 @@ async def check_revision(stores: Stores) -> None:
         nonlocal seen
         await store.write(data, outage=outage)
         now = await store.revision(KEY)
+        coverage = await store.coverage(KEY, 0, minute(40))
+        both = await store.coverage_with_revision(KEY, 0, minute(40))
+        assert both == (coverage, now), f"{why}: the coverage and the revision together are others"
         assert now > seen if raised else now == seen, f"{why}: revision {seen}, then {now}"
         seen = now
 

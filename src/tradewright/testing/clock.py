@@ -45,10 +45,11 @@ class DrivenClock:
         await self.settle()
         while self._sleepers and self._sleepers[0][0] <= target:
             due, _, future = heapq.heappop(self._sleepers)
+            if future.done():
+                continue  # who slept was cancelled
             self._now_ms += (due - self._monotonic_s) * 1000
             self._monotonic_s = due
-            if not future.done():
-                future.set_result(None)
+            future.set_result(None)
             await self.settle()
         self._now_ms += (target - self._monotonic_s) * 1000
         self._monotonic_s = target

@@ -15,6 +15,7 @@ from tradewright.domain.streams import FeedStatus, Snapshot, Update
 
 SUBPROTOCOL: Final = "tradewright.v1"
 MESSAGE_BYTES_MAX: Final = 64 * 1024
+TOKEN_BYTES_MAX: Final = 4_096
 HISTORY_DEFAULT: Final = 500
 HISTORY_MAX: Final = 5_000
 
@@ -70,7 +71,7 @@ class Authenticate(
     """Say who is there, or renew it on an open socket."""
 
     id: MessageId
-    token: Annotated[str, Meta(min_length=1, max_length=4_096)]
+    token: Annotated[str, Meta(min_length=1, max_length=TOKEN_BYTES_MAX)]
 
 
 class Ping(
@@ -138,9 +139,11 @@ are final, and ``final`` speaks of the last."""
 class CloseCode:
     """Why a socket was closed by us."""
 
+    NORMAL: Final = 1000
     INVALID_DATA: Final = 1007
     POLICY: Final = 1008
     TOO_LARGE: Final = 1009
+    NO_PONG: Final = 1011
     RESTART: Final = 1012
     SLOW_CLIENT: Final = 1013
     TOKEN_EXPIRED: Final = 4401

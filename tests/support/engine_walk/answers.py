@@ -64,6 +64,7 @@ class Judge:
         self.bars = answer.bars
         self._before_ms = before_ms
         self._settled_ms = before_ms - SETTLING_MS - MINUTE_MS
+        self.problems = answer.problems
         self.unknown = IntervalSet.of(
             (gap.start, gap.end) for gap in answer.gaps if gap.reason == "not_fetched"
         )

@@ -20,6 +20,7 @@ from tradewright.services.data_orchestrator import BarsAnswer
 SETTLE_ROUNDS: Final = 12
 UNANSWERED_MAX: Final = 4
 ASKED_MAX: Final = 12
+KNOCKS_MAX: Final = 3
 HOLE_MS: Final = 100 * MINUTE_MS
 LEAP_MS: Final = 8_000 * MINUTE_MS
 """How far beyond an empty page one read may give up."""
@@ -167,6 +168,14 @@ class Readers:
             if await engine.bars.empty_answers(key, max(0, start - LEAP_MS), end + LEAP_MS):
                 return True
         return False
+
+    async def knock(self, engine: Engine) -> None:
+        """A venue that was left alone and is well again is found so by whoever asks next."""
+        for _ in range(KNOCKS_MAX):
+            if not (await self.read(engine, Question(BTC, ONE_MINUTE, None, None, 5), calm=False)).problems:
+                return
+            await self._watch.calls.ended()  # a backfill may have been the one who asks
+        raise AssertionError("more than a minute after its end a venue is still left alone")
 
     async def settle(self, engine: Engine) -> None:
         """A venue that is well again answers in the end everything that was left open, with what silence it

@@ -176,6 +176,7 @@ class Walk:
         await self._engine.pass_time(70)  # the provider is left alone for a while after a failure
         await self._watch.calls.ended()
         await self._engine.pass_time(10)
+        await self._readers.knock(self._engine)
         self._disturbed = False
         await self._readers.settle(self._engine)
 

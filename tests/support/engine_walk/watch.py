@@ -23,6 +23,8 @@ PIECES_MAX: Final = 4
 """In how many pieces an empty page may have been noted before."""
 SECOND_LOOK_MS: Final = 600_000
 TRAIL_MAX: Final = 40
+APART_S: Final = (4, 8, 16, 32, 44)
+"""How long at least after each failure in a row a venue is left alone."""
 CHAIN_MAX: Final = len(TIMEFRAMES) + 1
 """How many probes it takes to find out when an instrument was listed."""
 
@@ -84,6 +86,9 @@ class Watch:
     calls: Calls = field(default_factory=Calls)
     empty: list[tuple[SeriesKey, Interval, int]] = field(default_factory=list)
     """What was noted as silent, and when."""
+    vain: list[float] = field(default_factory=list)
+    """When calls failed to reach the venue since one did."""
+    reached_s: float = -1.0
     trail: deque[str] = field(default_factory=lambda: deque(maxlen=TRAIL_MAX))
     """What happened last, for whoever looks for the reason."""
 
@@ -137,6 +142,25 @@ class Watch:
             self.wrong.append(f"{key.symbol} {key.timeframe}: {len(twice)} bars given twice, {min(twice)}")
         self.pending[key] |= final
         self.counts["bars given"] += len(final)
+
+    def failed(self, began_s: float) -> None:
+        """A call that was made then did not reach the venue. After each failure in a row nobody asks for
+        longer, until it is less than twice a minute."""
+        vain = self.vain
+        if began_s <= (vain[0] if vain else self.reached_s):
+            return  # it was under way when another one failed, or did reach it
+        if vain:
+            apart_s, least_s = began_s - vain[-1], APART_S[min(len(vain), len(APART_S)) - 1]
+            if apart_s < least_s:
+                self.wrong.append(f"asked {apart_s} s after failure {len(vain)} of a venue, not {least_s} s")
+        vain.append(self.world.clock.monotonic())
+        self.counts["calls in vain"] += 1
+        self.counts["calls in vain, twice a minute at most"] += len(vain) > 4
+
+    def reached(self) -> None:
+        """A call did."""
+        self.vain.clear()
+        self.reached_s = self.world.clock.monotonic()
 
     def writing(self, data: SeriesBars, outage: IntervalSet) -> None:
         """The store is told something: all of it must be so."""
@@ -218,6 +242,7 @@ class Watch:
                 assert count <= CHAIN_MAX * readers, f"{count} probes of the listing of {key.symbol}"
             self.counts["calm lives"] += bool(self.listing_probes)
         self.listing_probes.clear()
+        self.reached()  # it knows nothing of what the last one met
 
     def take_step(self) -> Step:
         """What was asked since the last call; raises what was wrong in it."""

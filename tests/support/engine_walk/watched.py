@@ -11,7 +11,7 @@ from tests.support.engine_walk.watch import Calls, Watch
 from tests.venues.impatient import ImpatientPlugin
 from tradewright.domain.backfills import BackfillJob, BackfillState, JobLease, JobPosition, JobReport
 from tradewright.domain.bars import Bars
-from tradewright.domain.errors import PluginError, StorageUnavailable
+from tradewright.domain.errors import NetworkPluginError, PluginError, StorageUnavailable
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import (
@@ -52,8 +52,16 @@ class WatchedPlugin(ImpatientPlugin):
     ) -> Bars:
         key = InstrumentKey("crypto", self.provider, symbol).series(timeframe)
         self.watch.asked(key, start_ms, end_ms, limit)
+        began_s = self.clock.monotonic()
         with self.watch.calls:
-            page = await super().fetch_ohlcv(symbol, timeframe, start_ms=start_ms, end_ms=end_ms, limit=limit)
+            try:
+                page = await super().fetch_ohlcv(
+                    symbol, timeframe, start_ms=start_ms, end_ms=end_ms, limit=limit
+                )
+            except NetworkPluginError:
+                self.watch.failed(began_s)
+                raise
+        self.watch.reached()
         if limit is None:
             # A backfill that knocks at a venue that was down takes less for final, and a reader that did not
             # ask for the time, because a call had just failed, still less.
@@ -113,6 +121,12 @@ class WatchedBars:
         self._line.use()
         return await self._inner.read_with_coverage(key, start_ms, end_ms)
 
+    async def coverage_with_revision(
+        self, key: SeriesKey, start_ms: int, end_ms: int
+    ) -> tuple[Coverage, int]:
+        self._line.use()
+        return await self._inner.coverage_with_revision(key, start_ms, end_ms)
+
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:
@@ -134,6 +148,9 @@ class WatchedBars:
             await self._inner.write(data, outage=outage)
         self._line.use()  # a confirmation that does not arrive any more is none
         self._watch.written(data.key, data.covered.union(outage))
+
+    async def write_many(self, batches: Sequence[SeriesBars]) -> None:
+        raise NotImplementedError("nothing of the walk writes many series at once")
 
     async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
         self._line.use()

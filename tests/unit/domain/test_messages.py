@@ -15,7 +15,7 @@ from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import InvalidInput, TradewrightError
 from tradewright.domain.instruments import Instrument, InstrumentKey, check_identifier, check_symbol
 from tradewright.domain.streams import StreamKey, Update
-from tradewright.domain.ticks import OrderBook, Trade
+from tradewright.domain.ticks import OrderBook, PriceLevel, Trade
 from tradewright.domain.timeframes import ONE_HOUR
 
 
@@ -140,3 +140,24 @@ def test_every_error_is_exported_documented_and_has_a_code() -> None:
     for kind in kinds:
         assert kind.__doc__
         assert kind.__name__ in (errors.__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "sound"),
+    [
+        (((1.0, 1.0), (0.5, 1.0)), ((2.0, 1.0), (3.0, 1.0)), True),
+        ((), ((2.0, 1.0),), True),
+        (((2.0, 1.0),), ((2.0, 1.0),), False),
+        (((0.5, 1.0), (1.0, 1.0)), ((2.0, 1.0),), False),
+        (((1.0, 1.0), (1.0, 2.0)), ((2.0, 1.0),), False),
+        (((1.0, 1.0),), ((3.0, 1.0), (2.0, 1.0)), False),
+        (((1.0, 0.0),), ((2.0, 1.0),), False),
+        (((1.0, float("nan")),), ((2.0, 1.0),), False),
+        (((float("nan"), 1.0),), ((2.0, 1.0),), False),
+        (((1.0, 1.0),), ((float("inf"), 1.0),), False),
+    ],
+)
+def test_a_book_that_no_market_can_have_is_not_sound(
+    bids: tuple[PriceLevel, ...], asks: tuple[PriceLevel, ...], sound: bool
+) -> None:
+    assert OrderBook(t=0, bids=bids, asks=asks).sound is sound

@@ -106,6 +106,7 @@ def test_openings_are_those_that_a_walk_meets(
 @given(timeframes, st.lists(times, max_size=30))
 def test_arrays_are_floored_like_single_times(timeframe: Timeframe, many: list[int]) -> None:
     floored = timeframe.floor_array(np.array(many, dtype=np.int64))
+    assert timeframe.end_array(floored).tolist() == [timeframe.end(time) for time in floored.tolist()]
     assert floored.dtype == np.int64
     assert floored.tolist() == [timeframe.floor(time_ms) for time_ms in many]
 

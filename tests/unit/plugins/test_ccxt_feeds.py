@@ -83,13 +83,28 @@ def test_who_falls_too_far_behind_is_told() -> None:
         feed.merge(full, full[:1])
 
 
-def test_a_crossed_book_is_left_out_and_a_lasting_one_ends_the_stream() -> None:
-    feed = feeds.order_book_feed("X/Y", DrivenClock())
-    sound, crossed = {"bids": [[9, 1]], "asks": [[10, 1]]}, {"bids": [[10, 1]], "asks": [[10, 1]]}
-    for _ in range(feeds.CROSSED_IN_ROW_MAX):
-        assert feed.take(crossed) is None
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"bids": [[10, 1]], "asks": [[10, 1]]},
+        {"bids": [[8, 1], [9, 1]], "asks": [[10, 1]]},
+        {"bids": [[9, 1]], "asks": [[11, 1], [10, 1]]},
+        {"bids": [[9, 1], [9, 2]], "asks": [[10, 1]]},
+    ],
+)
+async def test_a_bad_book_is_left_out_and_a_lasting_one_ends_the_stream(bad: dict[str, Any]) -> None:
+    clock = DrivenClock()
+    feed = feeds.order_book_feed("X/Y", clock, clock.now_ms)
+    sound = {"bids": [[9, 1]], "asks": [[10, 1]]}
+    for _ in range(feeds.BAD_BOOKS_MAX):
+        assert feed.take(bad) is None
     assert feed.take(sound) is not None
-    for _ in range(feeds.CROSSED_IN_ROW_MAX):
-        feed.take(crossed)
+    for _ in range(feeds.BAD_BOOKS_MAX):
+        feed.take(bad)
     with pytest.raises(MalformedAnswerPluginError, match="crossed"):
-        feed.take(crossed)
+        feed.take(bad)
+    assert feed.take(sound) is not None
+    assert feed.take(bad) is None
+    await clock.advance(feeds.BAD_BOOK_S_MAX + 0.1)
+    with pytest.raises(MalformedAnswerPluginError, match="crossed"):
+        feed.take(bad)

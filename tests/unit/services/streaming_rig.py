@@ -6,43 +6,34 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
+from tests.support.scripted_market import ALONE, ALONE_SILENT_S, MARKET_DATA
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.capabilities import Capability, ProviderInfo
 from tradewright.domain.errors import NetworkPluginError, UnknownSymbol
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.resampling import bars_from_trades, resample
-from tradewright.domain.streams import FeedStatus, Gap, Problem, Snapshot, StreamKey, StreamKind, Update
+from tradewright.domain.streams import Gap, Problem, StreamKey, StreamKind
 from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
 from tradewright.plugins.base import BarUpdate, MarketPlugin, PluginSetup
 from tradewright.runtime.calendars import AlwaysOpenCalendar, TradingCalendar
-from tradewright.services.feeds.hub import ResyncReason, TopicMessage
+from tradewright.runtime.metrics import Metrics
+from tradewright.services.feeds.live_bar_writer import LiveBarWriter
 from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.streaming_manager import StreamingManager
 from tradewright.services.subscription_registry import SubscriptionRegistry
 from tradewright.services.subscription_service import SubscriptionService
+from tradewright.storage.memory import MemoryBarStore
 from tradewright.storage.memory_bus import MemoryBus
+from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.testing.clock import DrivenClock
 
 START_MS = 1_700_000_040_000  # a whole minute: 22:14 UTC on a Tuesday
 BTC = InstrumentKey("crypto", "scripted", "BTC/USDT")
-MARKET_DATA = frozenset(
-    {
-        Capability.OHLCV,
-        Capability.TICKER,
-        Capability.ORDER_BOOK,
-        Capability.TRADES,
-        Capability.WATCH_OHLCV,
-        Capability.WATCH_TICKER,
-        Capability.WATCH_ORDER_BOOK,
-        Capability.WATCH_TRADES,
-    }
-)
 
 
 def stream(kind: StreamKind = "ohlcv", timeframe: str | None = None, symbol: str = "BTC/USDT") -> StreamKey:
@@ -59,16 +50,15 @@ class Venue:
         self.flags = flags
         self.capabilities = MARKET_DATA
         self.trades: list[Trade] = []
-        self.rest_up = True
-        self.streams_up = True
-        self.mute = False
+        self.rest_up = self.streams_up = True
+        self.mute = self.counts_trades = self.late_bars = False
+        self.corrects = False
+        """Whether it changes minutes that it had closed; otherwise no bar is told again after its end."""
         self.rest_delay_s = 0.0
         self.trades_page = 500
         self.problem = "the venue can't be reached"
         self.rest_calls = 0
-        self.opened = 0
-        self.open_now = 0
-        self.most_open = 0
+        self.opened = self.open_now = self.most_open = 0
         self._queues: dict[asyncio.Queue[Any], str] = {}
 
     def trade(self, price: float, amount: float = 1.0, *, tell: bool = True) -> Trade:
@@ -93,9 +83,9 @@ class Venue:
 
     _flagged = -1
 
-    def cut(self) -> None:
-        """Break every open stream."""
-        for queue in list(self._queues):
+    def cut(self, kind: str = "") -> None:
+        """Break every open stream, of that kind alone where one is given."""
+        for queue in [queue for queue, of in self._queues.items() if kind in ("", of)]:
             queue.put_nowait(NetworkPluginError("the connection was cut"))
 
     def minutes(self) -> Bars:
@@ -184,6 +174,14 @@ class ScriptedPlugin(MarketPlugin):
         return self.venue.capabilities
 
     @property
+    def counts_trades(self) -> bool:
+        return self.venue.counts_trades
+
+    @property
+    def late_bars(self) -> bool:
+        return self.venue.late_bars
+
+    @property
     def timeframes(self) -> tuple[Timeframe, ...]:
         return (ONE_MINUTE,)
 
@@ -231,8 +229,11 @@ class ScriptedPlugin(MarketPlugin):
 class Markets:
     """Lends the scripted plugin."""
 
-    def __init__(self, venue: Venue, calendar: TradingCalendar | None = None) -> None:
-        self._plugin = ScriptedPlugin(PluginSetup(provider="scripted", clock=venue.clock), venue)
+    def __init__(
+        self, venue: Venue, calendar: TradingCalendar | None = None, *, testnet: bool = False
+    ) -> None:
+        setup = PluginSetup(provider="scripted", testnet=testnet, clock=venue.clock)
+        self._plugin = ScriptedPlugin(setup, venue)
         self._calendar = calendar or AlwaysOpenCalendar()
         self._clock = venue.clock
         self.black_holes: set[str] = set()
@@ -306,113 +307,6 @@ class VenueHistory:
         return Answer(bars, forming)
 
 
-@dataclass
-class Viewer:
-    """A client that believes nothing: checks numbers and order of all it gets, and keeps the series."""
-
-    history: int = 500
-    epoch: str = ""
-    seq: int = -1
-    rows: dict[int, BarRow] = field(default_factory=dict)
-    finals: list[int] = field(default_factory=list)
-    updates: list[Update] = field(default_factory=list)
-    snapshots: list[Snapshot] = field(default_factory=list)
-    states: list[str] = field(default_factory=list)
-    statuses: list[FeedStatus] = field(default_factory=list)
-    trades: list[Trade] = field(default_factory=list)
-    resyncs: list[str] = field(default_factory=list)
-    raw: list[bytes] = field(default_factory=list)
-    awaiting: bool = True
-    newest_update: int = 0
-    violations: list[str] = field(default_factory=list)
-
-    def offer(self, message: TopicMessage) -> None:
-        self.raw.append(message.data)
-        try:
-            self.take(message.data)
-        except AssertionError as error:
-            # Raised at the end, by the test's own task: here it would only break the server.
-            self.violations.append(str(error))
-
-    def take(self, data: bytes) -> None:
-        """One message as it comes over the wire."""
-        match msgspec.json.decode(data, type=Update | Snapshot | FeedStatus):
-            case Snapshot() as snapshot:
-                self._begin(snapshot)
-            case Update() as update:
-                self._go_on(update)
-            case FeedStatus() as status:
-                self.states.append(status.state)
-                self.statuses.append(status)
-
-    def offer_resync(self, topic: str, kind: StreamKind, reason: ResyncReason) -> None:
-        self.resyncs.append(reason)
-        self.awaiting = True
-
-    def _begin(self, snapshot: Snapshot) -> None:
-        self.awaiting = False
-        self.snapshots.append(snapshot)
-        self.epoch, self.seq = snapshot.epoch, snapshot.seq
-        if isinstance(snapshot.bars, tuple):
-            times = [row[0] for row in snapshot.bars]
-            assert times == sorted(set(times)), "bars ascend, none twice"
-            # A client keeps what it has from before where the snapshot does not reach.
-            self.rows = {t: row for t, row in self.rows.items() if not times or t < times[0]}
-            self.rows.update({row[0]: row for row in snapshot.bars})
-            self.finals = []
-            self.newest_update = 0
-        if isinstance(snapshot.trades, tuple):
-            known = {trade.id for trade in self.trades}
-            self.trades += [trade for trade in snapshot.trades if trade.id not in known]
-
-    def _go_on(self, update: Update) -> None:
-        assert not self.awaiting, "updates follow a snapshot"
-        left_out = update.conflated if isinstance(update.conflated, int) else 0
-        assert update.epoch == self.epoch
-        assert update.seq == self.seq + left_out + 1, "no update is missing"
-        self.seq = update.seq
-        self.updates.append(update)
-        if isinstance(update.bars, tuple):
-            for index, row in enumerate(update.bars):
-                self._bar(row, index + 1 < len(update.bars) or update.final is True)
-        if isinstance(update.trades, tuple):
-            ids = {trade.id for trade in self.trades}
-            assert not ids & {trade.id for trade in update.trades}, "a trade comes once"
-            self.trades += update.trades
-
-    def _bar(self, row: BarRow, final: bool) -> None:
-        assert not self.finals or row[0] > self.finals[-1], "nothing comes after a bar's final update"
-        # A snapshot may know more than a feed that lags; the updates themselves never go back.
-        assert row[0] >= self.newest_update, "updates never go back in time"
-        self.newest_update = row[0]
-        self.rows[row[0]] = row
-        if final:
-            self.finals.append(row[0])
-
-    def snapshot_rows(self) -> tuple[BarRow, ...]:
-        """The bars of the newest snapshot."""
-        rows = self.snapshots[-1].bars
-        assert isinstance(rows, tuple)
-        return rows
-
-    def last_price(self) -> float | None:
-        """What the newest ticker says."""
-        ticker = self.updates[-1].ticker
-        assert isinstance(ticker, Ticker)
-        return ticker.last
-
-    def book(self) -> OrderBook:
-        """The newest order book."""
-        book = self.updates[-1].order_book
-        assert isinstance(book, OrderBook)
-        return book
-
-    def series(self) -> list[BarRow]:
-        """The bars that the client shows."""
-        assert self.violations == []
-        return [self.rows[time] for time in sorted(self.rows)]
-
-
 class Rig:
     """Everything between a venue and its viewers, on one driven clock."""
 
@@ -424,32 +318,46 @@ class Rig:
         calendar: TradingCalendar | None = None,
         bus: MemoryBus | None = None,
         start_ms: int = START_MS,
+        testnet: bool = False,
     ) -> None:
         self.clock = DrivenClock(start_ms)
         self.venue = Venue(self.clock, flags=flags)
         self.history = VenueHistory(self.venue)
         self.bus = bus or MemoryBus()
-        self.markets = Markets(self.venue, calendar)
+        self.markets = Markets(self.venue, calendar, testnet=testnet)
+        self.store = MemoryBarStore()
+        self.metrics = Metrics()
+        self.live_bars = LiveBarWriter(self.store, self.clock, self.metrics.live_bars, rng=random.Random(1))
         self.streaming = StreamingManager(
             self.markets,
             self.history,
             self.bus,
+            MemoryLeases(self.clock),
             self.clock,
             settings or StreamSettings(),
+            sharing=ALONE,
             rng=random.Random(1),
+            sink=self.live_bars,
+            metrics=self.metrics.feeds,
         )
         self.viewers: list[Viewer] = []
         self.connections: dict[int, str] = {}
         self.registry = SubscriptionRegistry()
-        self.service = SubscriptionService(self.bus, self.streaming, self.history, self.registry, self.clock)
+        self.service = SubscriptionService(
+            self.bus, self.streaming, self.history, self.registry, self.clock, silent_s=ALONE_SILENT_S
+        )
 
     async def __aenter__(self) -> Rig:
+        self.live_bars.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.service.close()
         await self.streaming.close()
+        await self.live_bars.close()
         assert [violation for viewer in self.viewers for violation in viewer.violations] == []
+        corrected = [row for viewer in self.viewers for row in viewer.corrections]
+        assert not corrected or self.venue.corrects, f"nothing comes after a final update: {corrected}"
 
     async def view(
         self, key: StreamKey, viewer: Viewer | None = None, *, history: int | None = None

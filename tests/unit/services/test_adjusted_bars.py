@@ -21,7 +21,7 @@ from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import DAY_MS, TIMEFRAMES
 from tradewright.services.adjusted_bars import AdjustedBars
 from tradewright.services.data_orchestrator import BarsAnswer
-from tradewright.services.market_service import FAILURE_MEMORY_S
+from tradewright.services.data_sources.door import FAILURE_MEMORY_S
 from tradewright.testing.clock import DrivenClock
 
 SPLIT = Split(START_MS + 9 * DAY_MS, Decimal(4))  # a Wednesday, and within the month

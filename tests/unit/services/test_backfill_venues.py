@@ -200,7 +200,7 @@ async def _take_turn(server: Process, hour: int) -> None:
         reader = await shop.reader(plugin, INSTRUMENT)
         start = START_MS + hour * HOUR_MS
         for chunk in await reader.missing(start, start + HOUR_MS):
-            async with server.manager._shop.venues.of("ledger").lane() as calls:
+            async with server.manager._shop.venues.of("crypto", "ledger").lane() as calls:
                 await reader.read(chunk, calls)
 
 

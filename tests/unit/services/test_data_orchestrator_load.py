@@ -26,7 +26,7 @@ from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, TIMEFRAMES
 from tradewright.services import data_orchestrator
 from tradewright.services.data_sources.base import SourcePart
-from tradewright.services.market_service import FAILURE_MEMORY_S
+from tradewright.services.data_sources.door import FAILURE_MEMORY_S
 from tradewright.storage.memory import MemoryBarStore
 from tradewright.testing.clock import DrivenClock
 

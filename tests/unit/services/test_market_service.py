@@ -23,7 +23,8 @@ from tradewright.domain.errors import (
 from tradewright.domain.instruments import Instrument, InstrumentKey
 from tradewright.domain.ports import UserCredential
 from tradewright.domain.timeframes import TIMEFRAMES
-from tradewright.services.market_service import FAILURE_MEMORY_S, IDLE_S, LISTING_LIFETIME_S, MarketService
+from tradewright.services.data_sources.door import FAILURE_MEMORY_S
+from tradewright.services.market_service import IDLE_S, LISTING_LIFETIME_S, MarketService
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
 from tradewright.testing.clock import DrivenClock
 from tradewright.testing.store_material import batch

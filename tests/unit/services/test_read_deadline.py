@@ -135,7 +135,7 @@ async def test_haste_is_not_the_venues_failure(time: LoopTime) -> None:
     """A listing that took nearly all of the time leaves too little for the clock to fail in."""
     place = slow_house(listing=4.5, time=2.0)
     assert await took_s(time, place.ask("1m", limit=50)) <= READ_DEADLINE_S + 0.5
-    assert place.orchestrator.venue.left_alone_s("ledger") == 0
+    assert place.orchestrator.venue.door("crypto", "ledger").is_open
     answer = await read_in(time, place, limit=50)
     assert len(answer.bars) == 50
     assert answer.problems == ()
@@ -253,6 +253,8 @@ async def test_the_last_measured_offset_holds_while_the_venue_is_down() -> None:
     place.plugin.failure = TimeoutPluginError("ledger did not answer in time.")
     await place.ask("1m", limit=5, end_ms=None)
     async with place.markets.plugin("crypto", "ledger") as plugin:
-        moment = await place.orchestrator.venue.moment(plugin, asyncio.get_running_loop().time() + 5)
+        moment = await place.orchestrator.venue.moment(
+            "crypto", plugin, asyncio.get_running_loop().time() + 5
+        )
     assert moment.now_ms == NOW + offset_ms
     assert moment.final_ms == moment.now_ms - plugin.settling_ms

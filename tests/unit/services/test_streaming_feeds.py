@@ -9,7 +9,9 @@ import random
 import numpy as np
 import pytest
 
-from tests.unit.services.streaming_rig import MARKET_DATA, START_MS, Rig, Viewer, stream
+from tests.support.scripted_market import MARKET_DATA
+from tests.unit.services.streaming_rig import START_MS, Rig, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.ticks import Trade
@@ -320,11 +322,13 @@ async def test_a_late_correction_reaches_the_open_higher_bar() -> None:
         rig.venue.trade(100)
         await rig.until(lambda: viewer.updates)
         high = (START_MS, 100.0, 150.0, 100.0, 100.0, 4.0)
+        rig.venue.corrects = True
         rig.venue.send("ohlcv", BarUpdate(Bars.from_rows([high]), True))
         await rig.clock.advance(1)
         assert viewer.series()[-1][2] == 150.0
         assert viewer.series()[-1][5] == 5.0, "the corrected minute's volume counts once"
-        assert minutes.violations == [], "no update follows the final one of a bar"
+        assert minutes.corrections == [high], "the bar is told once more, final"
+        assert minutes.series()[0] == high
 
 
 async def test_a_minute_that_history_does_not_have_yet_counts_in_the_open_higher_bar() -> None:

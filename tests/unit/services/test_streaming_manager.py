@@ -11,7 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.unit.services.streaming_rig import MARKET_DATA, Rig, Viewer, stream
+from tests.support.scripted_market import MARKET_DATA
+from tests.unit.services.streaming_rig import Rig, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.errors import (
     LimitExceeded,

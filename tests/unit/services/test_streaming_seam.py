@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.services.streaming_rig import Rig, Viewer, stream
+from tests.unit.services.streaming_rig import Rig, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.services.streaming_manager import StreamSettings
 from tradewright.storage.memory_bus import MemoryBus
 

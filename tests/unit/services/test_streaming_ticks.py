@@ -120,3 +120,71 @@ async def test_another_connection_may_speak_of_an_earlier_time(kind: str) -> Non
         rig.venue.trade(102)
         await rig.clock.advance(1)
         assert len(viewer.updates) > before
+
+
+async def test_a_stream_of_bad_books_is_begun_anew_and_the_book_is_right_within_two_seconds() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("order_book"))
+        opened = rig.venue.opened
+        disorder = ((99.0, 1.0), (99.5, 1.0)), ((101.0, 1.0),)
+        nothing = ((99.0, float("nan")),), ((101.0, 1.0),)
+        before = len(viewer.updates)
+        for number in range(30):
+            bids, asks = (disorder, nothing)[number % 2]
+            rig.venue.send("order_book", OrderBook(t=rig.clock.now_ms() + 1, bids=bids, asks=asks))
+            await rig.clock.advance(0.05)
+            if rig.venue.opened > opened:
+                break
+        assert rig.venue.opened == opened + 1, "the venue's stream was begun anew"
+        rig.venue.trade(110, tell=False)
+        await rig.clock.advance(2)
+        assert viewer.book().bids[0][0] == 109.0
+        assert all(update.order_book.sound for update in viewer.updates[before:] if update.order_book)
+
+
+@pytest.mark.parametrize("page", [500, 3])
+async def test_a_missing_number_is_asked_for_before_anything_newer_is_told(page: int) -> None:
+    rng = random.Random(4)
+    async with Rig() as rig:
+        rig.venue.counts_trades = True
+        rig.venue.trades_page = page
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("trades"))
+        lost = 0
+        for _ in range(300):
+            await rig.clock.advance(rng.uniform(0.05, 0.5))
+            rig.venue.trade(rng.uniform(90, 110), tell=False)
+            if rng.random() < 0.05:
+                lost += 1
+            elif rng.random() < 0.2:  # two at once, the later one first
+                rig.venue.trade(100, tell=False)
+                rig.venue.send("trades", rig.venue.trades[-1:])
+                rig.venue.send("trades", rig.venue.trades[-2:-1])
+            else:
+                rig.venue.send("trades", rig.venue.trades[-1:])
+        await rig.clock.advance(20)
+        told = [int(trade.id) for trade in viewer.trades]
+        assert lost > 5
+        assert told == sorted(set(told))
+        assert viewer.states[-1] == "live"
+        assert rig.venue.opened == 1, "no stream was given up for it"
+        if page == 500:
+            assert told == [int(trade.id) for trade in rig.venue.trades]
+            assert viewer.resyncs == []
+        else:
+            assert viewer.resyncs, "what can't be had is told"
+
+
+async def test_missing_numbers_do_not_stop_what_follows_where_nobody_can_be_asked() -> None:
+    async with Rig() as rig:
+        rig.venue.counts_trades = True
+        rig.venue.trade(100)
+        viewer = await rig.view(stream("trades"))
+        rig.venue.trade(100, tell=False)
+        rig.venue.rest_up = False
+        for _ in range(30):
+            rig.venue.trade(100)
+            await rig.clock.advance(1)
+        assert viewer.trades[-1].id == rig.venue.trades[-1].id
+        assert viewer.resyncs == ["epoch_changed"]

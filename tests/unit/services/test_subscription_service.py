@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.unit.services.streaming_rig import Rig, Viewer, stream
+from tests.unit.services.streaming_rig import Rig, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.errors import NotFound
 from tradewright.services.subscription_service import ResumeFrom
 from tradewright.storage.memory_bus import MemoryBus

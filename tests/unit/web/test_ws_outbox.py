@@ -13,7 +13,7 @@ from tradewright.domain.streams import StreamKind, Update
 from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.services.subscription_service import TopicMessage
 from tradewright.web.protocol import Resync
-from tradewright.web.ws.outbox import Outbox, OutboxLimits
+from tradewright.web.ws.outbox import Outbox, OutboxLimits, joined
 
 SMALL = OutboxLimits(
     lagging_messages=4, lagging_bytes=4_000, messages_max=20, bytes_max=20_000, bytes_total_max=40_000
@@ -101,6 +101,16 @@ def test_a_lagging_client_gets_the_last_state_of_every_bar_and_every_final_one()
     assert shown == expected
     assert finals == final_times
     assert seq == 200
+
+
+def test_a_correction_joined_with_the_bar_at_work_leaves_that_open() -> None:
+    forming, closed = (MINUTE, 1.0, 2.0, 1.0, 2.0, 2.0), (0, 1.0, 9.0, 1.0, 2.0, 9.0)
+    update = Update(topic="t", epoch="e", seq=7, bars=(forming,), final=False)
+    correction = Update(topic="t", epoch="e", seq=8, bars=(closed,), final=True)
+    both = joined(update, correction)
+    assert (both.bars, both.final, both.seq, both.conflated) == ((closed, forming), False, 8, 1)
+    other = msgspec.structs.replace(update, seq=9)
+    assert joined(correction, other).final is False
 
 
 async def test_trades_are_never_left_out_silently() -> None:

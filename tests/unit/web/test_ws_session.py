@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from tradewright.services.subscription_service import ResumeFrom
 from tradewright.web.protocol import CloseCode, Error, Pong
-from tradewright.web.ws.session import Close, EndView, OpenView, Reply, SessionLimits, WsSession
+from tradewright.web.ws.session import (
+    Close,
+    EndView,
+    OpenPrivateView,
+    OpenView,
+    Reply,
+    SessionLimits,
+    TakeToken,
+    WsSession,
+)
 
 SUBSCRIBE = {
     "type": "subscribe",
@@ -80,9 +89,35 @@ def test_what_is_wrong_is_refused_under_its_id(change: dict[str, object], code: 
     assert error.message.endswith(".")
 
 
-def test_no_token_is_valid_yet() -> None:
-    error = refused(ask({"type": "authenticate", "id": 3, "token": "x"}))
-    assert (error.id, error.code) == (3, "invalid_token")
+def test_a_token_is_handed_on_and_never_shown() -> None:
+    action = ask({"type": "authenticate", "id": 3, "token": "x-secret-x"})
+    assert action == TakeToken(3, "x-secret-x")
+    assert "secret" not in repr(action)
+
+
+@pytest.mark.parametrize(
+    ("change", "fields"),
+    [
+        ({"stream": "orders"}, None),
+        ({"stream": "orders", "account_id": "a", "bot_id": "b"}, None),
+        ({"stream": "orders", "account_id": "a", "symbol": "BTC/USDT"}, None),
+        ({"stream": "bot", "account_id": "a"}, None),
+        ({"stream": "bot", "bot_id": "b", "history": 5}, None),
+        ({"stream": "orders", "account_id": "a"}, ("orders", "a")),
+        ({"stream": "bot", "bot_id": "b"}, ("bot", "b")),
+    ],
+)
+def test_private_streams_name_their_account_or_bot(
+    change: dict[str, object], fields: tuple[str, str] | None
+) -> None:
+    session = WsSession(0.0)
+    session.logged_in = True
+    action = ask({"type": "subscribe", "id": 1} | change, session)
+    if fields is None:
+        assert refused(action).code == "invalid_value"
+    else:
+        assert isinstance(action, OpenPrivateView)
+        assert (action.stream, action.subject) == fields
 
 
 @pytest.mark.parametrize(
@@ -273,5 +308,5 @@ def test_any_message_is_answered_under_its_id_where_it_has_one(base: str, change
         assert isinstance(action.message, Error | Pong)
         assert action.message.id in ((sent_id, None) if readable else (None,))
     else:
-        assert isinstance(action, OpenView | EndView)
+        assert isinstance(action, OpenView | EndView | TakeToken)
         assert action.id == sent_id

@@ -14,12 +14,17 @@ from quart import Quart
 from quart.testing import connections as quart_testing
 from quart.testing.connections import WebsocketResponseError
 
-from tests.unit.services.streaming_rig import Rig, Viewer, stream
+from tests.support.pipes import FramePipe, Pipe
+from tests.unit.services.streaming_rig import Rig, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.config import DevelopmentConfig
+from tradewright.services.authentication import PrivateStreams
 from tradewright.services.subscription_registry import SubscriptionLimits
-from tradewright.web.middleware.guards import install_guards
-from tradewright.web.ws import blueprint
-from tradewright.web.ws.connections import WebSocketConnections
+from tradewright.testing.authenticators import MemoryAuthenticator
+from tradewright.web.middleware.guards import socket_check
+from tradewright.web.ws.connections import HandshakeLimits, WebSocketConnections
+from tradewright.web.ws.endpoint import LiveSockets
+from tradewright.web.ws.flusher import Flusher
 from tradewright.web.ws.outbox import OutboxLimits
 
 SUBSCRIBE = {"type": "subscribe", "market": "crypto", "provider": "scripted", "symbol": "BTC/USDT"}
@@ -29,13 +34,33 @@ class Site:
     """The socket's part of the application over a scripted venue."""
 
     def __init__(
-        self, rig: Rig, *, public_url: str | None = None, limits: OutboxLimits | None = None
+        self,
+        rig: Rig,
+        *,
+        public_url: str | None = None,
+        limits: OutboxLimits | None = None,
+        handshakes: HandshakeLimits | None = None,
+        private: PrivateStreams | None = None,
     ) -> None:
         self.rig = rig
-        self.connections = WebSocketConnections(rig.service, rig.registry, rig.clock, outbox_limits=limits)
+        self.authenticator = MemoryAuthenticator(rig.clock)
+        self.connections = WebSocketConnections(
+            rig.service,
+            rig.registry,
+            rig.clock,
+            outbox_limits=limits,
+            handshakes=handshakes or HandshakeLimits(),
+            authenticator=self.authenticator,
+            private=private,
+            # Its pauses are those of the loop's own clock, which would not pass in time that is driven.
+            flusher=Flusher(0.0),
+        )
         self.app = Quart("test")
-        install_guards(self.app, DevelopmentConfig(public_url=public_url))
-        self.app.register_blueprint(blueprint.build(self.connections))
+        self.app.asgi_app = LiveSockets(  # type: ignore[method-assign]
+            self.app.asgi_app,
+            self.connections,
+            admits=socket_check(DevelopmentConfig(public_url=public_url)),
+        )
 
     def connect(self, **headers: str) -> Any:
         protocols = headers.pop("protocols", "tradewright.v1").split(",")
@@ -142,10 +167,10 @@ async def test_an_end_that_overtakes_its_subscription_comes_after_it() -> None:
         assert not here.rig.registry.watched
 
 
-async def test_one_topic_is_served_in_the_order_of_the_questions() -> None:
+async def test_one_topic_is_served_in_the_order_of_the_questions(pipe_class: type[Pipe]) -> None:
     async with site() as here:
         here.rig.history.before = lambda: 1.0
-        pipe, topic = Pipe(), stream().topic
+        pipe, topic = pipe_class(), stream().topic
         serving = asyncio.create_task(here.connections.serve(pipe, "wavering"))
         for number in (1, 3, 5):
             pipe.ask(**SUBSCRIBE, id=number, stream="ohlcv", timeframe="1m")
@@ -160,10 +185,10 @@ async def test_one_topic_is_served_in_the_order_of_the_questions() -> None:
         await end(serving)
 
 
-async def test_a_provider_that_does_not_answer_delays_no_other() -> None:
+async def test_a_provider_that_does_not_answer_delays_no_other(pipe_class: type[Pipe]) -> None:
     async with site() as here:
         here.rig.markets.black_holes = {"nowhere", "void"}
-        pipe = Pipe()
+        pipe = pipe_class()
         serving = asyncio.create_task(here.connections.serve(pipe, "patient"))
         for number in range(60):
             lost = SUBSCRIBE | {"provider": ("nowhere", "void")[number % 2], "symbol": f"A{number}/B"}
@@ -246,6 +271,34 @@ async def test_a_token_is_refused_without_a_close() -> None:
         assert (await receive(socket))["type"] == "pong"
 
 
+async def test_a_socket_takes_no_query() -> None:
+    async with site() as here:
+        with pytest.raises(WebsocketResponseError) as refusal:
+            async with here.app.test_client().websocket("/api/v1/ws?token=abc") as socket:
+                await socket.receive()
+        assert refusal.value.response.status_code == 400
+        assert not here.authenticator.asked
+
+
+async def test_clients_that_come_all_at_once_are_asked_to_come_again() -> None:
+    async with site(handshakes=HandshakeLimits(per_s=2, burst=3)) as here:
+        for _ in range(3):
+            async with here.connect() as socket:
+                await ask(socket, type="ping", id=1)
+                await receive(socket)
+        for _ in range(7):
+            with pytest.raises(WebsocketResponseError) as refusal:
+                async with here.connect() as socket:
+                    await socket.receive()
+            assert refusal.value.response.status_code == 503
+            assert refusal.value.response.headers["Retry-After"] == "1"
+        await here.rig.clock.advance(1)
+        for _ in range(2):
+            async with here.connect() as socket:
+                await ask(socket, type="ping", id=1)
+                await receive(socket)
+
+
 async def test_an_address_has_a_limited_number_of_sockets() -> None:
     async with site() as here:
         here.rig.registry.limits = SubscriptionLimits(connections_per_address=1)
@@ -258,42 +311,19 @@ async def test_an_address_has_a_limited_number_of_sockets() -> None:
             assert refusal.value.response.status_code == 429
 
 
-class Pipe:
-    """A client's end of a socket that takes what it is given only while it likes to."""
-
-    def __init__(self) -> None:
-        self.incoming: asyncio.Queue[str | bytes] = asyncio.Queue()
-        self.sent: list[str] = []
-        self.reads = asyncio.Event()
-        self.reads.set()
-        self.closed: tuple[int, str] | None = None
-        self.expelled = False
-
-    async def receive(self) -> str | bytes:
-        return await self.incoming.get()
-
-    async def send(self, text: str) -> None:
-        await self.reads.wait()
-        self.sent.append(text)
-
-    async def close(self, code: int, reason: str) -> None:
-        await self.reads.wait()
-        self.closed = (code, reason)
-
-    def expel(self, code: int, reason: str) -> None:
-        self.closed, self.expelled = (code, reason), True
-
-    def ask(self, **message: object) -> None:
-        self.incoming.put_nowait(json.dumps(message))
-
-    def messages(self, kind: str) -> list[dict[str, Any]]:
-        return [message for message in map(json.loads, self.sent) if message["type"] == kind]
+@pytest.fixture(params=[Pipe, FramePipe], ids=["asgi", "frames"])
+def pipe_class(request: pytest.FixtureRequest) -> type[Pipe]:
+    """Both ways in which a client is reached."""
+    kind: type[Pipe] = request.param
+    return kind
 
 
-async def test_a_client_that_takes_nothing_is_closed_and_costs_the_others_nothing() -> None:
+async def test_a_client_that_takes_nothing_is_closed_and_costs_the_others_nothing(
+    pipe_class: type[Pipe],
+) -> None:
     limits = OutboxLimits(lagging_messages=10)
     async with site(limits=limits) as here:
-        rig, pipe = here.rig, Pipe()
+        rig, pipe = here.rig, pipe_class()
         fast = [await rig.view(stream(kind)) for kind in ("ohlcv", "ticker")]
         serving = asyncio.create_task(here.connections.serve(pipe, "slow"))
         for number, kind in enumerate(("ticker", "ohlcv", "order_book")):
@@ -312,9 +342,9 @@ async def test_a_client_that_takes_nothing_is_closed_and_costs_the_others_nothin
         assert rig.registry.connections == 2
 
 
-async def test_a_slow_client_lags_and_catches_up_with_honest_numbers() -> None:
+async def test_a_slow_client_lags_and_catches_up_with_honest_numbers(pipe_class: type[Pipe]) -> None:
     async with site(limits=OutboxLimits(lagging_messages=5)) as here:
-        rig, pipe, viewer = here.rig, Pipe(), Viewer()
+        rig, pipe, viewer = here.rig, pipe_class(), Viewer()
         serving = asyncio.create_task(here.connections.serve(pipe, "slow"))
         pipe.ask(**SUBSCRIBE, id=1, stream="ohlcv", timeframe="1m")
         await rig.until(lambda: pipe.messages("snapshot"))
@@ -337,10 +367,10 @@ async def test_a_slow_client_lags_and_catches_up_with_honest_numbers() -> None:
         assert rig.registry.connections == 0
 
 
-async def test_trades_that_a_slow_client_can_not_take_begin_again() -> None:
+async def test_trades_that_a_slow_client_can_not_take_begin_again(pipe_class: type[Pipe]) -> None:
     limits = OutboxLimits(lagging_messages=5, messages_max=10)
     async with site(limits=limits) as here:
-        rig, pipe, viewer = here.rig, Pipe(), Viewer()
+        rig, pipe, viewer = here.rig, pipe_class(), Viewer()
         serving = asyncio.create_task(here.connections.serve(pipe, "slow"))
         pipe.ask(**SUBSCRIBE, id=1, stream="trades")
         await rig.until(lambda: pipe.messages("snapshot"))
@@ -362,9 +392,9 @@ async def test_trades_that_a_slow_client_can_not_take_begin_again() -> None:
         await asyncio.gather(serving, return_exceptions=True)
 
 
-async def test_draining_tells_the_clients_and_closes_them_with_1012() -> None:
+async def test_draining_tells_the_clients_and_closes_them_with_1012(pipe_class: type[Pipe]) -> None:
     async with site() as here:
-        rig, pipe, stuck = here.rig, Pipe(), Pipe()
+        rig, pipe, stuck = here.rig, pipe_class(), pipe_class()
         serving = [asyncio.create_task(here.connections.serve(p, "a")) for p in (pipe, stuck)]
         await rig.clock.settle()
         stuck.reads.clear()
@@ -385,9 +415,9 @@ async def test_draining_tells_the_clients_and_closes_them_with_1012() -> None:
         assert len(here.connections) == 0
 
 
-async def test_a_client_that_floods_without_reading_is_closed() -> None:
+async def test_a_client_that_floods_without_reading_is_closed(pipe_class: type[Pipe]) -> None:
     async with site() as here:
-        pipe = Pipe()
+        pipe = pipe_class()
         serving = asyncio.create_task(here.connections.serve(pipe, "flood"))
         await here.rig.clock.settle()
         pipe.reads.clear()
@@ -399,18 +429,18 @@ async def test_a_client_that_floods_without_reading_is_closed() -> None:
         assert pipe.closed[0] == 1013
 
 
-async def test_too_large_a_message_closes_with_1009() -> None:
+async def test_too_large_a_message_closes_with_1009(pipe_class: type[Pipe]) -> None:
     async with site() as here:
-        pipe = Pipe()
+        pipe = pipe_class()
         serving = asyncio.create_task(here.connections.serve(pipe, "large"))
         pipe.incoming.put_nowait("x" * 70_000)
         await here.rig.until(serving.done)
         assert pipe.closed == (1009, "message too large")
 
 
-async def test_two_hundred_views_and_no_more() -> None:
+async def test_two_hundred_views_and_no_more(pipe_class: type[Pipe]) -> None:
     async with site() as here:
-        pipe = Pipe()
+        pipe = pipe_class()
         serving = asyncio.create_task(here.connections.serve(pipe, "many"))
         for number in range(205):
             pipe.ask(**(SUBSCRIBE | {"symbol": f"A{number}/B"}), id=number, stream="trades")

@@ -8,19 +8,18 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import hypercorn.asyncio
+import hypercorn.config
 import msgspec
 import pytest
 import uvicorn
 import websockets
 
+from tests.support.raw_sockets import CLOSE, HANDSHAKE, PING, PONG, RawClient, masked
 from tests.unit.services.streaming_rig import Rig
 from tests.unit.web.test_ws_socket import Site
+from tradewright.web.ws.outbox import OutboxLimits
 from tradewright.web.ws.transport import LiveSocketProtocol
-
-HANDSHAKE = (
-    "GET /api/v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 
 class QuickProtocol(LiveSocketProtocol):
@@ -29,13 +28,33 @@ class QuickProtocol(LiveSocketProtocol):
     expel_grace_s = 0.2
 
 
+class MessagesOnly(QuickProtocol):
+    """Takes no frames past ASGI, as other servers don't."""
+
+    takes_frames = False
+
+
+@pytest.fixture(params=[QuickProtocol, MessagesOnly], ids=["frames", "asgi"])
+def protocol(request: pytest.FixtureRequest) -> type[QuickProtocol]:
+    """Both ways in which a client is reached."""
+    kind: type[QuickProtocol] = request.param
+    return kind
+
+
 @asynccontextmanager
-async def served() -> AsyncIterator[tuple[Site, int, uvicorn.Server]]:
+async def served(
+    protocol: type[QuickProtocol] = QuickProtocol, limits: OutboxLimits | None = None, **settings: float
+) -> AsyncIterator[tuple[Site, int, uvicorn.Server]]:
     async with Rig() as rig:
         rig.venue.trade(100)
-        site = Site(rig)
+        site = Site(rig, limits=limits)
         config = uvicorn.Config(
-            site.app, ws=QuickProtocol, lifespan="off", log_config=None, ws_per_message_deflate=False
+            site.app,
+            ws=protocol,
+            lifespan="off",
+            log_config=None,
+            ws_per_message_deflate=False,
+            **settings,  # type: ignore[arg-type]
         )
         server = uvicorn.Server(config)
         listener = socket.create_server(("127.0.0.1", 0))
@@ -53,14 +72,8 @@ async def until(condition: Callable[[], object], deadline_s: float = 10) -> None
             await asyncio.sleep(0.01)
 
 
-def masked(payload: bytes) -> bytes:
-    """A client's text frame under a mask of zeros."""
-    payload = payload.ljust(126)  # from here on the length has two bytes
-    return b"\x81\xfe" + len(payload).to_bytes(2, "big") + bytes(4) + payload
-
-
-async def test_the_subprotocol_is_chosen_and_bytes_flow() -> None:
-    async with served() as (site, port, _):
+async def test_the_subprotocol_is_chosen_and_bytes_flow(protocol: type[QuickProtocol]) -> None:
+    async with served(protocol) as (site, port, _):
         uri = f"ws://127.0.0.1:{port}/api/v1/ws"
         async with websockets.connect(uri, subprotocols=["tradewright.v1", "bearer.x"]) as client:  # type: ignore[list-item]
             assert client.subprotocol == "tradewright.v1"
@@ -68,6 +81,15 @@ async def test_the_subprotocol_is_chosen_and_bytes_flow() -> None:
             await client.send('{"type":"ping","id":1}')
             assert await client.recv() == '{"type":"pong","id":1}'
         await until(lambda: len(site.connections) == 0)
+
+
+async def test_a_refused_handshake_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async with served() as (_, port, _):
+        uri = f"ws://127.0.0.1:{port}/api/v1/ws"
+        with pytest.raises(websockets.InvalidStatus) as refusal:
+            await websockets.connect(uri, origin=websockets.Origin("http://evil.example"))
+        assert refusal.value.response.status_code == 403
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 @pytest.mark.parametrize("frames", [[b"\xff\xfe\x22"], [b'{"type":"ping","id":1}\xe2', b"\x28"]])
@@ -87,16 +109,21 @@ async def test_text_that_is_not_utf8_ends_the_socket_quietly(
     assert ours == []
 
 
-async def test_a_character_in_two_frames_is_text() -> None:
-    async with served() as (_, port, _), websockets.connect(f"ws://127.0.0.1:{port}/api/v1/ws") as client:
+async def test_a_character_in_two_frames_is_text(protocol: type[QuickProtocol]) -> None:
+    async with (
+        served(protocol) as (_, port, _),
+        websockets.connect(f"ws://127.0.0.1:{port}/api/v1/ws") as client,
+    ):
         message = '{"type":"ping","id":1,"é":1}'.encode()
         cut = message.index("é".encode()) + 1
         await client.send([message[:cut], message[cut:]], text=True)
         assert "invalid_value" in str(await client.recv())
 
 
-async def test_a_client_that_reads_nothing_is_cut_off_and_frees_everything() -> None:
-    async with served() as (site, port, server):
+async def test_a_client_that_reads_nothing_is_cut_off_and_frees_everything(
+    protocol: type[QuickProtocol],
+) -> None:
+    async with served(protocol) as (site, port, server):
         rig = site.rig
         deaf = socket.socket()
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -115,7 +142,7 @@ async def test_a_client_that_reads_nothing_is_cut_off_and_frees_everything() -> 
                 for _ in range(200):
                     rig.venue.trade(100 + rig.clock.monotonic())
                     await rig.clock.advance(0.11 if stopped_at is None else 0.001)
-                stuck = connection._sending_since_s is not None
+                stuck = connection._writer.stuck_since_s is not None
                 if stuck and stopped_at is None:
                     stopped_at = rig.clock.monotonic()
                 if stopped_at is not None:
@@ -127,3 +154,114 @@ async def test_a_client_that_reads_nothing_is_cut_off_and_frees_everything() -> 
         assert rig.registry.connections == 0
         await until(lambda: not server.server_state.connections)
         deaf.close()
+
+
+BOOK = {"type": "subscribe", "market": "crypto", "provider": "scripted", "symbol": "BTC/USDT"} | {
+    "stream": "order_book"
+}
+
+
+async def test_a_slow_client_is_waited_for_alone_and_goes_on(protocol: type[QuickProtocol]) -> None:
+    limits = OutboxLimits(lagging_messages=5)
+    async with served(protocol, limits=limits) as (site, port, _):
+        rig = site.rig
+        with RawClient(port, receive_buffer=4_096) as slow, RawClient(port) as fast:
+            for client in (slow, fast):
+                await told(rig, lambda client=client: client.begun, client)  # type: ignore[misc]
+                client.ask(**BOOK, id=1)
+                await told(rig, lambda client=client: client.messages("snapshot"), client)  # type: ignore[misc]
+            connections = list(site.connections._connections)
+            async with asyncio.timeout(30):
+                while not any(each._outbox.lagging for each in connections):
+                    rig.venue.trade(100 + rig.clock.monotonic())
+                    await told(rig, lambda: True, fast)
+            for _ in range(10):
+                rig.venue.trade(100 + rig.clock.monotonic())
+                await told(rig, lambda: True, fast)
+            last = rig.venue.trade(77.0)
+            for client in (fast, slow):
+                await told(rig, lambda client=client: client.bid == last.price - 1, client)  # type: ignore[misc]
+                seq = client.messages("snapshot")[0]["seq"]
+                for update in client.messages("update"):
+                    assert update["seq"] == seq + update.get("conflated", 0) + 1
+                    seq = update["seq"]
+            assert any("conflated" in update for update in slow.messages())
+            assert not any("conflated" in update for update in fast.messages())
+
+
+async def told(rig: Rig, condition: Callable[[], object], client: RawClient) -> None:
+    """Let the market's time go on, and the client read, until it is so."""
+    async with asyncio.timeout(20):
+        while True:
+            await rig.clock.advance(0.11)
+            await asyncio.sleep(0.001)
+            client.read()
+            if condition():
+                return
+
+
+async def test_what_the_server_says_itself_never_falls_into_a_frame_and_nothing_follows_a_close(
+    protocol: type[QuickProtocol],
+) -> None:
+    async with served(protocol, ws_ping_interval=0.02, ws_ping_timeout=30) as (site, port, _):
+        rig = site.rig
+        with RawClient(port, receive_buffer=4_096) as client:
+            await told(rig, lambda: client.begun, client)
+            client.ask(**BOOK, id=1)
+            client.ask(type="ping", id=2)
+            await told(rig, lambda: client.messages("snapshot"), client)
+            kinds = [message["type"] for message in client.messages()]
+            assert kinds.index("ok") < kinds.index("snapshot")
+            for number in range(3, 150):
+                rig.venue.trade(100 + number)
+                client.send_ping(b"ping")
+                client.ask(type="ping", id=number)
+                await told(rig, lambda: True, client)
+            await told(rig, lambda: len(client.messages("pong")) == 148, client)
+            assert [pong["id"] for pong in client.messages("pong")] == list(range(2, 150))
+            assert (PONG, b"ping") in client.frames
+            assert PING in [opcode for opcode, _ in client.frames]
+            for each in list(site.connections._connections):
+                each.end(1012, "server restart")
+            for number in range(20):
+                rig.venue.trade(200 + number)
+                await told(rig, lambda: True, client)
+            await told(rig, lambda: client.ended, client)
+            opcodes = [opcode for opcode, _ in client.frames]
+            assert opcodes.index(CLOSE) == len(opcodes) - 1
+
+
+async def test_a_peer_that_is_half_open_is_cut_off() -> None:
+    async with served(ws_ping_interval=0.1, ws_ping_timeout=0.2) as (site, port, server):
+        with RawClient(port) as silent:  # says nothing, not even a pong
+            await until(lambda: len(site.connections))
+            await until(lambda: not len(site.connections))
+            await until(lambda: not server.server_state.connections)
+            silent.read()
+            assert silent.frames[-1][0] == CLOSE
+            assert silent.close_code == 1011
+
+
+async def test_under_another_server_the_socket_is_the_same() -> None:
+    async with Rig() as rig:
+        rig.venue.trade(100)
+        site = Site(rig)
+        config = hypercorn.config.Config()
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        config.bind = [f"fd://{listener.detach()}"]
+        ended = asyncio.Event()
+        serving = asyncio.create_task(hypercorn.asyncio.serve(site.app, config, shutdown_trigger=ended.wait))
+        async with websockets.connect(f"ws://127.0.0.1:{port}/api/v1/ws") as client:
+            await client.send(msgspec.json.encode(BOOK | {"id": 1}).decode())
+            kinds = [msgspec.json.decode(await client.recv())["type"] for _ in range(2)]
+            assert kinds == ["ok", "snapshot"]
+            rig.venue.trade(101)
+            await rig.clock.advance(0.2)
+            while msgspec.json.decode(text := await client.recv())["type"] != "update":
+                pass
+            assert msgspec.json.decode(text)["order_book"]["bids"][0][0] == 100.0
+        await until(lambda: len(site.connections) == 0)
+        ended.set()
+        await serving
+        await site.connections.close()

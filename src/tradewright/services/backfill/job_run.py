@@ -15,6 +15,7 @@ from tradewright.domain.intervals import NO_INTERVALS, Interval
 from tradewright.services.backfill.series import ChunkResult, SeriesReader
 from tradewright.services.backfill.venues import VenueClosed
 from tradewright.services.backfill.work import Workshop, for_good, passing
+from tradewright.services.data_sources.door import DoorClosed
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class JobRun:
         changed: Callable[[BackfillJob], None],
     ) -> None:
         self._shop = shop
-        self._venue = shop.venues.of(job.provider)
+        self._venue = shop.venues.of(job.market, job.provider)
         self.job = job
         self._lease = lease
         self._changed = changed
@@ -172,7 +173,7 @@ class JobRun:
             try:
                 if await self._fetch_some():
                     return None
-            except (VenueClosed, TimeoutError):
+            except (VenueClosed, DoorClosed, TimeoutError):
                 continue
             except StorageUnavailable as error:
                 self._say(error.message)
@@ -210,11 +211,11 @@ class JobRun:
             # Where no page is wanted, its time is all that there is to ask for.
             knocking = self._venue.down_s > 0 and not self._no_page_wanted
             reader = await shop.reader(plugin, job.instrument, ask_time=not knocking)
-            failed = shop.source.recent_failure(job.provider)
-            if failed is not None:  # not even its time is to be had: the job waits, and says for what
-                raise failed
             if not knocking:
                 await reader.begin_at_listing(job.start)
+            failed = shop.source.recent_failure(job.market, job.provider)
+            if failed is not None:  # not even its time is to be had: the job waits, and says for what
+                raise failed
             deadline_s = asyncio.get_running_loop().time() + shop.settings.turn_s
             # Jobs of one series line up before they take the turn, so that who waits for it is a reader.
             async with (
@@ -232,7 +233,8 @@ class JobRun:
         planner = reader.planner(settings.chunk_pages, newest_first=self.job.newest_first)
         running: dict[asyncio.Task[ChunkResult], Interval] = {}
         bars_before = self._report.bars
-        stopping, failure = False, None
+        stopping = False
+        failure: PluginError | DoorClosed | None = None
         hold_until_s = self._shop.clock.monotonic() + settings.hold_s
         try:
             while True:
@@ -260,7 +262,7 @@ class JobRun:
                 for task in finished:
                     del running[task]
                     error = task.exception()
-                    if isinstance(error, PluginError):
+                    if isinstance(error, PluginError | DoorClosed):
                         # What the others are being given is not thrown away, so not asked for twice.
                         failure, stopping = failure or error, True
                         reader.stop()

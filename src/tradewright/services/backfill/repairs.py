@@ -16,6 +16,7 @@ from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.backfill.venues import VenueClosed
 from tradewright.services.backfill.work import Workshop, passing
+from tradewright.services.data_sources.door import DoorClosed
 from tradewright.services.feeds.timing import Wakeup
 from tradewright.services.imported_data import ImportedDataPlugin
 
@@ -55,7 +56,7 @@ class Repairs:
         self._shop = shop
         self._wanted: dict[SeriesKey, _Wanted] = {}
         self._silent: OrderedDict[SeriesKey, _Silence] = OrderedDict()
-        self._workers: dict[str, Wakeup] = {}
+        self._workers: dict[tuple[str, str], Wakeup] = {}
         self._tasks = TaskSupervisor("repairs")
         self._closed = False
         self._looked_until_ms: int | None = None
@@ -129,33 +130,37 @@ class Repairs:
             self._wanted[key] = _Wanted(holes, due_s)
         else:
             return False
-        wakeup = self._workers.get(key.provider)
+        place = key.market, key.provider
+        wakeup = self._workers.get(place)
         if wakeup is not None:
             wakeup.set()
             return True
-        self._workers[key.provider] = Wakeup(self._shop.clock)
-        self._tasks.start(f"repair {key.provider}", self._serve(key.provider))
+        self._workers[place] = Wakeup(self._shop.clock)
+        self._tasks.start(f"repair {key.provider}", self._serve(*place))
         return True
 
     # The worker of one provider
 
-    async def _serve(self, provider: str) -> None:
-        venue = self._shop.venues.of(provider)
+    async def _serve(self, market: str, provider: str) -> None:
+        place, venue = (market, provider), self._shop.venues.of(market, provider)
         try:
-            while mine := [key for key in self._wanted if key.provider == provider]:
+            while mine := [key for key in self._wanted if (key.market, key.provider) == place]:
                 key = min(mine, key=lambda each: self._wanted[each].due_s)
                 due_s = self._wanted[key].due_s - self._shop.clock.monotonic()
                 wait_s = max(due_s, venue.wait_s, venue.repair_wait_s)
                 if wait_s > 0:
-                    await self._workers[provider].wait(min(wait_s, _IDLE_S))
+                    await self._workers[place].wait(min(wait_s, _IDLE_S))
                     continue
+                await venue.opened()
                 await self._mend(key)
         finally:
-            del self._workers[provider]
+            del self._workers[place]
 
     async def _mend(self, key: SeriesKey) -> None:
         """One chunk of what is wanted of the series."""
-        wanted, venue = self._wanted[key], self._shop.venues.of(key.provider)
+        wanted, venue = self._wanted.get(key), self._shop.venues.of(key.market, key.provider)
+        if wanted is None:  # somebody forgot it while the venue was waited for
+            return
         try:
             async with self._shop.markets.plugin(key.market, key.provider) as plugin:
                 if isinstance(plugin, ImportedDataPlugin):
@@ -164,7 +169,7 @@ class Repairs:
                 left = await self._read_one(plugin, key, wanted.holes)
             venue.answered()
             wanted.failures = 0
-        except VenueClosed:
+        except (VenueClosed, DoorClosed):
             return
         except TimeoutError:  # a reader holds the series: the others need not wait for it
             wanted.due_s = self._shop.clock.monotonic() + self._shop.settings.turn_s
@@ -183,7 +188,7 @@ class Repairs:
     def _after(self, key: SeriesKey, wanted: _Wanted, error: TradewrightError) -> None:
         wanted.failures += 1
         if isinstance(error, PluginError) and passing(error):
-            self._shop.venues.of(key.provider).failed(error)
+            self._shop.venues.of(key.market, key.provider).failed(error)
         elif wanted.failures >= 2 or not isinstance(error, PluginError):
             _log.info("holes of %s at %s are left: %s", key.symbol, key.provider, error.message)
             self._wanted.pop(key, None)
@@ -194,7 +199,7 @@ class Repairs:
 
     async def _read_one(self, plugin: MarketPlugin, key: SeriesKey, holes: IntervalSet) -> IntervalSet:
         """Read the first page of what is missing; what is left of the holes."""
-        shop, venue = self._shop, self._shop.venues.of(key.provider)
+        shop, venue = self._shop, self._shop.venues.of(key.market, key.provider)
         reader = await shop.reader(plugin, key.instrument, _own_timeframe(plugin, key))
         async with shop.source.turns.take(
             reader.key, asyncio.get_running_loop().time() + shop.settings.turn_s

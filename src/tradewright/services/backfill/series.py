@@ -82,7 +82,7 @@ class SeriesReader:
         deadline_s = asyncio.get_running_loop().time() + settings.page_s
         calendar = await markets.calendar(await markets.instrument(key))
         if ask_time:
-            now_ms, final_ms = await source.moment(plugin, deadline_s)
+            now_ms, final_ms = await source.moment(key.market, plugin, deadline_s)
         else:
             now_ms = clock.now_ms() - CLOCK_TOLERANCE_MS
             final_ms = now_ms - plugin.settling_ms

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from tradewright.domain.errors import PluginError, RateLimitPluginError
 from tradewright.runtime.clock import Clock
 from tradewright.services.backfill.settings import BackfillSettings
+from tradewright.services.data_sources.door import Door
 from tradewright.services.data_sources.plugin import PluginSource
 
 LANES_MIN: Final = 2
@@ -59,16 +60,14 @@ class Venue:
 
     def __init__(
         self,
-        provider: str,
-        source: PluginSource,
+        door: Door,
         clock: Clock,
         settings: BackfillSettings,
         rng: random.Random | None,
     ) -> None:
-        self.provider = provider
         self.jobs = 0
         """How many jobs are at work here."""
-        self._source = source
+        self._door = door
         self._clock = clock
         self._settings = settings
         self._rng = rng
@@ -88,12 +87,13 @@ class Venue:
     def wait_s(self) -> float:
         """How long it is not to be asked; 0 where it may be."""
         left_s = self._closed_until_s - self._clock.monotonic()
-        return max(0.0, left_s, self._source.left_alone_s(self.provider))
+        return max(0.0, left_s, self._door.left_s)
 
     async def opened(self) -> None:
         """Return when it may be asked."""
-        while (wait_s := self.wait_s) > 0:
-            await self._clock.sleep(wait_s)
+        while self.wait_s > 0 or self._door.refusal() is not None:
+            await self._clock.sleep(self.wait_s)
+            await self._door.passable()
 
     @property
     def down_s(self) -> float:
@@ -102,7 +102,6 @@ class Venue:
 
     def failed(self, error: PluginError) -> None:
         """A call failed: leave the venue alone for as long as it says, or for longer each time."""
-        self._source.note_failure(self.provider, error)
         now_s = self._clock.monotonic()
         self._quickest_s = float("inf")  # a refusal is quick, and no measure
         if self._down_since_s is None:
@@ -203,13 +202,12 @@ class Venues:
         self._clock = clock
         self._settings = settings
         self._rng = rng
-        self._known: dict[str, Venue] = {}
+        self._known: dict[tuple[str, str], Venue] = {}
 
-    def of(self, provider: str) -> Venue:
-        """The provider's. There are as many as the loader knows providers, so none is forgotten."""
-        venue = self._known.get(provider)
+    def of(self, market: str, provider: str) -> Venue:
+        """The provider's in that market. There are as many as the loader knows, so none is forgotten."""
+        venue = self._known.get((market, provider))
         if venue is None:
-            venue = self._known[provider] = Venue(
-                provider, self._source, self._clock, self._settings, self._rng
-            )
+            door = self._source.door(market, provider)
+            venue = self._known[market, provider] = Venue(door, self._clock, self._settings, self._rng)
         return venue

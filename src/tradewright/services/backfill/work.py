@@ -27,9 +27,10 @@ from tradewright.runtime.clock import Clock
 from tradewright.services.backfill.series import SeriesReader
 from tradewright.services.backfill.settings import BackfillSettings
 from tradewright.services.backfill.venues import Venues
+from tradewright.services.data_sources.door import unreachable
 from tradewright.services.data_sources.plugin import PluginSource
 from tradewright.services.data_sources.turns import Turns
-from tradewright.services.market_service import MarketService, unreachable
+from tradewright.services.market_service import MarketService
 
 _FOR_GOOD: Final = (
     NotFound,

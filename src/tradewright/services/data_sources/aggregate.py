@@ -31,7 +31,8 @@ class AggregateSource(DataSource):
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
         """Remembered bars, then bars made from the minutes of the store."""
-        revision = await self._store.revision(request.instrument.series(ONE_MINUTE))
+        minutes = request.instrument.series(ONE_MINUTE)
+        coverage, revision = await self._store.coverage_with_revision(minutes, *request.hull)
         found = await self._cache.get_resampled(request.key, revision, *request.hull)
         answered = found.coverage.known.intersect(request.wanted)
         remembered = SourceAnswer(
@@ -44,7 +45,7 @@ class AggregateSource(DataSource):
         missing = request.wanted.subtract(answered)
         if not missing:
             return remembered
-        made = await self._minutes.fetch(request.narrowed(missing))
+        made = await self._minutes.made(request.narrowed(missing), coverage)
         if made.complete:
             # Of a bar with an outage inside it is not remembered which part that was; and the bar in which
             # the instrument was listed is another one once an import knows older minutes.
@@ -63,7 +64,13 @@ class ResampledMinutes(DataSource):
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
         """Those bars whose every minute is known and final."""
-        coverage = await self._store.coverage(request.instrument.series(ONE_MINUTE), *request.hull)
+        minutes = request.instrument.series(ONE_MINUTE)
+        return await self.made(request, await self._store.coverage(minutes, *request.hull))
+
+    async def made(self, request: BarRequest, minutes: Coverage) -> SourceAnswer:
+        """The same, where the coverage of the minutes was read just before, perhaps of more than is asked."""
+        start, end = request.hull
+        coverage = Coverage(minutes.complete.clip(start, end), minutes.outage.clip(start, end))
         # Not the forming bar: it would be made from the minutes that happen to be stored. Coverage reaches
         # final minutes alone, so of a bar that has ended nothing can change, whatever the clocks say.
         ended = request.ended()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 from tradewright.domain.errors import CredentialsRequired, PluginError
@@ -13,9 +14,9 @@ from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore
 from tradewright.domain.timeframes import DAY_MS, ONE_HOUR, ONE_MINUTE
-from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
 from tradewright.services.data_sources.base import BarRequest
+from tradewright.services.data_sources.door import Caller
 from tradewright.services.market_service import MarketService
 
 STORED_MAX: Final = 20
@@ -62,18 +63,16 @@ class Neighbours:
         self._heard: OrderedDict[SeriesKey, _Heard] = OrderedDict()
         self._rankings: OrderedDict[tuple[str, str], _Ranking] = OrderedDict()
 
-    async def were_silent(
-        self, plugin: MarketPlugin, calls: asyncio.Semaphore, request: BarRequest, start: int, end: int
-    ) -> bool | None:
+    async def were_silent(self, caller: Caller, request: BarRequest, start: int, end: int) -> bool | None:
         """Whether all others were silent in ``[start, end)``; None where there is nobody to compare with.
-        Raises ``PluginError`` and ``TimeoutError`` where they could not be asked."""
+        Raises ``PluginError``, ``DoorClosed`` and ``TimeoutError`` where they could not be asked."""
         stored = await self._stored(request.instrument)
         for other in stored:
             if await self._has_bars(other, start, end):
                 return False
-        others = await self._to_ask(plugin, calls, request, {other.symbol for other in stored})
+        others = await self._to_ask(caller, request, {other.symbol for other in stored})
         for symbol in others:
-            if await self._traded(plugin, calls, request, symbol, start, end):
+            if await self._traded(caller, request, symbol, start, end):
                 return False
         return True if others else None
 
@@ -94,36 +93,31 @@ class Neighbours:
 
     # Whom to ask
 
-    async def _to_ask(
-        self, plugin: MarketPlugin, calls: asyncio.Semaphore, request: BarRequest, stored: set[str]
-    ) -> list[str]:
+    async def _to_ask(self, caller: Caller, request: BarRequest, stored: set[str]) -> list[str]:
         key = request.instrument
         listed = await self._markets.known_instruments(key.market, key.provider)
         kind = next((each.type for each in listed if each.symbol == key.symbol), "spot")
         others = [each for each in listed if each.active and each.symbol != key.symbol]
         alike = {each.symbol for each in others if each.type == kind}
         if len(others) > 1:
-            ranking = await self._ranking(plugin, calls, request)
+            ranking = await self._ranking(caller, request)
             most_traded = [symbol for symbol in ranking if symbol in alike][:ASKED_MAX]
             if most_traded:
                 return most_traded
         others.sort(key=lambda each: (each.symbol not in stored, each.symbol not in alike))
         return [each.symbol for each in others[:ASKED_MAX]]
 
-    async def _ranking(
-        self, plugin: MarketPlugin, calls: asyncio.Semaphore, request: BarRequest
-    ) -> Sequence[str]:
+    async def _ranking(self, caller: Caller, request: BarRequest) -> Sequence[str]:
         """The venue's symbols, the most traded first; none where it does not tell."""
         place = request.instrument.market, request.instrument.provider
         known = self._rankings.get(place)
         if known is not None and self._clock.monotonic() < known.until_s:
             return known.symbols
         symbols: Sequence[str] = ()
-        try:
-            async with asyncio.timeout_at(request.budget.deadline_s), calls:
-                symbols = await plugin.fetch_most_traded()
-        except (PluginError, CredentialsRequired, TimeoutError):
-            pass  # the next ones in line are asked instead, and tell if the venue can't be reached
+        ask = caller.plugin.fetch_most_traded
+        # Without it the next ones in line are asked, and tell if the venue can't be reached.
+        with suppress(PluginError, CredentialsRequired, TimeoutError):
+            symbols = await caller.ask(ask, request.budget.deadline_s, proves=False)
         lifetime_s = RANKING_LIFETIME_S if symbols else RANKING_RETRY_S
         self._rankings[place] = _Ranking(symbols, self._clock.monotonic() + lifetime_s)
         while len(self._rankings) > _RANKINGS_MAX:
@@ -132,24 +126,17 @@ class Neighbours:
 
     # What it said
 
-    async def _traded(
-        self,
-        plugin: MarketPlugin,
-        calls: asyncio.Semaphore,
-        request: BarRequest,
-        symbol: str,
-        start: int,
-        end: int,
-    ) -> bool:
+    async def _traded(self, caller: Caller, request: BarRequest, symbol: str, start: int, end: int) -> bool:
         instrument = InstrumentKey(request.instrument.market, request.instrument.provider, symbol)
         heard = self._heard_of(instrument.series(request.timeframe))
         if any(start <= time < end for time in heard.traded):
             return True
         if heard.silent.contains(start, end):
             return False
-        async with asyncio.timeout_at(request.budget.deadline_s), calls:
-            page = await plugin.fetch_ohlcv(symbol, request.timeframe, start_ms=start, end_ms=end, limit=1)
-        page = page.between(start, end)
+        ask = partial(
+            caller.plugin.fetch_ohlcv, symbol, request.timeframe, start_ms=start, end_ms=end, limit=1
+        )
+        page = (await caller.ask(ask, request.budget.deadline_s)).between(start, end)
         if len(page):
             heard.traded.append(int(page.time[0]))
             return True

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from tradewright.domain.bars import Bars, impossible_rows
-from tradewright.domain.errors import MalformedAnswerPluginError, StorageUnavailable, TimeoutPluginError
+from tradewright.domain.errors import MalformedAnswerPluginError, StorageUnavailable
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore, SeriesBars
 from tradewright.domain.streams import Problem
-from tradewright.plugins.base import MarketPlugin
 from tradewright.services.data_sources.base import BarRequest
+from tradewright.services.data_sources.door import Caller
 from tradewright.services.data_sources.silence import SilenceJudge, last_silent_ms
 
 _log = logging.getLogger(__name__)
 
 LEAD_BARS_MAX: Final = 120
-PATIENCE_S: Final = 4.0
-"""A call that was given this long and gave nothing is the venue's failure, not the reader's haste."""
 
 
 class OutOfTime(Exception):
@@ -55,15 +53,14 @@ class Pager:
 
     def __init__(
         self,
-        plugin: MarketPlugin,
-        calls: asyncio.Semaphore,
+        caller: Caller,
         store: BarStore,
         request: BarRequest,
         fetched: Fetched,
         judge: SilenceJudge,
     ) -> None:
-        self._plugin = plugin
-        self._calls = calls
+        self._caller = caller
+        self._plugin = caller.plugin
         self._store = store
         self._request = request
         self._fetched = fetched
@@ -132,8 +129,10 @@ class Pager:
     async def _served_from(self) -> int:
         if self._plugin.ohlcv_reach_bars is None:
             return 0
-        async with asyncio.timeout_at(self._request.budget.deadline_s):
-            now_ms = await self._plugin.venue_time_ms()
+        now_ms = self._plugin.measured_time_ms()
+        if now_ms is None:
+            async with self._caller.door.call(self._request.budget.deadline_s, proves=False):
+                now_ms = await self._plugin.venue_time_ms()
         return self._plugin.served_from(self._request.timeframe, now_ms)
 
     async def _surroundings(self, start: int, end: int) -> _Surroundings:
@@ -156,24 +155,11 @@ class Pager:
 
     async def _page(self, start: int, end: int) -> Bars:
         request = self._request
-        loop = asyncio.get_running_loop()
         if request.budget.spent:
             raise OutOfTime
-        async with asyncio.timeout_at(request.budget.deadline_s):
-            await self._calls.acquire()
-        began_s = loop.time()
-        try:
-            async with asyncio.timeout_at(request.budget.deadline_s):
-                page = await self._plugin.fetch_ohlcv(
-                    request.instrument.symbol, request.timeframe, start_ms=start, end_ms=end
-                )
-        except TimeoutError:
-            if loop.time() - began_s < PATIENCE_S:
-                raise OutOfTime from None
-            raise TimeoutPluginError(f"{self._plugin.provider} did not answer in time.") from None
-        finally:
-            self._calls.release()
-        page = page.between(start, end)
+        symbol, timeframe = request.instrument.symbol, request.timeframe
+        ask = partial(self._plugin.fetch_ohlcv, symbol, timeframe, start_ms=start, end_ms=end)
+        page = (await self._caller.ask(ask, request.budget.deadline_s)).between(start, end)
         if impossible_rows(page).any() or (request.timeframe.floor_array(page.time) != page.time).any():
             raise MalformedAnswerPluginError(f"{self._plugin.provider} answered bars that can't be.")
         return page
@@ -193,7 +179,7 @@ class Pager:
         when. What happened just now every read asks for anyway."""
         request, fetched = self._request, self._fetched
         silent = IntervalSet.single(start, min(end, last_silent_ms(request)))
-        found = await self._judge.judge(self._plugin, self._calls, request, silent)
+        found = await self._judge.judge(self._caller, request, silent)
         judged_until = found.known.items[-1].end if found.known else None
         first_time = silent.clip(start, judged_until or end).subtract(found.known)
         await self._kept(self._store.note_empty(request.key, first_time, self._judge.now_ms()))

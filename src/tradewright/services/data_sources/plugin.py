@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
+from contextlib import suppress
+from functools import partial
 from typing import ClassVar, Final, NamedTuple
 
 from tradewright.domain.bars import Bars
@@ -30,11 +32,12 @@ from tradewright.services.data_sources.base import (
     SourcePart,
 )
 from tradewright.services.data_sources.db import DbSource
-from tradewright.services.data_sources.paging import PATIENCE_S, Fetched, OutOfTime, Pager
+from tradewright.services.data_sources.door import Caller, Door, DoorClosed
+from tradewright.services.data_sources.paging import Fetched, OutOfTime, Pager
 from tradewright.services.data_sources.silence import SilenceJudge
 from tradewright.services.data_sources.turns import Turns
 from tradewright.services.imported_data import ImportedDataPlugin
-from tradewright.services.market_service import FAILURE_MEMORY_S, MarketService, unreachable
+from tradewright.services.market_service import MarketService
 
 CALLS_AT_ONCE: Final = 3
 """How many pages one provider is asked for at a time; who waits for a turn does not wait for the venue."""
@@ -66,7 +69,7 @@ class PluginSource(DataSource):
     that the venue's own bars of the timeframe are taken, or of the coarsest one that divides it, and
     kept under that timeframe with a coverage of their own. The venue is waited for until the read's
     deadline; what has come until then is answered and kept. A venue that can't be reached is left
-    alone for a moment, by all readers.
+    alone by all readers (see ``Door``).
     """
 
     name: ClassVar[SourceName] = "plugin"
@@ -78,17 +81,16 @@ class PluginSource(DataSource):
         self._stored = DbSource(store)
         self.turns = Turns()
         self._judge = SilenceJudge(markets, store, clock, self.listed_since)
-        self._calls: dict[str, asyncio.Semaphore] = {}
+        self._calls: dict[Door, asyncio.Semaphore] = {}
         self._listings: OrderedDict[InstrumentKey, _Listing] = OrderedDict()
-        self._failures: dict[str, tuple[float, PluginError]] = {}
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
         provider = request.instrument.provider
         holes = request.wanted.touching(request.traded_intervals(*request.hull))
         answers = [SourceAnswer(Bars.empty(), request.wanted.subtract(holes))]
-        failed = self.recent_failure(provider)
         if not holes:
             return answers[0]
+        failed = self.recent_failure(request.instrument.market, provider)
         if failed is not None:
             return SourceAnswer.join([*answers, SourceAnswer.nothing(self._problem(failed))])
         async with self._markets.plugin(request.instrument.market, provider) as plugin:
@@ -99,8 +101,10 @@ class PluginSource(DataSource):
                     detail = f"{provider} needs more time for all of this. Ask again for the rest."
                     problem = Problem(self.name, TimeoutPluginError.code, detail)
                     answers.append(SourceAnswer.nothing(problem))
+                except DoorClosed as closed:
+                    answers.append(SourceAnswer.nothing(self._problem(closed.error)))
                 except PluginError as error:
-                    answers.append(SourceAnswer.nothing(self.note_failure(provider, error)))
+                    answers.append(SourceAnswer.nothing(self._problem(error)))
                 except CredentialsRequired as error:
                     answers.append(SourceAnswer.nothing(Problem(self.name, error.code, error.message)))
         return SourceAnswer.join(answers)
@@ -110,24 +114,16 @@ class PluginSource(DataSource):
     ) -> Pager:
         """Reads stretches of the request's series, keeping what is final; for whoever holds the series'
         turn."""
-        return Pager(plugin, calls, self._store, request, fetched, self._judge)
+        caller = Caller(plugin, self.door(request.instrument.market, plugin.provider), calls)
+        return Pager(caller, self._store, request, fetched, self._judge)
 
-    def left_alone_s(self, provider: str) -> float:
-        """For how long the provider is to be left alone because a call failed; 0 where it is not."""
-        until_s, _ = self._failures.get(provider, (0.0, None))
-        return max(0.0, until_s - self._clock.monotonic())
+    def door(self, market: str, provider: str) -> Door:
+        """Through which everybody goes who asks the provider for readers."""
+        return self._markets.doors.of(market, provider)
 
-    def recent_failure(self, provider: str) -> PluginError | None:
-        """The failed call because of which the provider is left alone now; None where it is not."""
-        until_s, error = self._failures.get(provider, (0.0, None))
-        return error if error is not None and self._clock.monotonic() < until_s else None
-
-    def note_failure(self, provider: str, error: PluginError) -> Problem:
-        """The error as a reader sees it; the provider is left alone where it can't be reached."""
-        if unreachable(error):
-            left_alone_s = max(FAILURE_MEMORY_S, error.retry_after_s or 0.0)
-            self._failures[provider] = (self._clock.monotonic() + left_alone_s, error)
-        return self._problem(error)
+    def recent_failure(self, market: str, provider: str) -> PluginError | None:
+        """The failed call because of which the provider is not asked now; None where it may be."""
+        return self.door(market, provider).refusal()
 
     def _problem(self, error: PluginError) -> Problem:
         return Problem(self.name, error.code, error.message)
@@ -243,27 +239,25 @@ class PluginSource(DataSource):
     async def _fetch_from_plugin_with_paging(
         self, plugin: MarketPlugin, request: BarRequest, start: int, end: int, fetched: Fetched
     ) -> None:
-        calls = self._calls.setdefault(plugin.provider, asyncio.Semaphore(CALLS_AT_ONCE))
+        calls = self._calls_of(self.door(request.instrument.market, plugin.provider))
         await self.pager(plugin, calls, request, fetched).read(start, end)
 
-    async def moment(self, plugin: MarketPlugin, deadline_s: float) -> Moment:
+    def _calls_of(self, door: Door) -> asyncio.Semaphore:
+        return self._calls.setdefault(door, asyncio.Semaphore(CALLS_AT_ONCE))
+
+    async def moment(self, market: str, plugin: MarketPlugin, deadline_s: float) -> Moment:
         """The venue's clock: asked for, else by what was measured of it before. Where nothing was, ours with
         a wide margin: by our clock alone a bar may be called final that the venue is still making."""
-        began_s = asyncio.get_running_loop().time()
-        if self.recent_failure(plugin.provider) is None and began_s < deadline_s:
-            try:
-                async with asyncio.timeout_at(deadline_s):
-                    now_ms = await plugin.venue_time_ms()
-                return Moment(now_ms, now_ms - plugin.settling_ms)
-            except TimeoutError:
-                if asyncio.get_running_loop().time() - began_s >= PATIENCE_S:
-                    error = TimeoutPluginError(f"{plugin.provider} did not answer in time.")
-                    self.note_failure(plugin.provider, error)
-            except PluginError as plugin_error:
-                self.note_failure(plugin.provider, plugin_error)
-            except CredentialsRequired:
-                pass  # what needs the key will say so
+        door = self.door(market, plugin.provider)
         measured_ms = plugin.measured_time_ms()
+        # A venue that failed is knocked at for what readers want of it, not for its time.
+        if door.is_open or measured_ms is None:
+            with suppress(DoorClosed, PluginError, TimeoutError, CredentialsRequired):  # the bars will tell
+                if asyncio.get_running_loop().time() < deadline_s:
+                    async with door.call(deadline_s, proves=False):
+                        now_ms = await plugin.venue_time_ms()
+                    return Moment(now_ms, now_ms - plugin.settling_ms)
+            measured_ms = plugin.measured_time_ms()
         if measured_ms is not None:
             return Moment(measured_ms, measured_ms - plugin.settling_ms)
         now_ms = self._clock.now_ms()
@@ -282,15 +276,14 @@ class PluginSource(DataSource):
         known = self._listings.get(key)
         if known is not None and (known.since_ms is not None or self._clock.monotonic() < known.until_s):
             return known.since_ms
-        if self.recent_failure(key.provider) is not None or request.budget.spent:
+        door = self.door(key.market, key.provider)
+        if door.refusal() is not None or request.budget.spent:
             return None
         try:
-            async with (
-                asyncio.timeout_at(request.budget.deadline_s),
-                self._markets.plugin(key.market, key.provider) as plugin,
-            ):
-                since = await _first_bar(plugin, key.symbol, request.now_ms)
-        except (PluginError, CredentialsRequired, TimeoutError):
+            async with self._markets.plugin(key.market, key.provider) as plugin:
+                caller = Caller(plugin, door, self._calls_of(door))
+                since = await _first_bar(caller, key.symbol, request.now_ms, request.budget.deadline_s)
+        except (DoorClosed, PluginError, CredentialsRequired, TimeoutError):
             return None  # reading on will meet the same failure and report it
         self._listings[key] = _Listing(since, self._clock.monotonic() + NO_LISTING_S)
         while len(self._listings) > _LISTINGS_MAX:
@@ -298,9 +291,10 @@ class PluginSource(DataSource):
         return since
 
 
-async def _first_bar(plugin: MarketPlugin, symbol: str, now_ms: int) -> int | None:
+async def _first_bar(caller: Caller, symbol: str, now_ms: int, deadline_s: float) -> int | None:
     """From the coarsest timeframe to the finest by as few steps as pages allow, so that few bars are looked
     at."""
+    plugin = caller.plugin
     start, end = 0, now_ms + 1
     timeframe = max(plugin.timeframes, key=lambda each: each.length_ms, default=None)
     while timeframe is not None:
@@ -310,13 +304,16 @@ async def _first_bar(plugin: MarketPlugin, symbol: str, now_ms: int) -> int | No
         # A page that holds all of history tells at once what one bar tells only where it is the oldest.
         whole = start == 0 and timeframe.count(start, end) <= plugin.ohlcv_page_limit
         limit = None if whole else 1
-        page = await plugin.fetch_ohlcv(symbol, timeframe, start_ms=start, end_ms=end, limit=limit)
-        page = page.between(start, end)
+        ask = partial(plugin.fetch_ohlcv, symbol, timeframe, start_ms=start, end_ms=end, limit=limit)
+        page = (await caller.ask(ask, deadline_s)).between(start, end)
         if not len(page):
             return None
         first_step, start = start == 0, int(page.time[0])
-        if first_step and not whole and await _gives_older(plugin, symbol, timeframe, start, end):
-            return None  # it told its newest bar, whatever it was asked for
+        if first_step and not whole and timeframe.end(start) >= timeframe.floor(end):
+            ask = partial(plugin.fetch_ohlcv, symbol, timeframe, start_ms=0, end_ms=end)
+            older = await caller.ask(ask, deadline_s)
+            if len(older) and int(older.time[0]) < start:
+                return None  # it told its newest bar, whatever it was asked for
         if 0 < start <= served_from:
             return None  # older bars may have been there
         end = min(end, timeframe.end(start))
@@ -335,16 +332,6 @@ def _finer(plugin: MarketPlugin, timeframe: Timeframe, start: int, end: int, now
     if fits:
         return min(fits, key=lambda each: each.length_ms)
     return max(finer, key=lambda each: each.length_ms, default=None)
-
-
-async def _gives_older(
-    plugin: MarketPlugin, symbol: str, timeframe: Timeframe, first_ms: int, end_ms: int
-) -> bool:
-    """Whether a venue that called a bar of just now its first one has older ones after all."""
-    if timeframe.end(first_ms) < timeframe.floor(end_ms):
-        return False
-    page = await plugin.fetch_ohlcv(symbol, timeframe, start_ms=0, end_ms=end_ms)
-    return len(page) > 0 and int(page.time[0]) < first_ms
 
 
 def _restricted(answer: SourceAnswer, wanted: IntervalSet) -> SourceAnswer:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from tradewright.domain.errors import CredentialsRequired, PluginError
 from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.ports import BarStore, Coverage
 from tradewright.domain.timeframes import DAY_MS, MINUTE_MS
-from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
 from tradewright.services.data_sources.base import BarRequest
+from tradewright.services.data_sources.door import Caller
 from tradewright.services.data_sources.neighbours import Neighbours
 from tradewright.services.market_service import MarketService
 
@@ -63,12 +63,10 @@ class SilenceJudge:
         silent = IntervalSet.of((each.start, each.end) for each in noted if each.answered_ms <= oldest_ms)
         return silent.items[-1].start if silent and silent.items[-1].end == start else start
 
-    async def judge(
-        self, plugin: MarketPlugin, calls: asyncio.Semaphore, request: BarRequest, silent: IntervalSet
-    ) -> Coverage:
+    async def judge(self, caller: Caller, request: BarRequest, silent: IntervalSet) -> Coverage:
         """What is now known of ``silent``, for which the venue has just answered nothing again; nothing
-        where this was the first time. Raises ``PluginError`` and ``TimeoutError`` where the venue's other
-        symbols could not be asked."""
+        where this was the first time. Raises ``PluginError``, ``DoorClosed`` and ``TimeoutError`` where the
+        venue's other symbols could not be asked."""
         if not silent:
             return Coverage()
         oldest_ms = self.now_ms() - SECOND_LOOK_MS
@@ -84,7 +82,7 @@ class SilenceJudge:
         lasts = await self._lasts(request, end)
         for interval in expected:
             part = IntervalSet((interval,))
-            if await self._was_outage(plugin, calls, request, interval, lasts=lasts):
+            if await self._was_outage(caller, request, interval, lasts=lasts):
                 outage = outage.union(part)
             else:
                 complete = complete.union(part)
@@ -110,26 +108,19 @@ class SilenceJudge:
         return outage.union(IntervalSet.of((each.start, each.end) for each in noted)).contains(end, last)
 
     async def _was_outage(
-        self,
-        plugin: MarketPlugin,
-        calls: asyncio.Semaphore,
-        request: BarRequest,
-        silent: Interval,
-        *,
-        lasts: bool,
+        self, caller: Caller, request: BarRequest, silent: Interval, *, lasts: bool
     ) -> bool:
-        all_silent = await self._neighbours.were_silent(plugin, calls, request, *silent)
+        all_silent = await self._neighbours.were_silent(caller, request, *silent)
         if all_silent is not None:
             return all_silent
-        return lasts and await self._says_down(plugin, calls, request)
+        return lasts and await self._says_down(caller, request)
 
     @staticmethod
-    async def _says_down(plugin: MarketPlugin, calls: asyncio.Semaphore, request: BarRequest) -> bool:
-        try:
-            async with asyncio.timeout_at(request.budget.deadline_s), calls:
-                return await plugin.fetch_status() == "down"
-        except (PluginError, CredentialsRequired):
-            return False
+    async def _says_down(caller: Caller, request: BarRequest) -> bool:
+        status = None
+        with suppress(PluginError, CredentialsRequired):
+            status = await caller.ask(caller.plugin.fetch_status, request.budget.deadline_s, proves=False)
+        return status == "down"
 
 
 def last_silent_ms(request: BarRequest) -> int:

@@ -140,12 +140,18 @@ class Deriver:
         self._refold()
 
     def _correct(self, event: MinuteEvent) -> Iterator[BarState]:
-        if event.time_ms in self._minutes and event.row is not None:
-            self._minutes[event.time_ms] = event.row
-            self._refold()
-            yield from self._tell()
+        if event.row is None or not self._minutes or event.time_ms < min(self._minutes):
+            return
+        missed = event.time_ms not in self._minutes
+        self._minutes[event.time_ms] = event.row
+        if missed:
+            self._minutes = dict(sorted(self._minutes.items()))
+        self._refold()
+        yield from self._tell()
 
     def _pass(self, through_ms: int) -> Iterator[BarState]:
+        if self._current is not None and self._current[0] < through_ms:
+            self._current = None  # the venue has no such minute after all
         end = self.timeframe.end(self.open_ms)
         if end > through_ms:
             yield from self._tell()

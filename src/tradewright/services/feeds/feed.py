@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -16,7 +16,8 @@ from tradewright.domain.streams import FeedState, FeedStatus
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.calendars import TradingCalendar
 from tradewright.runtime.clock import Clock
-from tradewright.services.feeds.logic import FeedLogic
+from tradewright.runtime.feed_metrics import FeedCounters
+from tradewright.services.feeds.logic import FeedLogic, SpoiledStream
 from tradewright.services.feeds.ports import MarketAccess
 from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.feeds.timing import Wakeup, within
@@ -35,7 +36,8 @@ class StreamEnded(TradewrightError):
 
 
 class Feed:
-    """Runs one logic against one venue, in one task, until it is cancelled."""
+    """Runs one logic against one venue, in one task, until it is cancelled. Connections end, and none
+    begins, while ``may_act`` says no: another process may be at it then."""
 
     def __init__(
         self,
@@ -46,6 +48,8 @@ class Feed:
         settings: StreamSettings,
         wakeup: Wakeup,
         rng: random.Random | None,
+        counters: FeedCounters,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self.instrument = instrument
         self.logic = logic
@@ -54,6 +58,9 @@ class Feed:
         self.settings = settings
         self.wakeup = wakeup
         self.rng = rng
+        self.counters = counters
+        logic.on_resync = counters.resync
+        self.may_act = may_act
         self._state: FeedState | None = None
         self._detail: str | None = None
         self._heard_at_s: float | None = None
@@ -110,6 +117,16 @@ class Feed:
         self._heard_at_s = self.clock.monotonic()
 
     @property
+    def state(self) -> FeedState | None:
+        """What it said of itself last; None where it has not begun."""
+        return self._state
+
+    @property
+    def age_s(self) -> float | None:
+        """The time since the venue last spoke; None where it never did."""
+        return None if self._heard_at_s is None else self.clock.monotonic() - self._heard_at_s
+
+    @property
     def heard_at_s(self) -> float | None:
         """When the venue last spoke, in monotonic seconds."""
         return self._heard_at_s
@@ -124,9 +141,7 @@ class Feed:
         return f"{self.instrument.provider} {self.instrument.symbol} {self.logic.ask_capability.value}"
 
     def _status(self, topic: Topic) -> FeedStatus:
-        age_ms = None
-        if self._heard_at_s is not None:
-            age_ms = round((self.clock.monotonic() - self._heard_at_s) * 1000)
+        age_ms = None if self.age_s is None else round(self.age_s * 1000)
         opens_at_ms = self.opens_at_ms()
         opens_at = None
         if self._state == "closed" and self._imported:
@@ -155,7 +170,7 @@ class _Connection:
         self._native = plugin.supports(self._logic.watch_capability)
         self._can_ask = plugin.supports(self._logic.ask_capability)
         self._pump: asyncio.Task[None] | None = None
-        self._number = 0
+        self._number = self._joined = 0
         self._delivered = False
         self._started_at_s = 0.0
         self._reconnect_at_s = float("-inf")
@@ -176,12 +191,13 @@ class _Connection:
 
     async def run(self) -> None:
         try:
-            while True:
+            while self._feed.may_act():
                 self._reconnect_if_due()
                 await self._note_end_of_stream()
                 await self._catch_up()
                 await self._take_deliveries()
                 await self._ask_if_due()
+                await self._make_up_if_due()
                 await self._watch_over_silence()
                 await self._logic.tick()
                 await self._say_state()
@@ -194,6 +210,8 @@ class _Connection:
     def _reconnect_if_due(self) -> None:
         if self._native and self._pump is None and self._clock.monotonic() >= self._reconnect_at_s:
             self._number += 1
+            if self._number > 1:
+                self._feed.counters.reconnect()
             self._started_at_s = self._clock.monotonic()
             self._delivered = self._news_while_silent = False
             self._behind = True
@@ -210,6 +228,7 @@ class _Connection:
                     self._logic.put(item, number)
                     self._delivered = True
                     self._feed.heard()
+                    self._feed.counters.message()
                     self._wakeup.set()
         finally:
             self._wakeup.set()
@@ -267,8 +286,16 @@ class _Connection:
     async def _take_deliveries(self) -> None:
         if self._behind or not self._logic.waiting:
             return
-        if not await self._logic.drain():
+        try:
+            drained = await self._logic.drain()
+        except SpoiledStream as error:
+            await self._renew(error.message)
+            return
+        if not drained:
+            self._feed.counters.gap()
             self._behind = True
+            if self._joined != self._number:  # its beginning is asked for at once, but only once
+                self._joined, self._ask_at_s = self._number, self._clock.monotonic()
             self._wakeup.set()
             return
         if self._pump is not None and not self._pump.done() and self._delivered:
@@ -300,7 +327,10 @@ class _Connection:
         provider = self._feed.instrument.provider
         self._call_problem = getattr(error, "message", f"{provider} did not answer in time.")
         self._repeats = self._repeats or self._settings.repeat.delays(self._feed.rng)
-        wait_s = max(next(self._repeats), getattr(error, "retry_after_s", None) or 0.0)
+        pause_s = next(self._repeats)
+        if self._owes:
+            pause_s = min(pause_s, self._settings.owed_repeat_s)
+        wait_s = max(pause_s, getattr(error, "retry_after_s", None) or 0.0)
         self._ask_at_s = self._clock.monotonic() + wait_s
         self._poll_ok = False
 
@@ -319,6 +349,15 @@ class _Connection:
         question_s = self._logic.question_due_s()
         if self._polling or (question_s is not None and question_s <= 0):
             await self._attempt(self._ask())
+
+    async def _make_up_if_due(self) -> None:
+        """What was given up while calls failed is told once they succeed again."""
+        if self._owes and not self._behind and self._clock.monotonic() >= self._ask_at_s:
+            await self._attempt(self._logic.make_up())
+
+    @property
+    def _owes(self) -> bool:
+        return self._can_ask and self._logic.owes
 
     async def _watch_over_silence(self) -> None:
         """A stream that says nothing is checked by one call; where that fails, or knows more than the
@@ -393,7 +432,7 @@ class _Connection:
         delays = [self._settings.closed_poll_interval_s]
         if self._native and self._pump is None:
             delays.append(self._reconnect_at_s - now)
-        if self._behind or (self._polling and self._can_ask):
+        if self._behind or self._owes or (self._polling and self._can_ask):
             delays.append(self._ask_at_s - now)
         opens_at_ms = self._feed.opens_at_ms()
         if opens_at_ms is not None:

@@ -17,6 +17,7 @@ from tradewright.domain.streams import (
     FeedMessage,
     FeedStatus,
     Gap,
+    Heartbeat,
     Problem,
     Snapshot,
     StreamKey,
@@ -36,8 +37,11 @@ _log = logging.getLogger(__name__)
 RING_MESSAGES: Final = 1_000
 RING_S: Final = 60.0
 FIRST_STATE_S: Final = 5.0
+SILENT_S: Final = 6.0
+"""So long without a word, not even that there is nothing new, and the views are told."""
 HISTORY_LIFETIME_S: Final = 1.0
 HISTORY_DEADLINE_S: Final = 15.0
+_SILENT: Final = "Nothing is heard of this stream; another server may be taking it over."
 _decoder: Final = msgspec.json.Decoder(FeedMessage)
 _encoder: Final = msgspec.json.Encoder()
 
@@ -48,13 +52,15 @@ class TopicMessage:
     """Something for a view, encoded once for all of them. Only what has an ``update`` may be left out or
     joined by a client's outbox, and then under the rules of its ``kind``."""
 
-    __slots__ = ("_text", "data", "kind", "topic", "update")
+    __slots__ = ("_text", "data", "frame", "kind", "topic", "update")
 
     def __init__(self, topic: str, kind: StreamKind, data: bytes, update: Update | None = None) -> None:
         self.topic = topic
         self.kind = kind
         self.data = data
         self.update = update
+        self.frame: bytes | None = None
+        """The bytes on the wire, kept here by who sends them, so that they too are made once for all."""
         self._text: str | None = None
 
     @property
@@ -84,7 +90,9 @@ class Streams(Protocol):
 
     def release(self, key: StreamKey) -> None: ...
 
-    async def state(self, key: StreamKey) -> TopicState: ...
+    async def state(self, key: StreamKey) -> TopicState:
+        """``KeyError`` where nobody wants the stream, ``TimeoutError`` where nobody answers."""
+        ...
 
 
 class ResumeFrom(NamedTuple):
@@ -121,8 +129,17 @@ class TopicHub:
     """
 
     def __init__(
-        self, key: StreamKey, bus: MessageBus, streams: Streams, history: History, clock: Clock
+        self,
+        key: StreamKey,
+        bus: MessageBus,
+        streams: Streams,
+        history: History,
+        clock: Clock,
+        *,
+        silent_s: float | None = None,
     ) -> None:
+        """``silent_s`` is the time without a word after which the feed is called stale, where its keeper
+        says something all the time."""
         self.key = key
         self.topic = key.topic
         self.views: set[View] = set()
@@ -138,6 +155,9 @@ class TopicHub:
         self._replica = Replica()
         self._status: FeedStatus | None = None
         self._heard_at_s = clock.monotonic()
+        self._silent_s = silent_s
+        self._word_at_s = clock.monotonic()
+        self._silent = False
         self._acquired_at_s = float("-inf")
         self._listening = asyncio.Event()
         self._answered = asyncio.Event()
@@ -149,6 +169,8 @@ class TopicHub:
     def start(self) -> None:
         """Begin to listen."""
         self._tasks.start("listen", self._listen())
+        if self._silent_s is not None:
+            self._tasks.start("watch over silence", self._watch_over_silence(self._silent_s))
 
     async def close(self) -> None:
         """Listen no more."""
@@ -323,7 +345,11 @@ class TopicHub:
                 return
 
     def _send_status(self, view: View) -> None:
-        if self._status is not None:
+        if self._silent:
+            silent_ms = round((self._clock.monotonic() - self._word_at_s) * 1000)
+            status = FeedStatus(topic=self.topic, state="stale", age_ms=silent_ms, detail=_SILENT)
+            view.sink.offer(TopicMessage(self.topic, self.key.kind, _encoder.encode(status)))
+        elif self._status is not None:
             elapsed_ms = round((self._clock.monotonic() - self._heard_at_s) * 1000)
             age_ms = None if self._status.age_ms is None else self._status.age_ms + elapsed_ms
             if self._status.state == "live":
@@ -353,7 +379,14 @@ class TopicHub:
             _log.warning("a message on %s could not be read: %s", self.topic, error)
             await self._adopt(resync=True)
             return
-        self._heard_at_s = self._clock.monotonic()
+        self._word_at_s = self._clock.monotonic()
+        if self._silent:
+            self._end_silence()
+        if isinstance(message, Heartbeat):
+            if (message.epoch, message.seq) > (self._epoch, self._seq):
+                await self._adopt(resync=True)
+            return
+        self._heard_at_s = self._word_at_s
         if isinstance(message, FeedStatus):
             self._status = message
             if message.state == "down":
@@ -379,6 +412,8 @@ class TopicHub:
             state = await self._streams.state(self.key)
         except KeyError:
             return  # nobody wants the stream any more, and its feed has ended
+        except TimeoutError:
+            return  # nobody keeps it now; who does next says so, and is asked again
         if state.epoch < self._epoch:
             return
         if not first and not resync and (state.epoch, state.seq) == (self._epoch, self._seq):
@@ -391,9 +426,33 @@ class TopicHub:
         self._replica.adopt(state)
         if state.seq:
             self._answered.set()
+        else:
+            self._answered.clear()
         if not first:
             for view in [view for view in self.views if view.live]:
                 self.resync(view, "epoch_changed")
+
+    # Silence
+
+    async def _watch_over_silence(self, silent_s: float) -> None:
+        """Say so when nothing is heard, though a keeper would say something all the time."""
+        while True:
+            left_s = self._word_at_s + silent_s - self._clock.monotonic()
+            if left_s > 0:
+                await self._clock.sleep(left_s)
+                continue
+            if self.views and not self._silent:
+                self._silent = True
+                for view in self.views:
+                    if view.live:
+                        self._send_status(view)
+            await self._clock.sleep(silent_s)
+
+    def _end_silence(self) -> None:
+        self._silent = False
+        for view in self.views:
+            if view.live:
+                self._send_status(view)
 
     def _send_to_views(self, message: TopicMessage) -> None:
         for view in self.views:

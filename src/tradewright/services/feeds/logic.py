@@ -7,12 +7,19 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import ClassVar, Generic, TypeVar
 
 from tradewright.domain.capabilities import Capability
+from tradewright.domain.errors import TradewrightError
 from tradewright.domain.streams import StreamKey
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.calendars import AlwaysOpenCalendar, TradingCalendar
 from tradewright.services.feeds.topic import Topic
 
 Item = TypeVar("Item")
+
+
+class SpoiledStream(TradewrightError):
+    """What the stream delivers can't be right, and does not get right by itself."""
+
+    code = "provider_malformed_answer"
 
 
 class FeedLogic(ABC, Generic[Item]):
@@ -26,6 +33,8 @@ class FeedLogic(ABC, Generic[Item]):
         self.topics: dict[StreamKey, Topic] = {}
         self.calendar: TradingCalendar = AlwaysOpenCalendar()
         """When the instrument trades; the feed sets it before anything is asked or watched."""
+        self.on_resync: Callable[[], None] = lambda: None
+        """Told of each topic whose viewers have to begin anew."""
         self._new_epoch = new_epoch
         self._wake = wake
 
@@ -52,7 +61,8 @@ class FeedLogic(ABC, Generic[Item]):
 
     @abstractmethod
     async def drain(self) -> bool:
-        """Publish what was delivered; False where ``synchronise`` is needed before it can go on."""
+        """Publish what was delivered; False where ``synchronise`` is needed before it can go on.
+        ``SpoiledStream`` where the stream has to be begun anew."""
 
     @abstractmethod
     async def synchronise(self, plugin: MarketPlugin) -> None:
@@ -61,6 +71,14 @@ class FeedLogic(ABC, Generic[Item]):
     @abstractmethod
     async def give_up(self) -> None:
         """What was missed can't be had: begin a new epoch, and go on with what is delivered."""
+
+    @property
+    def owes(self) -> bool:
+        """Whether something was given up that may still be had once calls succeed again."""
+        return False
+
+    async def make_up(self) -> None:
+        """Tell what was given up; raises why that can't be had yet."""
 
     @abstractmethod
     async def ask(self, plugin: MarketPlugin) -> bool:
@@ -87,6 +105,7 @@ class FeedLogic(ABC, Generic[Item]):
 
     async def _begin_again(self, topics: Iterable[Topic]) -> None:
         for topic in topics:
+            self.on_resync()
             topic.begin_again(self._new_epoch())
             if topic.status is not None:
                 await topic.publish_status(topic.status)

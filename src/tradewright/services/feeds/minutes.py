@@ -22,21 +22,25 @@ ASKED: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class LiveMinute:
-    """A minute as a connection delivered it; ``closed`` is the venue's word, None where it gives none."""
+    """A minute as a connection delivered it; ``closed`` tells whether it has ended, None where that is not
+    told; ``sure`` that the venue itself said so."""
 
     row: BarRow
     closed: bool | None
     connection: int
+    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MinuteEvent:
     """``forming``: a new state of the one open minute. ``closed``: a minute's last state.
-    ``corrected``: a closed minute changed after all. ``through``: all before ``time_ms`` are closed."""
+    ``corrected``: a closed minute changed after all. ``through``: all before ``time_ms`` are closed.
+    ``sure`` is what the venue itself closed, or was asked for once it had settled."""
 
     kind: Literal["forming", "closed", "corrected", "through"]
     time_ms: int
     row: BarRow | None = None
+    sure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class MinuteTracker:
         self._flagged = self._flagged or minute.closed is not None
         time = minute.row[0]
         if time < self.closed_through:
-            return list(self._corrections(minute.row)) if minute.closed else []
+            return list(self._corrections(minute.row, sure=minute.sure)) if minute.closed else []
         forming = self._forming
         if forming is not None and time < forming.row[0]:
             return []
@@ -82,20 +86,21 @@ class MinuteTracker:
             events += self._advance_to(time)
         self._confirmed = minute.connection
         if minute.closed and venue_now_ms >= time + MINUTE_MS - CLOCK_TOLERANCE_MS:
-            events += self._close(minute.row)
+            events += self._close(minute.row, sure=minute.sure and venue_now_ms >= time + MINUTE_MS)
         else:
             events += self._form(_Forming(minute.row, minute.connection))
         return events
 
     def offer_page(self, rows: Sequence[BarRow], asked_ms: int, settled_ms: int) -> list[MinuteEvent]:
-        """What an answer means that holds every minute from ``closed_through`` on. ``asked_ms`` is the
-        venue's time when it was asked; minutes that ended by ``settled_ms`` no longer change."""
+        """What an answer means that holds every minute from ``closed_through`` on, perhaps earlier ones.
+        ``asked_ms`` is the venue's time when it was asked; minutes that ended by ``settled_ms`` no longer
+        change."""
         events: list[MinuteEvent] = []
         for index, row in enumerate(rows):
             time, end = row[0], row[0] + MINUTE_MS
             if time < self.closed_through:
                 if end <= settled_ms:
-                    events += self._corrections(row)
+                    events += self._corrections(row, sure=True)
                 continue
             newest = self._forming.row[0] if self._forming else self.closed_through
             if time < newest:
@@ -103,7 +108,7 @@ class MinuteTracker:
             if time > newest:
                 events += self._advance_to(time)
             if end <= settled_ms or index + 1 < len(rows):
-                events += self._close(row)
+                events += self._close(row, sure=end <= settled_ms)
             else:
                 events += self._form(_Forming(row, ASKED, asked_ms))
         settled_through = ONE_MINUTE.floor(settled_ms)
@@ -129,17 +134,17 @@ class MinuteTracker:
     def _advance_to(self, time_ms: int) -> Iterator[MinuteEvent]:
         """Close what is open before ``time_ms``."""
         if self._forming is not None and self._forming.row[0] < time_ms:
-            yield from self._close(self._forming.row)
+            yield from self._close(self._forming.row, sure=False)
         if time_ms > self.closed_through:
             self.closed_through = time_ms
             yield MinuteEvent("through", time_ms)
 
-    def _close(self, row: BarRow) -> Iterator[MinuteEvent]:
+    def _close(self, row: BarRow, *, sure: bool) -> Iterator[MinuteEvent]:
         time = row[0]
         self._forming = None
         self._remember(row)
         self.closed_through = time + MINUTE_MS
-        yield MinuteEvent("closed", time, row)
+        yield MinuteEvent("closed", time, row, sure)
         yield MinuteEvent("through", time + MINUTE_MS)
 
     def _form(self, state: _Forming) -> Iterator[MinuteEvent]:
@@ -154,12 +159,15 @@ class MinuteTracker:
         self._forming = state
         yield MinuteEvent("forming", state.row[0], state.row)
 
-    def _corrections(self, row: BarRow) -> Iterator[MinuteEvent]:
-        if row[0] in self.recent and self.recent[row[0]] != row:
-            self.recent[row[0]] = row
-            yield MinuteEvent("corrected", row[0], row)
+    def _corrections(self, row: BarRow, *, sure: bool) -> Iterator[MinuteEvent]:
+        """A closed minute that is told otherwise, or surely, and of which nothing was told at all."""
+        known = self.recent.get(row[0])
+        missed = known is None and sure and row[0] > min(self.recent, default=row[0])
+        if missed or (known is not None and known != row):
+            self._remember(row)
+            yield MinuteEvent("corrected", row[0], row, sure)
 
     def _remember(self, row: BarRow) -> None:
         self.recent[row[0]] = row
         if len(self.recent) > RECENT_MINUTES:
-            del self.recent[next(iter(self.recent))]
+            del self.recent[min(self.recent)]

@@ -26,6 +26,21 @@ async def within(clock: Clock, timeout_s: float, work: Coroutine[Any, Any, T]) -
         await asyncio.gather(task, timer, return_exceptions=True)
 
 
+async def until_first(clock: Clock, timeout_s: float, *works: Coroutine[Any, Any, object]) -> None:
+    """Return when the first of them has ended, raising what it raised, or after ``timeout_s``; the others
+    are cancelled."""
+    tasks = [asyncio.create_task(work, name=f"until first in {timeout_s} s") for work in works]
+    tasks.append(asyncio.create_task(clock.sleep(timeout_s), name=f"deadline of {timeout_s} s"))
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class Wakeup:
     """Something to wait for that is either told or comes with time."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,13 +13,14 @@ from msgspec import UNSET
 from tradewright.domain.backfills import BackfillJob
 from tradewright.domain.bars import BarRow
 from tradewright.domain.ports import MessageBus
-from tradewright.domain.streams import FeedStatus, StreamKey, Update
+from tradewright.domain.streams import FeedMessage, FeedStatus, Heartbeat, StreamKey, Update
 from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.runtime.clock import Clock
 from tradewright.services.feeds.derivation import BarState
 
 RECENT_BARS: Final = 10
-RECENT_TRADES: Final = 100
+RECENT_TRADES: Final = 500
+"""As many as a page: who takes a feed over has them at once, and a snapshot lacks nothing that a page has."""
 RECENT_BACKFILLS: Final = 100
 _encoder: Final = msgspec.json.Encoder()
 
@@ -50,7 +52,6 @@ class Topic:
     clock: Clock
     coalesce_s: float
     references: int = 0
-    unwanted_since_s: float | None = None
     seq: int = 0
     status: FeedStatus | None = None
     _bars: deque[BarState] = field(default_factory=lambda: deque(maxlen=RECENT_BARS))
@@ -60,6 +61,8 @@ class Topic:
     _backfills: tuple[BackfillJob, ...] = ()
     _waiting: BarState | Ticker | OrderBook | None = None
     _told_at_s: float = float("-inf")
+    said_at_s: float = float("-inf")
+    """When anything was last published on it, in monotonic seconds."""
 
     def state(self) -> TopicState:
         """What has been published so far, as a whole."""
@@ -81,10 +84,18 @@ class Topic:
         self._trades.clear()
         self._ticker = self._order_book = self._waiting = None
 
+    def go_on_as(self, epoch: str) -> None:
+        """Continue in another epoch: the state is as it was, only its numbers begin again."""
+        self.epoch, self.seq = epoch, min(self.seq, 1)
+
+    async def publish_heartbeat(self) -> None:
+        """Say up to where it has come."""
+        await self._send(Heartbeat(topic=self.key.topic, epoch=self.epoch, seq=self.seq))
+
     async def publish_status(self, status: FeedStatus) -> None:
         """Say what the feed is; not numbered."""
         self.status = status
-        await self.bus.publish(self.key.topic, _encoder.encode(status))
+        await self._send(status)
 
     async def publish_trades(self, trades: tuple[Trade, ...]) -> None:
         """Publish trades, all of them and at once."""
@@ -111,6 +122,12 @@ class Topic:
             self._waiting = None  # overtaken by the final state of its bar
         await self._publish_state(state)
 
+    async def publish_closed(self, rows: Sequence[BarRow]) -> None:
+        """Publish bars that have ended, at once; they may be earlier than others that were published."""
+        for row in rows:
+            self._remember(BarState(row, final=True))
+        await self._publish(bars=tuple(rows), final=True)
+
     @property
     def due_at_s(self) -> float | None:
         """When ``flush`` will have something to do, in monotonic seconds."""
@@ -127,9 +144,7 @@ class Topic:
     async def _publish_state(self, state: BarState | Ticker | OrderBook) -> None:
         match state:
             case BarState():
-                if self._bars and not self._bars[-1].final and self._bars[-1].row[0] == state.row[0]:
-                    self._bars.pop()
-                self._bars.append(state)
+                self._remember(state)
                 await self._publish(bars=(state.row,), final=state.final)
             case Ticker():
                 self._ticker = state
@@ -137,6 +152,14 @@ class Topic:
             case OrderBook():
                 self._order_book = state
                 await self._publish(order_book=state)
+
+    def _remember(self, state: BarState) -> None:
+        """Keep the newest bars in their order; what is said of one again takes its place."""
+        times = [bar.row[0] for bar in self._bars]
+        if state.row[0] in times:
+            self._bars[times.index(state.row[0])] = state
+        elif not times or state.row[0] > times[-1]:
+            self._bars.append(state)
 
     async def _publish(
         self,
@@ -160,7 +183,11 @@ class Topic:
             order_book=order_book,
             backfill=backfill,
         )
-        await self.bus.publish(self.key.topic, _encoder.encode(update))
+        await self._send(update)
+
+    async def _send(self, message: FeedMessage) -> None:
+        self.said_at_s = self.clock.monotonic()
+        await self.bus.publish(self.key.topic, _encoder.encode(message))
 
 
 def with_backfill(jobs: tuple[BackfillJob, ...], changed: BackfillJob) -> tuple[BackfillJob, ...]:

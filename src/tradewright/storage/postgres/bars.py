@@ -18,8 +18,9 @@ from tradewright.domain.ports import (
 )
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
-from tradewright.storage.acceptance import check_storable, registrations
+from tradewright.storage.acceptance import check_all_storable, check_storable, registrations
 from tradewright.storage.merging import clipped, total
+from tradewright.storage.postgres.appending import write_all
 from tradewright.storage.postgres.columns import storable_ms
 from tradewright.storage.postgres.database import PostgresDatabase
 from tradewright.storage.postgres.instruments import register
@@ -85,6 +86,19 @@ class PostgresBarStore:
 
         return await self._database.read(work, snapshot=True)
 
+    async def coverage_with_revision(
+        self, key: SeriesKey, start_ms: int, end_ms: int
+    ) -> tuple[Coverage, int]:
+        async def work(session: Session) -> tuple[Coverage, int]:
+            found = await session.row_or_none(FIND_SERIES, *_names(key))
+            if found is None:
+                return Coverage(), 0
+            # The revision comes first: what comes after it is as new, or newer.
+            coverage = await _coverage(session, int(found["id"]), start_ms, end_ms)
+            return coverage, int(found["revision"])
+
+        return await self._database.read(work)
+
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:
@@ -116,6 +130,18 @@ class PostgresBarStore:
 
         # Written twice, the same bars change nothing the second time.
         await self._database.write(work, repeatable=True, bulk=len(data.bars) > _BULK_BARS)
+
+    async def write_many(self, batches: Sequence[SeriesBars]) -> None:
+        check_all_storable(batches)
+        filled = [batch for batch in batches if len(batch.bars) or batch.covered]
+        if not filled:
+            return
+
+        async def work(session: Session) -> None:
+            await write_all(session, self._database.kind, filled)
+
+        bars = sum(len(batch.bars) for batch in filled)
+        await self._database.write(work, repeatable=True, bulk=bars > _BULK_BARS)
 
     async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
         if not empty:

@@ -235,7 +235,9 @@ class PostgresDatabase:
                     result = await attempt(session)
             except DRIVER_ERRORS as error:
                 trouble = trouble_of(error)
-                lost += trouble is Trouble.LOST
+                if trouble is Trouble.LOST:
+                    lost += 1
+                    patience.went_away()
                 collisions += trouble is Trouble.COLLISION
                 uncertain = trouble is Trouble.LOST and session is not None and session.commit_sent
                 if (

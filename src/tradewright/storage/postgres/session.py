@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
@@ -14,23 +14,42 @@ from tradewright.storage.postgres.errors import DRIVER_ERRORS, NO_ANSWER
 
 T = TypeVar("T")
 
+_BOTH_TROUBLES: Final = 1.2
+"""So many times the longest silence a call takes whose server went away, came back, and fell silent."""
+_LEAST_OF_STEP: Final = 0.25
+
 
 class Patience:
     """How long one call may take: ``total_s`` in all, and ``step_s`` without a sign of life.
 
     A frozen server gives no sign, so a call ends after ``step_s``; one that works through much, or
-    waits for a lock that is held, answers again and again and may take the whole time.
+    waits for a lock that is held, answers again and again and may take the whole time. A server that went
+    away within the call is given less: both troubles together take little longer than one.
     """
 
     def __init__(self, total_s: float, step_s: float) -> None:
         self._step_s = step_s
         self._waited_s = 0.0
-        self._ends = _now_s() + total_s
+        self._began = _now_s()
+        self._ends = self._began + total_s
+        self._went_away = False
 
     @property
     def left_s(self) -> float:
         """How long the call may still take if the server goes on answering."""
         return self._ends - _now_s()
+
+    def went_away(self) -> None:
+        """Note that the server did, and that the call is tried again."""
+        self._went_away = True
+
+    def _silence_s(self) -> float:
+        """How long may be waited now without a sign of life."""
+        left_s = self._step_s - self._waited_s
+        if not self._went_away:
+            return left_s
+        both_s = self._step_s * _BOTH_TROUBLES - (_now_s() - self._began)
+        return min(left_s, max(both_s, self._step_s * _LEAST_OF_STEP))
 
     @asynccontextmanager
     async def step(self, *, of_server: bool = True) -> AsyncIterator[None]:
@@ -41,7 +60,7 @@ class Patience:
         """
         began = _now_s()
         try:
-            async with asyncio.timeout_at(min(self._ends, began + self._step_s - self._waited_s)):
+            async with asyncio.timeout_at(min(self._ends, began + self._silence_s())):
                 yield
         except TimeoutError:
             raise StorageUnavailable(NO_ANSWER) from None

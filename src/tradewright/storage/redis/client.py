@@ -52,3 +52,18 @@ def make_client(
         problem = "TRADEWRIGHT_REDIS_URL is no address of a Redis server: give one such as redis://127.0.0.1:6379/0."
         raise ConfigError([problem]) from None
     return Redis.from_pool(pool)
+
+
+def client_at(client: Redis, host: str, port: int) -> Redis:
+    """A client like one of ``make_client``, for another node of the same cluster."""
+    known = client.connection_pool
+    assert isinstance(known, BlockingConnectionPool)
+    options = {**known.connection_kwargs, "host": host, "port": port}
+    return Redis.from_pool(
+        BlockingConnectionPool(
+            connection_class=known.connection_class,
+            max_connections=known.max_connections,
+            timeout=known.timeout,
+            **options,
+        )
+    )

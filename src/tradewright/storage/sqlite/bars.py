@@ -19,7 +19,7 @@ from tradewright.domain.ports import (
 )
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
-from tradewright.storage.acceptance import check_storable, registrations
+from tradewright.storage.acceptance import check_all_storable, check_storable, registrations
 from tradewright.storage.merging import clipped, total
 from tradewright.storage.rollups import source_of, source_range
 from tradewright.storage.sqlite.database import SQLiteDatabase
@@ -81,6 +81,15 @@ class SQLiteBarStore:
             )
         )
 
+    async def coverage_with_revision(
+        self, key: SeriesKey, start_ms: int, end_ms: int
+    ) -> tuple[Coverage, int]:
+        def work(connection: sqlite3.Connection) -> tuple[Coverage, int]:
+            seen = revision(connection, key)  # first: what comes after it is as new, or newer
+            return _coverage(connection, key, start_ms, end_ms), seen
+
+        return await self._database.read(work)
+
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:
@@ -99,6 +108,16 @@ class SQLiteBarStore:
     async def write(self, data: SeriesBars, *, outage: IntervalSet = NO_INTERVALS) -> None:
         check_storable(data)
         await self._database.write(lambda connection: total(store(connection, data, outage, replace=True)))
+
+    async def write_many(self, batches: Sequence[SeriesBars]) -> None:
+        check_all_storable(batches)
+
+        def work(connection: sqlite3.Connection) -> None:
+            for data in batches:
+                total(store(connection, data, replace=True))
+
+        if batches:
+            await self._database.write(work)
 
     async def note_empty(self, key: SeriesKey, empty: IntervalSet, answered_ms: int) -> None:
         if not empty:

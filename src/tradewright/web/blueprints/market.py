@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 import msgspec
@@ -47,6 +48,7 @@ from tradewright.web.models import (
 )
 
 _encoder: Final = msgspec.json.Encoder()
+_BODIES_MAX: Final = 8
 _SEPARATORS: Final = str.maketrans("", "", "/-_:. ")
 
 
@@ -111,8 +113,25 @@ def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
         return _json(SymbolList(items=items, next_cursor=cursor, problems=problems))
 
 
+class _Bodies:
+    """Answers as bytes; one that several equal requests share is encoded once. Holds the last few."""
+
+    def __init__(self) -> None:
+        self._last: deque[tuple[BarsAnswer, bytes]] = deque(maxlen=_BODIES_MAX)
+
+    def of(self, answer: BarsAnswer) -> bytes:
+        """The answer as the API tells it."""
+        for known, body in self._last:
+            if known is answer:
+                return body
+        body = _encoder.encode(_ohlcv_response(answer))
+        self._last.append((answer, body))
+        return body
+
+
 def _add_bars(blueprint: Blueprint, bars: AdjustedBars, warm: WarmAnswers) -> None:
     """History."""
+    bodies = _Bodies()
 
     @blueprint.get("/ohlcv")
     @allow(MARKET)
@@ -132,10 +151,10 @@ def _add_bars(blueprint: Blueprint, bars: AdjustedBars, warm: WarmAnswers) -> No
             limit=query.limit,
             adjustment=query.adjustment,
         )
-        response = _json(_ohlcv_response(answer))
+        body = bodies.of(answer)
         if answer.final and len(answer.bars):
-            warm.put(request.query_string, await response.get_data(as_text=False))
-        return response
+            warm.put(request.query_string, body)
+        return Response(body, content_type="application/json")
 
 
 def _add_states(blueprint: Blueprint, markets: MarketService) -> None:

@@ -81,6 +81,19 @@ def origin_allowed(headers: Headers, scheme: str, public_url: str | None) -> boo
     return origin in own
 
 
+def socket_check(config: BaseConfig) -> Callable[[Headers, str], bool]:
+    """Tells by the headers and the scheme whether a socket may be opened."""
+    allowed = host_check(config)
+
+    def admits(headers: Headers, scheme: str) -> bool:
+        try:
+            return allowed(headers.get("Host", "")) and origin_allowed(headers, scheme, config.public_url)
+        except ValueError:
+            return False
+
+    return admits
+
+
 def install_guards(app: Quart, config: BaseConfig) -> None:
     """Refuse foreign hosts everywhere, and foreign origins on sockets and where something would change,
     before anything else happens."""
@@ -105,12 +118,9 @@ def install_guards(app: Quart, config: BaseConfig) -> None:
         if cross_site or not origin_allowed(request.headers, request.scheme, config.public_url):
             raise ForeignOrigin("A page of another origin may not change anything here.")
 
+    admits = socket_check(config)
+
     @app.before_websocket
     async def check_socket() -> Response | None:
-        try:
-            known = allowed(websocket.host) and origin_allowed(
-                websocket.headers, websocket.scheme, config.public_url
-            )
-        except ValueError:
-            known = False
+        known = admits(websocket.headers, websocket.scheme)
         return None if known else Response("This origin may not open a socket here.\n", status=403)

@@ -47,7 +47,7 @@ def api_headers(config: BaseConfig) -> dict[str, str]:
 
 def install_headers(app: Quart, config: BaseConfig) -> None:
     """Give every request an id and every answer its headers."""
-    fixed = api_headers(config)
+    missing = [(name.lower(), (name, value)) for name, value in api_headers(config).items()]
 
     @app.before_request
     async def name_request() -> None:
@@ -59,6 +59,6 @@ def install_headers(app: Quart, config: BaseConfig) -> None:
         if request.path.startswith("/static/"):
             # Answered from the browser's cache only after asking: a new version is seen at once.
             response.headers["Cache-Control"] = "no-cache"
-        for name, value in fixed.items():
-            response.headers.setdefault(name, value)
+        present = {name.lower() for name, _ in response.headers}
+        response.headers.extend([header for name, header in missing if name not in present])
         return response

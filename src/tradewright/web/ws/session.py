@@ -5,7 +5,7 @@ A message that can't be read is answered by an error and the session goes on; on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, TypeAlias
 
@@ -15,6 +15,7 @@ from tradewright.domain.errors import InvalidInput, LimitExceeded, LoginRequired
 from tradewright.domain.instruments import check_identifier, check_symbol
 from tradewright.domain.streams import StreamKey
 from tradewright.domain.timeframes import Timeframe
+from tradewright.services.authentication import PrivateStream
 from tradewright.services.subscription_service import ResumeFrom
 from tradewright.web.protocol import (
     HISTORY_DEFAULT,
@@ -29,6 +30,7 @@ from tradewright.web.protocol import (
     Subscribe,
     Unsubscribe,
 )
+from tradewright.web.ws.allowance import Allowance
 from tradewright.web.ws.decoding import UnreadableMessage, decode
 
 _encoder: Final = msgspec.json.Encoder()
@@ -71,6 +73,24 @@ class OpenView:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenPrivateView:
+    """Watch the stream of this account or bot, if it is the user's, and answer ``id``."""
+
+    id: int
+    stream: PrivateStream
+    subject: str
+    resume: ResumeFrom | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeToken:
+    """Find out whose token this is, and answer ``id``, if any; what follows is to be read after that."""
+
+    id: int | None
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EndView:
     """Stop watching this, and answer ``id``."""
 
@@ -86,7 +106,7 @@ class Close:
     reason: str
 
 
-Action: TypeAlias = Reply | OpenView | EndView | Close
+Action: TypeAlias = Reply | OpenView | OpenPrivateView | TakeToken | EndView | Close
 
 
 def error_reply(message_id: int | None, error: TradewrightError) -> Reply:
@@ -95,24 +115,26 @@ def error_reply(message_id: int | None, error: TradewrightError) -> Reply:
 
 
 class WsSession:
-    """Takes messages in order; time is given from outside, in monotonic seconds."""
+    """Takes messages in order; time is given from outside, in monotonic seconds, and whether the client has
+    ``logged_in``."""
+
+    __slots__ = ("_allowance", "_last_id", "_limits", "_refusal", "_refused", "_refused_bytes", "logged_in")
 
     def __init__(self, now_s: float, limits: SessionLimits = SessionLimits()) -> None:
+        self.logged_in = False
         self._limits = limits
         self._last_id: int | None = None
-        self._allowance = float(limits.burst)
-        self._counted_at_s = now_s
+        self._allowance = Allowance(now_s, per_s=limits.messages_per_s, burst=limits.burst)
         self._refused = self._refused_bytes = 0
-        # One answer for all, encoded once: what is refused must cost next to nothing.
-        self._refusal = error_reply(
-            None, LimitExceeded(f"Send no more than {limits.messages_per_s:g} messages a second.")
-        )
+        self._refusal: Reply | None = None
 
     def receive(self, data: str | bytes, now_s: float) -> Action:
         """What is to be done about a message."""
         if len(data) > MESSAGE_BYTES_MAX:
             return Close(CloseCode.TOO_LARGE, "message too large")
-        if not self._spend(now_s):
+        if self._allowance.earn(now_s):
+            self._refused = self._refused_bytes = 0
+        if not self._allowance.spend():
             return self._refuse(len(data))
         if isinstance(data, str):
             # A lone surrogate can't come from UTF-8, but must not break us either.
@@ -132,6 +154,10 @@ class WsSession:
         limits = self._limits
         if self._refused > limits.refused_max or self._refused_bytes > limits.refused_bytes_max:
             return Close(CloseCode.POLICY, "too many messages")
+        if self._refusal is None:
+            # One answer for all, encoded once: what is refused must cost next to nothing.
+            too_fast = LimitExceeded(f"Send no more than {limits.messages_per_s:g} messages a second.")
+            self._refusal = error_reply(None, too_fast)
         return self._refusal
 
     def _act_on(self, message: ClientMessage) -> Action:
@@ -141,7 +167,7 @@ class WsSession:
                 case Ping():
                     return Reply(Pong(id=message.id))
                 case Authenticate():
-                    raise InvalidToken("The token is not valid.")
+                    return TakeToken(message.id, message.token)
                 case Unsubscribe():
                     return EndView(message.id, message.topic)
                 case Subscribe():
@@ -149,38 +175,29 @@ class WsSession:
         except TradewrightError as error:
             return error_reply(message.id, error)
 
-    def _open(self, message: Subscribe) -> OpenView:
-        if message.stream in ("orders", "bot"):
-            raise LoginRequired("Log in to watch this.")
-        return OpenView(
-            message.id,
-            _stream_key(message),
-            None if message.stream != "ohlcv" else (message.history or HISTORY_DEFAULT),
-            ResumeFrom(message.resume.epoch, message.resume.seq) if message.resume else None,
-        )
+    def _open(self, message: Subscribe) -> OpenView | OpenPrivateView:
+        resume = ResumeFrom(message.resume.epoch, message.resume.seq) if message.resume else None
+        if message.stream == "orders" or message.stream == "bot":
+            if not self.logged_in:
+                raise LoginRequired("Log in to watch this.")
+            return OpenPrivateView(message.id, message.stream, _subject(message), resume)
+        history = None if message.stream != "ohlcv" else (message.history or HISTORY_DEFAULT)
+        return OpenView(message.id, _stream_key(message), history, resume)
 
     def _check_id(self, message_id: int) -> None:
         if self._last_id is not None and message_id <= self._last_id:
             raise InvalidInput("Ids must increase from message to message.", {"id": "must increase"})
         self._last_id = message_id
 
-    def _spend(self, now_s: float) -> bool:
-        limits = self._limits
-        earned = (now_s - self._counted_at_s) * limits.messages_per_s
-        self._counted_at_s = now_s
-        self._allowance = min(float(limits.burst), self._allowance + earned)
-        if self._allowance == limits.burst:
-            self._refused = self._refused_bytes = 0
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
 
-
-class InvalidToken(LoginRequired):
-    """The token is none that we gave, or it has ended."""
-
-    code = "invalid_token"
+def _subject(message: Subscribe) -> str:
+    """The account or bot that is named."""
+    wanted, other = ("account_id", "bot_id") if message.stream == "orders" else ("bot_id", "account_id")
+    _refuse_misplaced(message, "market", "provider", "symbol", other, *_OF_BARS)
+    subject: str | None = getattr(message, wanted)
+    if subject is None:
+        raise InvalidInput(f"{wanted} must be given.", {wanted: "required"})
+    return subject
 
 
 def _stream_key(message: Subscribe) -> StreamKey:

@@ -1,0 +1,95 @@
+"""Breaks the Redis below a bus in random ways, and measures what its listeners notice of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from redis.asyncio import Redis
+
+from tests.support.bus_load import BusLoad, bus_load, eventually
+from tools.private_servers import OwnRedis
+
+Kind: TypeAlias = Literal["killed", "frozen", "closed"]
+KINDS: Final[tuple[Kind, ...]] = ("killed", "frozen", "closed")
+
+BACK_S_MAX, TOLD_S_MAX = 5.0, 10.0
+AWAY_S_MAX, FROZEN_S_MAX = 1.0, 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one kind of fault did."""
+
+    kind: Kind
+    times: int
+    received: int
+    lost: int
+    back_s: float
+    told_s: float
+    unannounced: int
+    disorder: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether all promises hold."""
+        in_time = self.back_s <= BACK_S_MAX and self.told_s <= TOLD_S_MAX
+        return in_time and not self.unannounced and not self.disorder
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind} x {self.times}: {self.received:,} received, {self.lost:,} lost,"
+            f" {self.unannounced} of them without a word, {self.disorder} twice or out of order;"
+            f" told within {self.told_s:.2f} s, all hear again within {self.back_s:.2f} s"
+            f"{'' if self.kept else '  BROKEN'}"
+        )
+
+
+async def break_redis(redis: OwnRedis, kind: Kind, times: int, seed: int) -> Outcome:
+    """Break it so many times under two servers that publish and listen."""
+    rng, back_s = random.Random(f"{kind} {seed}"), 0.0
+    async with bus_load(redis.url) as load:
+        for _ in range(times):
+            await load.until_all_hear()
+            await _FAULTS[kind](load, redis, rng)
+            back_s = max(back_s, await load.until_all_hear())
+        return Outcome(
+            kind=kind,
+            times=times,
+            received=load.received,
+            lost=sum(bus.lost for bus in load.buses),
+            back_s=back_s,
+            told_s=load.silent_s_max,
+            unannounced=load.unannounced(),
+            disorder=load.disorder,
+        )
+
+
+async def _kill(load: BusLoad, redis: OwnRedis, rng: random.Random) -> None:
+    redis.kill()
+    await load.clock.sleep(rng.uniform(0, AWAY_S_MAX))
+    redis.start()
+
+
+async def _freeze(load: BusLoad, redis: OwnRedis, rng: random.Random) -> None:
+    redis.freeze()
+    await load.clock.sleep(rng.uniform(0, FROZEN_S_MAX))
+    redis.thaw()
+
+
+async def _close(load: BusLoad, redis: OwnRedis, rng: random.Random) -> None:
+    losses = load.losses
+    async with Redis.from_url(redis.url) as admin:
+        clients = [each["id"] for each in await admin.client_list() if each["name"] == "tradewright"]
+        for each in rng.sample(clients, rng.randint(1, len(clients))):
+            await admin.client_kill_filter(_id=each)
+    await eventually(lambda: load.has_lost_more_than(losses), "it is seen")
+
+
+_FAULTS: Final[dict[Kind, Callable[[BusLoad, OwnRedis, random.Random], Awaitable[None]]]] = {
+    "killed": _kill,
+    "frozen": _freeze,
+    "closed": _close,
+}
