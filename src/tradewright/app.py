@@ -338,7 +338,7 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
         people=people,
         secrets=secrets,
         encryption=encryption,
-        auth=make_auth(config, people.stores, secrets, encryption, clock, adapters.password_cost),
+        auth=make_auth(config, people.stores, secrets, encryption, clock, adapters.password_cost, bus),
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
@@ -359,6 +359,7 @@ def make_auth(
     encryption: EncryptionService,
     clock: Clock,
     password_cost: PasswordCost | None = None,
+    bus: MessageBus | None = None,
 ) -> AuthService:
     """The accounts of a server of this configuration; neither their stores nor they are opened."""
 
@@ -372,7 +373,7 @@ def make_auth(
         trusts_loopback=alone,
         password_cost=password_cost or PasswordCost(),
     )
-    return AuthService(stores, secrets.jwt, encryption, clock, settings, forget_user)
+    return AuthService(stores, secrets.jwt, encryption, clock, settings, forget_user, bus)
 
 
 def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Clock) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tradewright import __version__
+from tradewright.commands.db import db
 from tradewright.commands.user import user
 from tradewright.config import BaseConfig, load_config
 from tradewright.domain.errors import ConfigError, InvalidInput, TradewrightError
@@ -34,6 +35,7 @@ def cli() -> None:
     """A self-hosted trading platform. Settings come from TRADEWRIGHT_… variables and a TOML file."""
 
 
+cli.add_command(db)
 cli.add_command(user)
 
 

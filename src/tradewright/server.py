@@ -13,6 +13,7 @@ import uvloop
 
 from tradewright.app import Services, create_app, services_of
 from tradewright.app_extensions import configure_logging
+from tradewright.app_extensions.backups import finish_restore
 from tradewright.app_extensions.data_dir import DataDirLock, Secrets, load_secrets, prepare_data_dir
 from tradewright.config import BaseConfig
 from tradewright.web.protocol import MESSAGE_BYTES_MAX
@@ -90,6 +91,7 @@ def serve(config: BaseConfig) -> int:
     configure_logging(config)
     prepare_data_dir(config.data_dir)
     with DataDirLock(config.data_dir):
+        finish_restore(config.data_dir)
         listener = listen(config.host, config.port)
         secrets = load_secrets(config)
         app = create_app(config)

@@ -10,10 +10,12 @@ from tests.support.closed_doors import RESUME_S_MAX, ClosedDoors
 from tests.support.early_bars import EarlyPages, EarlyStream
 from tests.support.history_cuts import CLOSED_S_MAX, HistoryCuts
 from tests.support.hostile_requests import Attack
+from tests.support.login_attack import under_attack
 from tests.support.malformed_answers import Malformed
 from tests.support.processes import serving
 from tests.support.silent_venue import SilentVenue
 from tests.support.stream_cuts import CutStreams
+from tradewright.services.auth.throttle import BY_PAIR
 
 
 async def test_gaps_of_streams_and_of_history_are_closed_in_time() -> None:
@@ -71,3 +73,11 @@ def test_names_that_name_nothing_are_refused(tmp_path: Path) -> None:
         asyncio.run(attack.run(range(5), 200))
     assert attack.bad == []
     assert sum(attack.statuses.values()) == 1_000
+
+
+async def test_guesses_are_few_and_the_owner_comes_in(tmp_path: Path) -> None:
+    async with under_attack(tmp_path) as attack:
+        await attack.from_one_address(500, 12.5)
+        assert attack.looked_at <= 30
+        assert attack.owner_elsewhere == attack.owner_known == [True]
+        assert await attack.at_once(200) == BY_PAIR.free

@@ -25,6 +25,8 @@ def test_the_wheel_holds_what_a_server_needs(wheel: Path) -> None:
     assert "tradewright/py.typed" in sizes
     assert "tradewright/plugins/ccxt_manifest.json" in sizes
     assert "tradewright/web/templates/layout.html" in sizes
+    for migration in ("env.py", "auth/v0001_accounts.py", "user_configs/v0001_preferences.py"):
+        assert f"tradewright/storage/people/migrations/{migration}" in sizes
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in sizes)
     vendored = [name for name in sizes if re.search(r"web/static/vendor/.*klinecharts.*\.js$", name)]
     assert vendored

@@ -26,6 +26,7 @@ from tradewright.storage.people import (
     SqlInviteStore,
     SqlSessionStore,
     SqlUserStore,
+    end_every_session,
     place_of,
 )
 
@@ -49,6 +50,10 @@ class AuthDatabase:
         self.attempts: AttemptStore = SqlAttemptStore(self.database)
         self.audit: AuditStore = SqlAuditStore(self.database)
         self.canary: CanaryStore = SqlCanaryStore(self.database)
+
+    async def end_every_session(self) -> int:
+        """Everybody has to log in again; how many sessions ended."""
+        return await end_every_session(self.database)
 
 
 def auth_db_of(config: BaseConfig, clock: Clock) -> AuthDatabase:

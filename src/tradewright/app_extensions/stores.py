@@ -72,7 +72,7 @@ class EmbeddedStores:
         await self.database.close()
 
 
-def stores_of(config: BaseConfig, clock: Clock) -> StoreSet:
+def stores_of(config: BaseConfig, clock: Clock) -> EmbeddedStores | BarDatabase:
     """The stores as ``TRADEWRIGHT_DATABASE_URL`` names them; without it, those of the data directory.
     ``ConfigError`` where the address can't be used."""
     if config.database_url is None:

@@ -25,8 +25,11 @@ ROLE_SCOPES: Final[dict[Role, tuple[Scope, ...]]] = {
 }
 
 
-DEVICES_KEPT: Final = 50
+DEVICES_KEPT: Final = 20
 """So many of the devices that somebody logged in from are remembered."""
+
+TOKEN_HOLDER: Final = "token:"  # noqa: S105  the beginning of a name
+"""How the name of an API token begins where that of a session could stand; no session's id does."""
 
 AUDIT_BEGINNING: Final = "0" * 64
 """What stands in the place of a digest before the first event."""
@@ -196,6 +199,11 @@ class Caller:
     session_id: str | None = None
     token_id: str | None = None
     verified_ms: int | None = None
+
+    @property
+    def holder(self) -> str:
+        """What all of this rests on, by a name of its own: the session, or the API token."""
+        return self.session_id if self.session_id is not None else f"{TOKEN_HOLDER}{self.token_id}"
 
     @property
     def is_admin(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 from tradewright.domain.errors import Conflict, NotFound
 from tradewright.domain.people import (
     AUDIT_BEGINNING,
+    TOKEN_HOLDER,
     ApiToken,
     Caller,
     InvalidLogin,
@@ -22,6 +23,7 @@ from tradewright.domain.people import (
     User,
 )
 from tradewright.domain.people_stores import PeopleStores
+from tradewright.domain.ports import MessageBus
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
@@ -30,6 +32,7 @@ from tradewright.services.auth.administration import Administration
 from tradewright.services.auth.api_tokens import PREFIX, ApiTokens
 from tradewright.services.auth.audit import AuditLog
 from tradewright.services.auth.devices import Device, Devices
+from tradewright.services.auth.endings import Endings
 from tradewright.services.auth.passwords import PasswordCost, Passwords, check_new_password
 from tradewright.services.auth.proving import Proving
 from tradewright.services.auth.registration import Applicant, RegistrationDesk, words_of
@@ -81,6 +84,7 @@ class AuthService:
         clock: Clock,
         settings: AuthSettings | None = None,
         forget_user: ForgetUser | None = None,
+        bus: MessageBus | None = None,
     ) -> None:
         settings = settings or AuthSettings()
         self._stores = stores
@@ -92,8 +96,11 @@ class AuthService:
         self._throttle = Throttle(stores.attempts, clock)
         self._access = AccessTokens(secrets, clock)
         self._devices = Devices(secrets, clock)
-        self._sessions = Sessions(stores.sessions, stores.users, self._access, self.audit, clock)
-        self._tokens = ApiTokens(stores.api_tokens, stores.users, self.audit, clock)
+        self._endings = Endings(bus)
+        self._sessions = Sessions(
+            stores.sessions, stores.users, self._access, self.audit, self._endings, clock
+        )
+        self._tokens = ApiTokens(stores.api_tokens, stores.users, self.audit, self._endings, clock)
         self._second_factor = SecondFactor(stores.users, encryption, self._throttle, clock)
         self._proving = Proving(
             stores.users,
@@ -123,6 +130,7 @@ class AuthService:
             self._tasks = TaskSupervisor("accounts")
             self._tasks.start("forget what has ended", self._tidy())
             self._tasks.start("make the hash of nobody", self._passwords.warm())
+            self._tasks.start("hear of sessions that end", self._endings.listen())
 
     async def close(self) -> None:
         """End what was started; may be called twice."""
@@ -187,6 +195,17 @@ class AuthService:
         if token.startswith(PREFIX):
             return await self._tokens.caller(token)
         return await self._sessions.caller(self._access.read(token))
+
+    async def is_alive(self, user_id: str, holder: str) -> bool:
+        """Whether what that user holds (``Caller.holder``) still counts, for who keeps something open."""
+        if holder.startswith(TOKEN_HOLDER):
+            return await self._tokens.is_alive(user_id, holder.removeprefix(TOKEN_HOLDER))
+        return await self._sessions.is_alive(user_id, holder)
+
+    def watch_endings(self, ended: Callable[[str], None]) -> None:
+        """Call this with the holder (``Caller.holder``) of each session or API token that ends, here or,
+        where servers share a bus, elsewhere; a notice may be lost, so ``is_alive`` is to be asked as well."""
+        self._endings.watch(ended)
 
     def has_proved_lately(self, caller: Caller) -> bool:
         """Whether the person has proved who they are within ``STEP_UP_MS``."""
@@ -288,6 +307,7 @@ class AuthService:
         # What others keep goes first: were it left behind, nobody would be there to remove it.
         if self._forget_user is not None:
             await self._forget_user(caller.user_id)
+        await self._sessions.end_all(caller.user_id)
         await self._users.delete(caller.user_id)
         self._sessions.forget()
         self._tokens.forget()

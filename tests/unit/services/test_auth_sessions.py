@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from tests.support.accounts import AWAY, HOME, PASSWORD, People
-from tradewright.domain.errors import NotFound
+from tests.support.accounts import AWAY, CHEAP, HOME, PASSWORD, People
+from tradewright.domain.errors import NotFound, StorageUnavailable
 from tradewright.domain.people import InvalidToken
 from tradewright.services.auth.sessions import GRACE_MS, IDLE_MS, KEPT_MAX, LIFETIME_MS
+from tradewright.services.auth_service import AuthService, AuthSettings
+from tradewright.storage.memory_bus import MemoryBus
 
 
 @pytest.fixture
@@ -179,3 +182,56 @@ async def test_so_many_sessions_and_no_more(people: People) -> None:
             continue
         alive += 1
     assert alive == KEPT_MAX
+
+
+async def test_who_keeps_something_open_hears_of_the_end(people: People) -> None:
+    bus = MemoryBus()
+    here, elsewhere = (
+        AuthService(
+            people.stores,
+            people.jwt,
+            people.encryption,
+            people.clock,
+            AuthSettings(password_cost=CHEAP),
+            bus=bus,
+        )
+        for _ in range(2)
+    )
+    heard: dict[str, list[str]] = {"here": [], "elsewhere": []}
+    here.watch_endings(heard["here"].append)
+    elsewhere.watch_endings(heard["elsewhere"].append)
+    here.start()
+    elsewhere.start()
+    await people.clock.settle()
+    granted = (await here.login("anna", PASSWORD, None, "browser", HOME)).granted
+    caller = await here.authenticate(granted.access_token)
+    token, text = await here.make_token(caller, "bot", ["read"], 1, HOME)
+    program = await here.authenticate(text)
+    for who in (caller, program):
+        assert await elsewhere.is_alive(who.user_id, who.holder)
+        assert not await elsewhere.is_alive("somebody-else", who.holder)
+    await here.delete_token(caller, token.id, HOME)
+    await here.logout(HOME, caller=caller, refresh_token=None)
+    await people.clock.advance(1)
+    assert set(heard["here"]) == {caller.holder, program.holder}
+    assert set(heard["elsewhere"]) == {caller.holder, program.holder}
+    for who in (caller, program):
+        assert not await elsewhere.is_alive(who.user_id, who.holder)
+    await here.close()
+    await elsewhere.close()
+
+
+async def test_an_end_holds_though_nobody_can_be_told(people: People) -> None:
+    class Dead:
+        async def publish(self, channel: str, message: bytes) -> None:
+            raise StorageUnavailable("The bus does not answer.")
+
+        def subscribe(self, channel: str) -> Any:
+            raise NotImplementedError
+
+    auth = AuthService(people.stores, people.jwt, people.encryption, people.clock,
+                       AuthSettings(password_cost=CHEAP), bus=Dead())  # fmt: skip
+    granted = (await auth.login("anna", PASSWORD, None, "browser", HOME)).granted
+    await auth.logout(HOME, caller=await auth.authenticate(granted.access_token), refresh_token=None)
+    with pytest.raises(InvalidToken):
+        await auth.authenticate(granted.access_token)

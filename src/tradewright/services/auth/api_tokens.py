@@ -7,11 +7,21 @@ from collections.abc import Sequence
 from typing import Final
 
 from tradewright.domain.errors import LimitExceeded, NotFound
-from tradewright.domain.people import ROLE_SCOPES, ApiToken, Caller, InvalidToken, Role, Scope, User
+from tradewright.domain.people import (
+    ROLE_SCOPES,
+    TOKEN_HOLDER,
+    ApiToken,
+    Caller,
+    InvalidToken,
+    Role,
+    Scope,
+    User,
+)
 from tradewright.domain.people_stores import ApiTokenStore, UserStore
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.ids import new_id
 from tradewright.services.auth.audit import AuditLog
+from tradewright.services.auth.endings import Endings
 from tradewright.services.auth.refresh_tokens import token_hash
 from tradewright.services.auth.sessions import BriefMemory
 from tradewright.services.auth.visits import Visit
@@ -27,10 +37,13 @@ _NOTED_EVERY_MS: Final = 60_000
 class ApiTokens:
     """Makes, checks and deletes them. A token never does more than its user's role lets them do."""
 
-    def __init__(self, store: ApiTokenStore, users: UserStore, audit: AuditLog, clock: Clock) -> None:
+    def __init__(
+        self, store: ApiTokenStore, users: UserStore, audit: AuditLog, endings: Endings, clock: Clock
+    ) -> None:
         self._store = store
         self._users = users
         self._audit = audit
+        self._endings = endings
         self._clock = clock
         self._known: BriefMemory[tuple[ApiToken, User]] = BriefMemory(clock)
 
@@ -64,7 +77,16 @@ class ApiTokens:
         if not await self._store.delete(user_id, token_id):
             raise NotFound("There is no such API token.")
         self._known.forget()
+        await self._endings.announce([TOKEN_HOLDER + token_id])
         await self._audit.note("token.deleted", visit, user_id=user_id, token=token_id)
+
+    async def is_alive(self, user_id: str, token_id: str) -> bool:
+        """Whether that user's token has not ended, and they may still come in."""
+        record = await self._users.get(user_id)
+        if record is None or record.user.disabled:
+            return False
+        now_ms = self._clock.now_ms()
+        return any(each.id == token_id and now_ms < each.expires_ms for each in await self.of_user(user_id))
 
     def forget(self) -> None:
         """Something about a user has changed: look tokens up anew."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Generic, Literal, TypeVar
 
@@ -22,6 +23,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.ids import new_id
 from tradewright.services.auth.access_tokens import AccessClaims, AccessTokens
 from tradewright.services.auth.audit import AuditLog
+from tradewright.services.auth.endings import Endings
 from tradewright.services.auth.refresh_tokens import (
     LENGTH_MAX,
     new_refresh_token,
@@ -92,12 +94,19 @@ class Sessions:
     within ``BELIEVED_S``."""
 
     def __init__(
-        self, store: SessionStore, users: UserStore, access: AccessTokens, audit: AuditLog, clock: Clock
+        self,
+        store: SessionStore,
+        users: UserStore,
+        access: AccessTokens,
+        audit: AuditLog,
+        endings: Endings,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._users = users
         self._access = access
         self._audit = audit
+        self._endings = endings
         self._clock = clock
         self._known: BriefMemory[tuple[Session, User]] = BriefMemory(clock)
 
@@ -118,8 +127,7 @@ class Sessions:
         )
         token = new_refresh_token()
         first = RefreshToken(token_hash(token), session.id, now_ms)
-        if await self._store.add(session, first, kept_max=KEPT_MAX):
-            self._known.forget()
+        await self._gone(await self._store.add(session, first, kept_max=KEPT_MAX))
         return self._granted(user, session, token)
 
     async def refresh(self, token: str, visit: Visit) -> Granted:
@@ -215,14 +223,26 @@ class Sessions:
     async def end(self, session_id: str) -> bool:
         """End one; False where there was none."""
         ended = await self._store.end(session_id)
-        self._known.forget()
+        await self._gone([session_id] if ended else [])
         return ended
 
     async def end_all(self, user_id: str, *, but: str | None = None) -> tuple[str, ...]:
         """End all of a user's but one; their ids."""
         ended = await self._store.end_all(user_id, but=but)
-        self._known.forget()
+        await self._gone(ended)
         return ended
+
+    async def is_alive(self, user_id: str, session_id: str) -> bool:
+        """Whether that user's session has not ended, and they may still come in."""
+        try:
+            session, user = await self._looked_up(session_id)
+        except InvalidToken:
+            return False
+        return user.id == user_id and not user.disabled and not self._is_over(session)
+
+    async def _gone(self, session_ids: Sequence[str]) -> None:
+        self._known.forget()
+        await self._endings.announce(session_ids)
 
     def forget(self) -> None:
         """Something about a user has changed: look sessions up anew."""

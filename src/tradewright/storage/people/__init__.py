@@ -7,7 +7,7 @@ from tradewright.storage.people.database import PeopleDatabase
 from tradewright.storage.people.engines import Place, PostgresSchema, SQLiteFile, place_of
 from tradewright.storage.people.layouts import AUTH, USER_CONFIGS, Layout
 from tradewright.storage.people.programs import SqlApiTokenStore, SqlInviteStore
-from tradewright.storage.people.sessions import SqlSessionStore
+from tradewright.storage.people.sessions import SqlSessionStore, end_every_session
 from tradewright.storage.people.user_configs import SqlCredentialStore, SqlPreferenceStore
 from tradewright.storage.people.users import SqlUserStore
 
@@ -28,5 +28,6 @@ __all__ = [
     "SqlPreferenceStore",
     "SqlSessionStore",
     "SqlUserStore",
+    "end_every_session",
     "place_of",
 ]

@@ -133,6 +133,15 @@ class SqlSessionStore:
         return await self._database.write(work)
 
 
+async def end_every_session(database: PeopleDatabase) -> int:
+    """End everybody's; how many there were."""
+
+    async def work(connection: AsyncConnection) -> int:
+        return (await connection.execute(delete(SessionRow))).rowcount
+
+    return await database.write(work)
+
+
 async def lock_user(connection: AsyncConnection, user_id: str, *, missing_is_error: bool = True) -> bool:
     """Keep the user, and what is counted for them, as they are until the transaction ends."""
     query = select(UserRow.id).where(UserRow.id == user_id).with_for_update()

@@ -24,7 +24,14 @@ from tradewright.storage.postgres.errors import (
     trouble_of,
 )
 from tradewright.storage.postgres.lending import Lender, connect
-from tradewright.storage.postgres.migrations import Kind, Step, check_schema_name, migrate, shipped_steps
+from tradewright.storage.postgres.migrations import (
+    Kind,
+    Step,
+    check_schema_name,
+    found_version,
+    migrate,
+    shipped_steps,
+)
 from tradewright.storage.postgres.session import Patience, Session
 
 T = TypeVar("T")
@@ -73,12 +80,19 @@ class PostgresDatabase:
         self._steps = shipped_steps() if steps is None else tuple(steps)
         self._clock = clock or SystemClock()
         self._rng = rng
+        self.schema_found: int | None = None
+        """The schema's number as ``open`` found it; 0 where there was none."""
         self._kind: Kind | None = None
         self._readers: Lender | None = None
         self._writers: Lender | None = None
         # Bulk loads may hold half of the writing connections, so that a live bar never waits for them.
         self._bulk = asyncio.Semaphore(max(1, writers // 2))
         self._outage_began_s: float | None = None
+
+    @property
+    def known(self) -> int:
+        """The schema's number as ``open`` leaves it."""
+        return len(self._steps)
 
     @property
     def kind(self) -> Kind:
@@ -114,6 +128,7 @@ class PostgresDatabase:
             try:
                 connection = await connect(self.address, self.schema, self._step_timeout_s)
                 try:
+                    self.schema_found = (await found_version(connection, self.schema, self.known)).number
                     kind = await migrate(connection, self.schema, self._steps, self._clock)
                     if kind == "timescaledb":
                         await refuse_policies_that_delete(connection)

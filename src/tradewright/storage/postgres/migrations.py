@@ -117,12 +117,12 @@ async def migrate(
     TimescaleDB and the server has it no more.
     """
     check_schema_name(schema)
-    while (version := await _version(connection, schema, len(steps))).number < len(steps):
+    while (version := await found_version(connection, schema, len(steps))).number < len(steps):
         step = steps[version.number]
         observe(f"before {step.name}")
         await _locked(connection, clock)
         try:
-            if await _version(connection, schema, len(steps)) == version:
+            if await found_version(connection, schema, len(steps)) == version:
                 await _apply(connection, schema, step, version.kind, observe)
             await connection.execute("COMMIT")
         except asyncpg.PostgresError:
@@ -177,7 +177,8 @@ async def _offered(connection: Any) -> Kind:
     return "postgresql"
 
 
-async def _version(connection: Any, schema: str, known: int) -> Version:
+async def found_version(connection: Any, schema: str, known: int) -> Version:
+    """How far the schema has come; ``ConfigError`` where it is not ours, or beyond ``known`` steps."""
     found = await connection.fetchrow(_COUNT_TABLES, schema)
     foreign = ConfigError([f"The schema {schema} of the database belongs to another program."])
     if not found["tables"]:

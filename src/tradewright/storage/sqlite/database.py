@@ -51,8 +51,15 @@ class SQLiteDatabase:
         self._write_timeout_s = write_timeout_s
         self._free_bytes_min = free_bytes_min
         self._steps = shipped_steps() if steps is None else tuple(steps)
+        self.schema_found: int | None = None
+        """The schema's number as the last ``open`` found it; 0 where there was none."""
         self._writer = Lane("sqlite-writer", self._connect_writer, threads=1, pending_max=pending_max)
         self._readers = Lane("sqlite-reader", self._connect_reader, threads=readers, pending_max=pending_max)
+
+    @property
+    def known(self) -> int:
+        """The schema's number as ``open`` leaves it."""
+        return len(self._steps)
 
     @property
     def open_timeout_s(self) -> float:
@@ -69,6 +76,9 @@ class SQLiteDatabase:
         """
 
         def bring_up(connection: sqlite3.Connection, ticket: Ticket) -> None:
+            (self.schema_found,) = ticket.wait_for_lock(
+                lambda: connection.execute("PRAGMA user_version").fetchone()
+            )
             ticket.wait_for_lock(
                 lambda: migrate(connection, self._steps, lambda connection: _begin(connection, ticket))
             )
