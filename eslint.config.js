@@ -48,11 +48,13 @@ const chartLibrary = {
 };
 
 const browserGlobals = [
-  "AbortController", "AbortSignal", "Blob", "Document", "Element", "Event", "HTMLButtonElement", "HTMLElement", "HTMLInputElement", "Image", "Node",
+  "AbortController", "AbortSignal", "Blob", "BroadcastChannel", "CustomEvent", "Document", "Element", "Event", "HTMLButtonElement", "HTMLElement", "HTMLInputElement", "Headers", "Image", "Node",
   "ResizeObserver", "Response", "URL", "URLSearchParams", "WebSocket", "atob", "cancelAnimationFrame", "clearInterval",
-  "clearTimeout", "document", "fetch", "getComputedStyle", "history", "localStorage", "location", "matchMedia", "navigator",
+  "clearTimeout", "document", "fetch", "getComputedStyle", "history", "localStorage", "location", "matchMedia", "navigator", "performance",
   "requestAnimationFrame", "setInterval", "setTimeout",
 ];
+
+const testGlobals = ["Headers", "Response", "URL", "URLSearchParams", "clearTimeout", "document", "globalThis", "queueMicrotask", "setTimeout", "structuredClone"];
 
 export default [
   { ignores: ["**/node_modules/**", "**/vendor/**", ".venv/**", "build/**", "dist/**", "test-results/**"] },
@@ -90,7 +92,7 @@ export default [
   },
   {
     files: ["tests/frontend/**/*.js", "eslint.config.js"],
-    languageOptions: { ecmaVersion: 2025, sourceType: "module", globals: { document: "readonly", setTimeout: "readonly", clearTimeout: "readonly", URL: "readonly", globalThis: "readonly" } },
+    languageOptions: { ecmaVersion: 2025, sourceType: "module", globals: Object.fromEntries(testGlobals.map((name) => [name, "readonly"])) },
     rules: { "no-undef": "error", "no-unused-vars": "error", "prefer-const": "error", eqeqeq: "error" },
   },
 ];

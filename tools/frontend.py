@@ -32,12 +32,15 @@ NODE_REQUIREMENTS: Final = ROOT / "requirements/node.txt"
 NODE_MIN: Final = (20, 19)
 COMMAND_TIMEOUT_S: Final = 600
 
-# From inside node_modules, to inside the vendor folder. Each comes with its licence.
+# From inside node_modules, to inside the vendor folder. Each comes with its licence, and with what says its
+# name and version, which the page about the program shows.
 VENDORED: Final[Mapping[str, str]] = {
     "klinecharts/dist/umd/klinecharts.min.js": "klinecharts.min.js",
+    "klinecharts/package.json": "klinecharts.package.json",
     "klinecharts/LICENSE": "klinecharts.LICENSE.txt",
     "klinecharts/NOTICE": "klinecharts.NOTICE.txt",
     "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2": "inter-latin.woff2",
+    "@fontsource-variable/inter/package.json": "inter.package.json",
     "@fontsource-variable/inter/LICENSE": "inter.LICENSE.txt",
 }
 

@@ -7,7 +7,16 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from tradewright.domain.people import ApiToken, AuditEvent, Invite, Role, Scope, Session, User
+from tradewright.domain.people import (
+    ApiToken,
+    AuditEvent,
+    Invite,
+    Registration,
+    Role,
+    Scope,
+    Session,
+    User,
+)
 from tradewright.services.auth.api_tokens import DAYS_MAX
 
 Name = Annotated[str, Meta(min_length=1, max_length=254)]
@@ -29,6 +38,15 @@ class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True):
     password: Password
     setup_token: Secret | None = None
     invite: Secret | None = None
+
+
+class RegistrationState(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may register here. ``first``: there is no user yet, so that the next one is administrator;
+    ``setup_token``: whoever asks needs the set-up token for that."""
+
+    mode: Registration
+    first: bool
+    setup_token: bool
 
 
 class LoginRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -279,6 +297,7 @@ class AuditList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ACCOUNT_MODELS: Final = (
+    RegistrationState,
     UserAnswer,
     UserList,
     TokenAnswer,

@@ -1,9 +1,32 @@
-"""The pages: templates that carry no data of their own; their scripts read everything from the API."""
+"""The pages: templates that carry no data of the server's; their scripts read all of it from the API.
 
-from quart import Blueprint, render_template
+What the program is made of is no such data: the page about it is written here, whole, for readers without
+JavaScript as well.
+"""
+
+import asyncio
+from typing import Final
+
+from quart import Blueprint, Response, render_template
 from quart_schema import hide
 
 from tradewright import __version__
+from tradewright.web.notices import installed_parts
+
+PAGES: Final = {
+    "dashboard": "/",
+    "chart": "/chart",
+    "data": "/data",
+    "login": "/login",
+    "register": "/register",
+    "profile": "/profile",
+    "credentials": "/credentials",
+    "users": "/users",
+    "faq": "/faq",
+    "support": "/support",
+    "api_docs": "/api/docs",
+}
+"""The template of each page, and its address."""
 
 
 def build() -> Blueprint:
@@ -18,24 +41,28 @@ def build() -> Blueprint:
     def page_context() -> dict[str, str]:
         return {"version": __version__}
 
-    @frontend_bp.get("/")
-    @hide
-    async def dashboard() -> str:
-        return await render_template("dashboard.html")
-
-    @frontend_bp.get("/chart")
-    @hide
-    async def chart() -> str:
-        return await render_template("chart.html")
-
-    @frontend_bp.get("/data")
-    @hide
-    async def data() -> str:
-        return await render_template("data.html")
-
-    @frontend_bp.get("/api/docs")
-    @hide
-    async def api_docs() -> str:
-        return await render_template("api_docs.html")
-
+    for name, path in PAGES.items():
+        _add_page(frontend_bp, name, path)
+    _add_about(frontend_bp)
     return frontend_bp
+
+
+def _add_page(blueprint: Blueprint, name: str, path: str) -> None:
+    @hide
+    async def page() -> str:
+        return await render_template(f"{name}.html")
+
+    blueprint.add_url_rule(path, name, page)
+
+
+def _add_about(blueprint: Blueprint) -> None:
+    @blueprint.get("/about")
+    @hide
+    async def about() -> str:
+        return await render_template("about.html", parts=await asyncio.to_thread(installed_parts))
+
+    @blueprint.get("/about/notices.txt")
+    @hide
+    async def notices() -> Response:
+        parts = await asyncio.to_thread(installed_parts)
+        return Response(parts.text(), content_type="text/plain; charset=utf-8")

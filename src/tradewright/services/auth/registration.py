@@ -77,6 +77,11 @@ class RegistrationDesk:
         self._setup: tuple[bytes, int] | None = None
         self._has_users = False
 
+    @property
+    def mode(self) -> Registration:
+        """Whom the operator lets in once there are users."""
+        return self._mode
+
     async def has_users(self) -> bool:
         """Whether anybody has registered yet."""
         self._has_users = self._has_users or await self._users.count() > 0

@@ -33,6 +33,7 @@ from tradewright.web.auth_cookies import (
 )
 from tradewright.web.blueprints.auth_invites import add_invites
 from tradewright.web.blueprints.auth_own import add_own_account
+from tradewright.web.blueprints.auth_registration import add_registration_state
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import (
     EVERYBODY,
@@ -53,6 +54,7 @@ def build(service: AuthService) -> Blueprint:
     _add_going_out(blueprint, service)
     add_own_account(blueprint, service)
     add_invites(blueprint, service)
+    add_registration_state(blueprint, service)
     return blueprint
 
 

@@ -2,14 +2,17 @@
 
 import { LiveBackfills } from "./liveBackfills.js";
 import { LiveBars } from "./liveBars.js";
+import { authSession } from "../net/auth.js";
 import { buildUrl, getJson, sendJson } from "../net/http.js";
 import { Socket } from "../net/socket.js";
+
+export { apiFetch, clearToken, getToken, loginUser, logoutUser, refreshToken, registerUser, storeToken } from "../net/auth.js";
 
 /**
  * @import {ApiError} from "../net/errors.js"
  * @import {LinkStatus} from "../net/connection.js"
  * @import {
- *   BackfillJob, FeedStatus as Feed, InstrumentItem, MarketItem, OhlcvResponse, OrderBook, ProviderItem, Readiness, StoredItem,
+ *   BackfillJob, FeedStatus as Feed, Health, InstrumentItem, MarketItem, OhlcvResponse, OrderBook, ProviderItem, Readiness, StoredItem,
  *   StripResponse, Ticker, Trade,
  * } from "../net/protocol.js"
  * @import {Page} from "../net/answers.js"
@@ -34,7 +37,7 @@ export class DataService {
 
   /** @param {string} origin of the page, as in `location.origin` */
   constructor(origin) {
-    this.#socket = new Socket(`${origin.replace(/^http/, "ws")}${API}/ws`);
+    this.#socket = new Socket(`${origin.replace(/^http/, "ws")}${API}/ws`, authSession);
   }
 
   /**
@@ -181,6 +184,11 @@ export class DataService {
   /** Whether the server can serve, dependency by dependency; "no" is an answer too. @returns {Promise<Readiness>} */
   readiness() {
     return getJson("/readyz", { accept: [503] });
+  }
+
+  /** @returns {Promise<Health>} that the server is alive, and its version */
+  health() {
+    return getJson("/healthz");
   }
 
   /**

@@ -12,11 +12,15 @@ import { ApiError } from "./errors.js";
  *   onOpen: () => void,
  *   onStatus: (status: LinkStatus) => void,
  *   onTokenExpiring?: () => void,
+ *   onTokenExpired?: (token: string) => void,
+ *   token?: () => Promise<string | null> | null,
  * }} ConnectionHandlers
  * @typedef {{resolve: (message: ServerMessage) => void, reject: (error: ApiError) => void, timer: number}} Pending
  */
 
 const SUBPROTOCOL = "tradewright.v1";
+/** Before the token, among the subprotocols: an address would end up in logs. */
+const BEARER = "bearer.";
 const PING_EVERY_MS = 15_000;
 const SILENCE_MAX_MS = 25_000;
 /** How long a peer may take to show itself when the line is said to be gone. */
@@ -29,10 +33,12 @@ const PENDING_MAX = 256;
 const CLOSE_POLICY = 1008;
 const CLOSE_RESTART = 1012;
 const CLOSE_SLOW_CLIENT = 1013;
+const CLOSE_TOKEN_EXPIRED = 4401;
 
 /** Attempts that a close code stands for, when it says more than "the line broke". */
 const ATTEMPT_AFTER_CLOSE = new Map([
   [CLOSE_RESTART, 0],
+  [CLOSE_TOKEN_EXPIRED, 0],
   [CLOSE_SLOW_CLIENT, 3],
   [CLOSE_POLICY, 6],
 ]);
@@ -42,6 +48,9 @@ export class Connection {
   #handlers;
   /** @type {WebSocket | null} */
   #socket = null;
+  /** The token that the socket was last given. @type {string | null} */
+  #token = null;
+  #dialling = false;
   /** @type {Map<number, Pending>} */
   #pending = new Map();
   #nextId = 1;
@@ -79,10 +88,48 @@ export class Connection {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
+  /** The token that the server was given on this line; null where it knows us as nobody. */
+  get token() {
+    return this.#token;
+  }
+
   open() {
-    if (this.#socket || this.#listening.signal.aborted) return;
+    if (this.#socket || this.#dialling || this.#listening.signal.aborted) return;
     this.#setStatus("connecting");
-    const socket = new WebSocket(this.#url, [SUBPROTOCOL]);
+    const soon = this.#handlers.token?.() ?? null;
+    if (soon === null) {
+      this.#dial(null);
+      return;
+    }
+    this.#dialling = true;
+    soon
+      .catch(() => null)
+      .then((token) => {
+        this.#dialling = false;
+        if (!this.#listening.signal.aborted) this.#dial(token);
+      });
+  }
+
+  /** Shows the server another token on this line; what it answers is of no consequence here. @param {string} token */
+  authenticate(token) {
+    if (!this.isOpen || token === this.#token) return;
+    this.#token = token;
+    this.request({ type: "authenticate", token }).catch(() => undefined);
+  }
+
+  /** Begins anew, as whoever is there now. */
+  restart() {
+    const socket = this.#socket;
+    this.#forget("The live connection begins anew.");
+    socket?.close(1000);
+    this.#attempt = 0;
+    if (socket) this.open();
+  }
+
+  /** @param {string | null} token */
+  #dial(token) {
+    this.#token = token;
+    const socket = new WebSocket(this.#url, token === null ? [SUBPROTOCOL] : [SUBPROTOCOL, BEARER + token]);
     this.#socket = socket;
     this.#openTimer = setTimeout(() => this.#drop(socket, 0), OPEN_DEADLINE_MS);
     socket.addEventListener("open", () => this.#onOpen(socket));
@@ -214,6 +261,7 @@ export class Connection {
     this.#forget("The live connection broke.");
     socket.close();
     if (stable) this.#attempt = 0;
+    if (code === CLOSE_TOKEN_EXPIRED && this.#token !== null) this.#handlers.onTokenExpired?.(this.#token);
     this.#attempt = Math.max(this.#attempt, ATTEMPT_AFTER_CLOSE.get(code) ?? 0);
     const delay = backoffMs(this.#attempt++);
     this.#setStatus(code === CLOSE_POLICY ? "refused" : "waiting", Date.now() + delay, code);

@@ -8,10 +8,10 @@ export class ApiError extends Error {
   /**
    * @param {string} code
    * @param {string} message one sentence for a person
-   * @param {{status?: number, requestId?: string | null, retryAfterMs?: number | null, fields?: string[]}} [extra]
-   *   `fields`: which values of the request were wrong, where the server says so
+   * @param {{status?: number, requestId?: string | null, retryAfterMs?: number | null, fields?: string[], reasons?: Record<string, string>}} [extra]
+   *   `fields`: which values of the request were wrong, where the server says so, and by `reasons` why
    */
-  constructor(code, message, { status = 0, requestId = null, retryAfterMs = null, fields = [] } = {}) {
+  constructor(code, message, { status = 0, requestId = null, retryAfterMs = null, fields = [], reasons = {} } = {}) {
     super(message);
     this.name = "ApiError";
     this.code = code;
@@ -19,6 +19,7 @@ export class ApiError extends Error {
     this.requestId = requestId;
     this.retryAfterMs = retryAfterMs;
     this.fields = fields;
+    this.reasons = reasons;
   }
 
   /** Whether asking again later may help, as opposed to a request that can never succeed. */

@@ -1,6 +1,8 @@
-/** JSON over HTTP: every call has a deadline, every failure becomes an `ApiError`. */
+/** JSON over HTTP, with the login of the page: every call has a deadline, every failure becomes an `ApiError`. */
 
+import { apiFetch } from "./auth.js";
 import { ApiError } from "./errors.js";
+import { readProblem } from "./problems.js";
 
 const DEADLINE_MS = 15_000;
 
@@ -59,8 +61,9 @@ async function call(method, url, { body = null, signal, deadlineMs = DEADLINE_MS
   const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
   const headers = { Accept: "application/json", ...(body !== null && { "Content-Type": "application/json" }) };
   try {
-    const response = await fetch(url, { method, headers, body, signal: either });
+    const response = await apiFetch(url, { method, headers, body, signal: either });
     if (!response.ok && !accept.includes(response.status)) throw await readProblem(response);
+    if (response.status === 204) return /** @type {T} */ (undefined);
     return /** @type {T} */ (await response.json());
   } catch (error) {
     throw translate(error, deadline, signal);
@@ -78,25 +81,4 @@ function translate(error, deadline, signal) {
   if (deadline.aborted) return new ApiError("timeout", "The server did not answer in time.");
   if (error instanceof SyntaxError) return new ApiError("bad_answer", "The server's answer could not be read.");
   return new ApiError("network", "The server cannot be reached.");
-}
-
-/**
- * @param {Response} response
- * @returns {Promise<ApiError>}
- */
-async function readProblem(response) {
-  const retryAfter = Number(response.headers.get("Retry-After") ?? NaN);
-  const extra = {
-    status: response.status,
-    requestId: response.headers.get("X-Request-Id"),
-    retryAfterMs: Number.isFinite(retryAfter) ? retryAfter * 1000 : null,
-  };
-  const plain = new ApiError(`http_${response.status}`, `The server answered ${response.status}.`, extra);
-  if (!(response.headers.get("Content-Type") ?? "").includes("json")) return plain;
-  const body = await response.json().catch(() => null);
-  if (body === null || typeof body !== "object") return plain;
-  const code = typeof body.code === "string" ? body.code : plain.code;
-  const text = body.detail || body.title || plain.message;
-  const fields = typeof body.errors === "object" && body.errors !== null ? Object.keys(body.errors) : [];
-  return new ApiError(code, String(text), { ...extra, fields, requestId: body.request_id ?? extra.requestId });
 }

@@ -1,6 +1,29 @@
 // Written by tools/generate_protocol_types.py from the server's definitions. Do not edit.
 
 /**
+ * Something that was done: when, what, about whom, by whom, and from where.
+ */
+export interface AuditItem {
+  position: number;
+  time_ms: number;
+  kind: string;
+  user_id: string | null;
+  actor_id: string | null;
+  address: string;
+  request_id: string;
+  details: Record<string, unknown>;
+  digest: string;
+}
+
+/**
+ * A page of events, newest first.
+ */
+export interface AuditList {
+  items: AuditItem[];
+  next_cursor?: string | null;
+}
+
+/**
  * Say who is there, or renew it on an open socket.
  */
 export interface Authenticate {
@@ -108,6 +131,15 @@ export interface Draining {
 }
 
 /**
+ * What the authenticator needs: the secret, the same as an address, and that as an image (data URL).
+ */
+export interface EnrolAnswer {
+  secret: string;
+  uri: string;
+  image: string;
+}
+
+/**
  * The request was not carried out; ``id`` is null where the message could not be read.
  *
  * ``code`` is stable, ``message`` a sentence for people.
@@ -178,6 +210,28 @@ export interface InstrumentItem {
 }
 
 /**
+ * An invitation; ``hint`` is how its code begins. ``code`` itself is told once, when it is made.
+ */
+export interface InviteItem {
+  id: string;
+  role: "admin" | "trader" | "viewer";
+  hint: string;
+  created_by: string;
+  created_ms: number;
+  expires_ms: number;
+  used_by: string | null;
+  code?: string;
+}
+
+/**
+ * The newest invitations, newest first.
+ */
+export interface InviteList {
+  items: InviteItem[];
+  next_cursor?: string | null;
+}
+
+/**
  * A plugin in a market, and how many providers it brings.
  */
 export interface MarketItem {
@@ -192,6 +246,18 @@ export interface MarketItem {
 export interface MarketList {
   items: MarketItem[];
   next_cursor?: string | null;
+}
+
+/**
+ * The caller: their user, what this token may do, and until when they need not prove themselves anew
+ * (epoch ms, null where they must).
+ */
+export interface Me {
+  user: UserItem;
+  scopes: ("read" | "trade")[];
+  session_id: string | null;
+  verified_until: number | null;
+  recovery_codes_left: number;
 }
 
 /**
@@ -300,6 +366,23 @@ export interface Readiness {
 }
 
 /**
+ * Codes for the day when the authenticator is lost, each good once; told this once.
+ */
+export interface RecoveryCodes {
+  recovery_codes: string[];
+}
+
+/**
+ * Who may register here. ``first``: there is no user yet, so that the next one is administrator;
+ * ``setup_token``: whoever asks needs the set-up token for that.
+ */
+export interface RegistrationState {
+  mode: "closed" | "invite" | "open";
+  first: boolean;
+  setup_token: boolean;
+}
+
+/**
  * The last update that the client has of a topic.
  */
 export interface ResumePoint {
@@ -314,6 +397,28 @@ export interface Resync {
   type: "resync";
   topic: string;
   reason: "epoch_changed" | "slow_client";
+}
+
+/**
+ * A login that is alive.
+ */
+export interface SessionItem {
+  id: string;
+  current: boolean;
+  client: "api" | "browser";
+  address: string;
+  agent: string;
+  created_ms: number;
+  last_used_ms: number;
+  expires_ms: number;
+}
+
+/**
+ * One's sessions, the last used first.
+ */
+export interface SessionList {
+  items: SessionItem[];
+  next_cursor?: string | null;
 }
 
 /**
@@ -344,6 +449,13 @@ export interface SourceItem {
   source: "aggregate" | "cache" | "db" | "plugin";
   start: number;
   end: number;
+}
+
+/**
+ * Until when (epoch ms) the proof is believed.
+ */
+export interface StepUpAnswer {
+  verified_until: number;
 }
 
 /**
@@ -459,11 +571,45 @@ export interface Ticker {
 }
 
 /**
+ * What a login or a refresh gives; ``expires_in`` in seconds. The refresh token stands here only for
+ * programs.
+ */
+export interface TokenAnswer {
+  access_token: string;
+  expires_in: number;
+  user: UserItem;
+  token_type?: "Bearer";
+  refresh_token?: string;
+}
+
+/**
  * The socket will be closed with 4401 unless a fresh token arrives before then.
  */
 export interface TokenExpiring {
   type: "token_expiring";
   in_ms: number;
+}
+
+/**
+ * An API token; ``hint`` is how it begins. ``token`` itself is told once, when it is made.
+ */
+export interface TokenItem {
+  id: string;
+  label: string;
+  scopes: ("read" | "trade")[];
+  hint: string;
+  created_ms: number;
+  expires_ms: number;
+  last_used_ms: number | null;
+  token?: string;
+}
+
+/**
+ * One's API tokens, newest first.
+ */
+export interface TokenList {
+  items: TokenItem[];
+  next_cursor?: string | null;
 }
 
 /**
@@ -506,6 +652,35 @@ export interface Update {
   order_book?: OrderBook;
   backfill?: BackfillJob;
   conflated?: number;
+}
+
+/**
+ * The new user.
+ */
+export interface UserAnswer {
+  user: UserItem;
+}
+
+/**
+ * A user.
+ */
+export interface UserItem {
+  id: string;
+  email: string;
+  username: string;
+  role: "admin" | "trader" | "viewer";
+  disabled: boolean;
+  totp_enabled: boolean;
+  created_ms: number;
+  last_login_ms: number | null;
+}
+
+/**
+ * A page of users.
+ */
+export interface UserList {
+  items: UserItem[];
+  next_cursor?: string | null;
 }
 
 export type ClientMessage = Authenticate | Ping | Subscribe | Unsubscribe;

@@ -6,6 +6,7 @@ import { streamKey } from "./messages.js";
 import { SequenceTracker } from "./sequence.js";
 
 /**
+ * @import {AuthSession} from "./authSession.js"
  * @import {ApiError} from "./errors.js"
  * @import {LinkStatus} from "./connection.js"
  * @import {StreamQuery} from "./messages.js"
@@ -57,14 +58,21 @@ export class Socket {
   #watchers = new Set();
   /** Messages of a topic whose `ok` has not been read yet. @type {ServerMessage[]} */
   #stray = [];
+  /** @type {() => void} */
+  #stopAuth;
 
-  /** @param {string} url */
-  constructor(url) {
+  /** @param {string} url @param {Pick<AuthSession, "tokenSoon" | "renew" | "token" | "watch">} auth whom it speaks for */
+  constructor(url, auth) {
     this.#connection = new Connection(url, {
       onMessage: (message) => this.#dispatch(message),
-      onOpen: () => this.#resubscribeAll(),
+      onOpen: () => this.#onOpen(auth.token),
       onStatus: (status) => this.#onStatus(status),
+      token: () => auth.tokenSoon(),
+      // Should it fail, the session tries again by itself, and the server closes the line in the end.
+      onTokenExpiring: () => auth.renew().catch(() => undefined),
+      onTokenExpired: (token) => auth.renew(token).catch(() => undefined),
     });
+    this.#stopAuth = auth.watch(() => this.#showToken(auth.token));
   }
 
   /** @returns {LinkStatus} */
@@ -116,7 +124,20 @@ export class Socket {
     this.#subscriptions.clear();
     this.#byTopic.clear();
     this.#watchers.clear();
+    this.#stopAuth();
     this.#connection.destroy();
+  }
+
+  /** @param {string | null} token */
+  #onOpen(token) {
+    this.#showToken(token);
+    this.#resubscribeAll();
+  }
+
+  /** @param {string | null} token */
+  #showToken(token) {
+    if (token !== null) this.#connection.authenticate(token);
+    else if (this.#connection.token !== null) this.#connection.restart();
   }
 
   /**

@@ -7,6 +7,7 @@ import { FAVOURITES_DEFAULT, timeframe } from "./timeframes.js";
  * @typedef {"candle_solid" | "candle_up_stroke" | "ohlc" | "area"} ChartType
  * @typedef {{name: string, params: number[], visible: boolean}} IndicatorChoice
  * @typedef {{market: string, provider: string, symbol: string, timeframe: string}} ChartAddress
+ * @typedef {{market: string, provider: string}} Home
  * @typedef {{
  *   zone: "browser" | "utc",
  *   chartType: ChartType,
@@ -15,7 +16,8 @@ import { FAVOURITES_DEFAULT, timeframe } from "./timeframes.js";
  *   indicators: IndicatorChoice[],
  *   sidePanel: boolean,
  *   recent: ChartAddress[],
- * }} Preferences
+ *   home: Home | null,
+ * }} Preferences `home`: where a page begins that is not told otherwise
  */
 
 const KEY = "tradewright.preferences";
@@ -33,13 +35,19 @@ const DEFAULTS = {
   indicators: [{ name: "VOL", params: [5, 10, 20], visible: true }],
   sidePanel: true,
   recent: [],
+  home: null,
 };
+
+/** @param {unknown} value @param {string[]} names */
+function hasTexts(value, names) {
+  if (typeof value !== "object" || value === null) return false;
+  const item = /** @type {Record<string, unknown>} */ (value);
+  return names.every((name) => typeof item[name] === "string");
+}
 
 /** @param {unknown} value @returns {value is ChartAddress} */
 function isAddress(value) {
-  if (typeof value !== "object" || value === null) return false;
-  const item = /** @type {Record<string, unknown>} */ (value);
-  return ["market", "provider", "symbol", "timeframe"].every((name) => typeof item[name] === "string");
+  return hasTexts(value, ["market", "provider", "symbol", "timeframe"]);
 }
 
 /** @param {unknown} value @returns {value is IndicatorChoice} */
@@ -59,7 +67,20 @@ const CHECKS = {
   indicators: (value) => Array.isArray(value) && value.length <= INDICATORS_MAX && value.every(isIndicator),
   sidePanel: (value) => typeof value === "boolean",
   recent: (value) => Array.isArray(value) && value.length <= RECENT_MAX && value.every(isAddress),
+  home: (value) => value === null || hasTexts(value, ["market", "provider"]),
 };
+
+/** @type {Set<(changes: Partial<Preferences> & {theme?: ThemeChoice}) => void>} */
+const watchers = new Set();
+
+/**
+ * @param {(changes: Partial<Preferences> & {theme?: ThemeChoice}) => void} watcher told what a person has chosen
+ * @returns {() => void} stops watching
+ */
+export function watchChoices(watcher) {
+  watchers.add(watcher);
+  return () => watchers.delete(watcher);
+}
 
 /** @param {string} key @returns {string | null} null also where the browser refuses storage */
 function readItem(key) {
@@ -98,6 +119,17 @@ export function readPreferences() {
 /** @param {Partial<Preferences>} changes */
 export function savePreferences(changes) {
   writeItem(KEY, JSON.stringify({ ...readPreferences(), ...changes }));
+  for (const watcher of [...watchers]) watcher(changes);
+}
+
+/**
+ * Takes over what was chosen elsewhere, as far as it makes sense here.
+ *
+ * @param {Record<string, unknown>} choices by the names of preferences
+ */
+export function adoptPreferences(choices) {
+  const known = Object.entries(choices).filter(([name, value]) => name in CHECKS && CHECKS[/** @type {keyof Preferences} */ (name)](value));
+  writeItem(KEY, JSON.stringify({ ...readPreferences(), ...Object.fromEntries(known) }));
 }
 
 /** @param {ChartAddress} address becomes the first of the charts looked at lately */
@@ -117,4 +149,19 @@ export function readTheme() {
 /** @param {ThemeChoice} choice */
 export function saveTheme(choice) {
   writeItem(THEME_KEY, choice);
+  for (const watcher of [...watchers]) watcher({ theme: choice });
+}
+
+/** Takes over the theme that was chosen elsewhere. @param {unknown} choice */
+export function adoptTheme(choice) {
+  if (choice !== "dark" && choice !== "light" && choice !== "system") return;
+  writeItem(THEME_KEY, choice);
+  showTheme(choice);
+}
+
+/** @param {ThemeChoice} choice becomes that of the page in view */
+export function showTheme(choice) {
+  const root = document.documentElement;
+  if (choice === "system") delete root.dataset.theme;
+  else root.dataset.theme = choice;
 }

@@ -3,6 +3,7 @@
 import { ApiError, UNKNOWN_MARKET, UNKNOWN_PROVIDER } from "../net/errors.js";
 import { Combobox } from "./combobox.js";
 import { clip } from "../state/format.js";
+import { readPreferences } from "../state/preferences.js";
 import { element } from "./element.js";
 
 /**
@@ -74,14 +75,15 @@ export class SourcePickers {
    * Completes what an address leaves open with what the server has: the simulated provider first, for it
    * always answers.
    *
-   * @param {Partial<SymbolAddress>} wanted
+   * @param {Partial<SymbolAddress>} asked
    * @returns {Promise<SymbolAddress>}
    * @throws {ApiError} also where there is no such market or provider; what could be found out is shown even
    *   then, so that there is something to choose from
    */
-  async start(wanted) {
+  async start(asked) {
     const markets = [...new Set((await this.#service.markets()).map((item) => item.market))];
     this.#market.replaceChildren(...markets.map((name) => element("option", { value: name }, title(name))));
+    const wanted = asked.market || asked.provider ? asked : { ...(await this.#home(markets)), ...asked };
     const market = wanted.market ?? markets[0] ?? "";
     if (!markets.includes(market)) {
       this.show({ market: markets[0] ?? "", provider: "", symbol: "" });
@@ -150,6 +152,14 @@ export class SourcePickers {
     // A provider that can't be reached keeps the symbol: the chart then says what is wrong.
     const found = await this.#firstSymbol(market, provider, symbol).catch(() => symbol);
     if (choice === this.#choice) this.#tell({ market, provider, symbol: found || symbol });
+  }
+
+  /** The market and provider that the person wants to begin with, where the server has them. @param {string[]} markets */
+  async #home(markets) {
+    const { home } = readPreferences();
+    if (!home || !markets.includes(home.market)) return {};
+    const listed = await this.#service.providers(home.market).catch(() => []);
+    return listed.some(({ provider }) => provider === home.provider) ? { ...home } : {};
   }
 
   /** @param {string} market */

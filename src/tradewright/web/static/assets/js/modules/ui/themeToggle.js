@@ -1,6 +1,6 @@
 /** The button that goes through system, light and dark, and remembers. */
 
-import { readTheme, saveTheme } from "../state/preferences.js";
+import { readTheme, saveTheme, showTheme, watchChoices } from "../state/preferences.js";
 import { find, icon } from "./element.js";
 
 /** @import {ThemeChoice} from "../state/preferences.js" */
@@ -14,16 +14,20 @@ const STEPS = {
 
 export class ThemeToggle {
   #button;
-  #onChange;
   #listening = new AbortController();
 
   /** @param {() => void} onChange told when the colours of the page have changed */
   constructor(onChange) {
-    this.#onChange = onChange;
     this.#button = find("#theme-toggle", HTMLButtonElement);
     const { signal } = this.#listening;
     this.#button.addEventListener("click", () => this.#choose(STEPS[readTheme()].next), { signal });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => onChange(), { signal });
+    const stop = watchChoices(({ theme }) => {
+      if (theme === undefined) return;
+      this.#show(theme);
+      onChange();
+    });
+    signal.addEventListener("abort", stop);
     this.#show(readTheme());
   }
 
@@ -33,12 +37,8 @@ export class ThemeToggle {
 
   /** @param {ThemeChoice} choice */
   #choose(choice) {
+    showTheme(choice);
     saveTheme(choice);
-    const root = document.documentElement;
-    if (choice === "system") delete root.dataset.theme;
-    else root.dataset.theme = choice;
-    this.#show(choice);
-    this.#onChange();
   }
 
   /** @param {ThemeChoice} choice */

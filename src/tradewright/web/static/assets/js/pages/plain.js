@@ -1,4 +1,4 @@
-/** A page that could not be shown: nothing lives on it but the theme. */
+/** A page of words: nothing lives on it but the theme. */
 
 import { ThemeToggle } from "../modules/ui/themeToggle.js";
 
