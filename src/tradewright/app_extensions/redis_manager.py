@@ -112,4 +112,5 @@ class RedisManager:
     async def message_problem(self) -> str | None:
         """Why messages do not reach other servers, as of now; None where they do."""
         async with self.bus.subscribe("reach"):
+            await self.bus.settled()
             return self.bus.problem or ("Redis did not answer in time." if self.bus.alone else None)
