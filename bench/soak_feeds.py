@@ -103,7 +103,7 @@ MODES: dict[str, tuple[Callable[[int, int], bool], int]] = {
     "books": (books, 1_000_000),
     "connections": (connecting, 100),
     "burst": (burst, 10),
-    "memory": (memory, 60),
+    "memory": (memory, 20),
 }
 
 

@@ -26,7 +26,7 @@ FAULTS: Final[tuple[BookFault, ...]] = get_args(BookFault)
 HARMLESS: Final[frozenset[BookFault]] = frozenset({"twice"})
 DEPTH: Final = 30
 PER_S: Final = 2_000
-BATCH_S: Final = 0.02
+BATCH_S: Final = 0.005
 TRUE_FOR_S: Final = 5.0
 RESYNC_S_MAX: Final = 2.0
 SETTLED_S: Final = 0.7
@@ -115,7 +115,9 @@ class BookFaults:
             market.book.reset(first, first.last_id)
             self._note_truth()
             venue.faults.message_filter = self._filter
-            each = StreamSettings(coalesce_s=0.0)  # so that none is left out
+            # None is left out, and faults that come every second or two are each one by itself: else the
+            # feed would wait longer and longer before it connects again, and ask meanwhile.
+            each = StreamSettings(coalesce_s=0.0, stable_s=SETTLED_S)
             async with feed_house(venue, each) as house, house.watching("order_book", self._take):
                 async with asyncio.timeout(20):
                     await self._begun.wait()
