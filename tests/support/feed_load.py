@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
-from tests.unit.services.streaming_rig import Markets, Venue, VenueHistory, Viewer, stream
+from tests.unit.services.streaming_rig import Markets, Venue, VenueHistory, stream
+from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.streams import StreamKey, StreamKind
 from tradewright.domain.ticks import Trade
@@ -26,6 +27,7 @@ from tradewright.services.subscription_registry import SubscriptionRegistry
 from tradewright.services.subscription_service import SubscriptionService
 from tradewright.storage.memory import MemoryBarStore
 from tradewright.storage.memory_bus import MemoryBus
+from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.testing.clock import DrivenClock
 
 KINDS: Final[tuple[StreamKind, ...]] = ("trades", "ticker", "order_book", "ohlcv")
@@ -62,7 +64,7 @@ async def served(venue: Venue) -> AsyncIterator[SubscriptionService]:
     clock, bus, history = SystemClock(), MemoryBus(), VenueHistory(venue)
     writer = LiveBarWriter(MemoryBarStore(), clock)
     writer.start()
-    streaming = StreamingManager(Markets(venue), history, bus, clock, sink=writer)
+    streaming = StreamingManager(Markets(venue), history, bus, MemoryLeases(clock), clock, sink=writer)
     registry = SubscriptionRegistry()
     service = SubscriptionService(bus, streaming, history, registry, clock)
     try:

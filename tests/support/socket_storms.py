@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from bench.fanout_control import resident_bytes
 from tests.support.storm_site import Refused, StormClient, StormSite, storm_site
-from tests.unit.services.streaming_rig import Viewer
+from tests.unit.services.streaming_viewer import Viewer
 
 CLOSED_S_MAX = 10.0
 BACK_S_MAX = 15.0

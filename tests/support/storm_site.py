@@ -14,7 +14,8 @@ import msgspec
 import uvicorn
 
 from tests.support.raw_sockets import CLOSE, HANDSHAKE, PING, TEXT, masked
-from tests.unit.services.streaming_rig import Rig, Viewer
+from tests.unit.services.streaming_rig import Rig
+from tests.unit.services.streaming_viewer import Viewer
 from tests.unit.web.test_ws_socket import Site
 from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.subscription_registry import SubscriptionLimits

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.postgres_schemas import own_database
 from tests.support.server_units import ServerUnit, server_units
-from tests.unit.services.streaming_rig import Viewer
+from tests.unit.services.streaming_viewer import Viewer
 from tests.venues.binance import BinanceVenue, generate_capture
 from tools.private_servers import OwnRedis
 from tradewright.domain.bars import BarRow
