@@ -6,12 +6,12 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-import msgspec
 from quart import Blueprint, Response, request
 from quart_schema import document_response, hide, tag
 
 from tradewright.domain.errors import NotAllowed
 from tradewright.runtime.metrics import CONTENT_TYPE, Metrics
+from tradewright.web.answers import json_response
 from tradewright.web.models import DependencyState, Health, Readiness
 
 _SIGNS_OF_A_PROXY: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
@@ -33,7 +33,7 @@ def build(
     @document_response(Health)
     async def healthz() -> Response:
         """The process is alive and its event loop turns."""
-        return _json(Health(status="ok", version=version))
+        return json_response(Health(status="ok", version=version))
 
     @blueprint.get("/readyz")
     @tag(["operations"])
@@ -43,7 +43,7 @@ def build(
         """Whether the server can serve, with the state of each dependency."""
         found = list(await dependencies())
         ready = all(state.ok or not state.required for state in found)
-        return _json(Readiness(ready=ready, dependencies=found), 200 if ready else 503)
+        return json_response(Readiness(ready=ready, dependencies=found), 200 if ready else 503)
 
     if metrics is not None:
         _add_metrics(blueprint, metrics, for_all=metrics_for_all)
@@ -67,7 +67,3 @@ def _from_this_machine() -> bool:
     except ValueError:
         return False
     return peer.is_loopback and not any(name in request.headers for name in _SIGNS_OF_A_PROXY)
-
-
-def _json(body: msgspec.Struct, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status=status, content_type="application/json")
