@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.applications import running_app
 from tests.support.together import bars_of, together
-from tests.unit.services.streaming_rig import Viewer
+from tests.unit.services.streaming_viewer import Viewer
 from tools.private_servers import OwnRedis
 
 TAKEOVER_S = 5.0

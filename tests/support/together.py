@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.postgres_schemas import own_database
 from tests.support.server_units import ServerUnit, server_units
-from tests.unit.services.streaming_rig import Viewer
+from tests.unit.services.streaming_viewer import Viewer
 from tests.venues.binance import BinanceVenue, generate_capture
 from tools.private_servers import OwnRedis
 from tradewright.domain.bars import BarRow
@@ -47,6 +47,10 @@ class Client:
         self.viewer = Viewer()
         self.moved_at_s = 0.0
         """When the last update came."""
+        self.incomplete = False
+        """Whether the last snapshot said that bars may be missing: a client asks again then."""
+        self.asked_again = 0
+        self._number = 0
         self._units = units
         self._chance = chance
 
@@ -61,14 +65,23 @@ class Client:
             await asyncio.sleep(self._chance.uniform(0.05, 0.5))
 
     async def _follow(self, socket: ClientConnection) -> None:
-        request: dict[str, Any] = {"type": "subscribe", "id": 1, "stream": "ohlcv", "history": 200}
-        request |= {"market": "crypto", "provider": "binance", "symbol": "BTC/USDT"}
-        request["timeframe"] = self.timeframe
-        if self.viewer.epoch and not self.viewer.awaiting:
-            request["resume"] = {"epoch": self.viewer.epoch, "seq": self.viewer.seq}
-        await socket.send(msgspec.json.encode(request).decode(), text=True)
+        viewer = self.viewer
+        resume = {"epoch": viewer.epoch, "seq": viewer.seq}
+        await self._subscribe(socket, **({"resume": resume} if viewer.epoch and not viewer.awaiting else {}))
         async for message in socket:
             self._take(message if isinstance(message, bytes) else message.encode())
+            if self.incomplete:
+                self.incomplete = False
+                self.asked_again += 1
+                await asyncio.sleep(1)
+                await self._subscribe(socket)
+
+    async def _subscribe(self, socket: ClientConnection, **more: object) -> None:
+        self._number += 1
+        request: dict[str, Any] = {"type": "subscribe", "id": self._number, "stream": "ohlcv", "history": 200}
+        request |= {"market": "crypto", "provider": "binance", "symbol": "BTC/USDT"}
+        request |= {"timeframe": self.timeframe, **more}
+        await socket.send(msgspec.json.encode(request).decode(), text=True)
 
     def _take(self, message: bytes) -> None:
         kind = msgspec.json.decode(message)["type"]
@@ -80,6 +93,8 @@ class Client:
                 self.viewer.take(message)
             except AssertionError as error:
                 self.viewer.violations.append(str(error))
+            if kind == "snapshot":
+                self.incomplete = bool(self.viewer.snapshots[-1].problems)
             if kind == "update":
                 self.moved_at_s = time.monotonic()
 
@@ -135,10 +150,17 @@ class Together:
 
     async def all_whole(self, within_s: float = 30.0) -> float:
         """Wait until every client has every bar that has ended, as the venue has it."""
-        closed_by_ms = self.venue.now_ms()
-        return await self.until(
-            lambda: not any(self.missing(client, closed_by_ms) for client in self.clients), within_s, "bars"
-        )
+        closed_by_ms, began_s = self.venue.now_ms(), time.monotonic()
+        while lacking := [client for client in self.clients if self.missing(client, closed_by_ms)]:
+            if time.monotonic() > began_s + within_s:
+                one = lacking[0]
+                told = {row: one.viewer.rows.get(row[0]) for row in self.missing(one, closed_by_ms)}
+                raise AssertionError(
+                    f"{len(lacking)} clients lack bars; one asked again {one.asked_again} times, and was told"
+                    f" {len(one.viewer.snapshots)} snapshots with {one.viewer.snapshots[-1].gaps}: {told}"
+                )
+            await asyncio.sleep(0.2)
+        return time.monotonic() - began_s
 
     def missing(self, client: Client, closed_by_ms: int) -> list[BarRow]:
         """The bars that had ended by then and that the client lacks or has otherwise."""
