@@ -22,6 +22,7 @@ from tradewright.services.streaming_manager import StreamingManager, StreamSetti
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
 from tradewright.storage.memory_bus import MemoryBus
 from tradewright.storage.memory_cache import MemoryCache
+from tradewright.storage.memory_leases import MemoryLeases
 
 T = TypeVar("T")
 SYMBOL = "BTC/USDT"
@@ -80,7 +81,7 @@ async def feed_house(
         provider_options={"binance": venue.provider_options()},
     )
     orchestrator = DataOrchestrator(markets, store, clock, CacheManager(MemoryCache(clock), clock))
-    streaming = StreamingManager(markets, orchestrator, bus, clock, settings)
+    streaming = StreamingManager(markets, orchestrator, bus, MemoryLeases(clock), clock, settings)
     try:
         yield FeedHouse(venue, streaming, bus)
     finally:
