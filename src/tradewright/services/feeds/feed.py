@@ -215,6 +215,8 @@ class _Connection:
             self._started_at_s = self._clock.monotonic()
             self._delivered = self._news_while_silent = False
             self._behind = True
+            if self._poll_ok is not False:
+                self._ask_at_s = self._started_at_s  # what was missed is wanted now
             self._pump = asyncio.create_task(
                 self._deliver(self._number), name=f"feed {self._feed.name} stream {self._number}"
             )
