@@ -139,6 +139,12 @@ class Term:
         return self.right.holds or self.right.unreachable
 
     @property
+    def may_act(self) -> bool:
+        """Whether the feed may go on upstream. Once it is known that the lease is lost, it is also about to
+        be known who has it, and the connection may be wanted still."""
+        return self.may_speak or (not self.over and self.right is not None and self.right.lost)
+
+    @property
     def righted(self) -> bool:
         """Whether it holds the lease, as far as can be known."""
         return self.right is not None and self.right.holds
