@@ -7,7 +7,7 @@ swaps and spoils messages, is cut, and gets snapshots that are too old: of so ma
 may be one that was not true in the five seconds before, and the book must be right again two seconds after a
 fault. `connections` silences streams (a driven clock), spoils them by frames that can't be read, and cuts
 them. `burst` sends so many seconds of 10,000 messages a second into one process, from the plugin on. `memory`
-keeps 200 streams for so many minutes.
+keeps 200 streams for so many minutes, of which ten fill what is bounded.
 """
 
 from __future__ import annotations

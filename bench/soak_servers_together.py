@@ -16,7 +16,7 @@ import random
 import statistics
 import sys
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Final
 
@@ -101,9 +101,11 @@ async def soak(rounds: int, seed: int) -> int:
             one = Soak(house, seed)
             for number in range(rounds):
                 await one.round(KINDS[number % len(KINDS)])
-            bars, asked = len(house.truth("1m")), sum(client.asked_again for client in house.clients)
+            bars = len(house.truth("1m"))
+            problems = sum((client.problems for client in house.clients), Counter[str]())
+            asked = sum(client.asked_again for client in house.clients)
     print(f"{rounds} rounds, {len(house.clients)} clients with {bars} bars each, seed {seed}:")
-    print(f"  every bar is the venue's; {asked} snapshots said that some may be missing, and were had again")
+    print(f"  every bar is the venue's; problems told with snapshots: {dict(problems)}; {asked} asked again")
     for kind in one.still_s:
         middle, most = statistics.median(one.still_s[kind]), max(one.still_s[kind])
         print(f"  {kind}: no update for {middle:.1f} s (median), {most:.1f} s at most")

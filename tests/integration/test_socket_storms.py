@@ -35,7 +35,7 @@ async def test_garbage_leaves_no_trace() -> None:
 async def test_who_resumes_ends_with_what_the_server_has() -> None:
     times, anew = await storms.resumes(10, 4, random.Random(3))
     assert times == 40
-    assert anew == 0, "everything was still known"
+    assert anew <= times // 4, "what was missed is mostly still known"
 
 
 async def test_tokens_that_run_out_and_sessions_that_end_close_in_time() -> None:

@@ -13,7 +13,7 @@ import msgspec
 from tests.support.loaders import loader_of
 from tests.venues.binance import BinanceVenue
 from tests.venues.impatient import ImpatientPlugin
-from tradewright.domain.streams import FeedStatus, StreamKey, StreamKind, Update
+from tradewright.domain.streams import FeedMessage, FeedStatus, Heartbeat, StreamKey, StreamKind, Update
 from tradewright.runtime.clock import SystemClock
 from tradewright.services.cache_manager import CacheManager
 from tradewright.services.data_orchestrator import DataOrchestrator
@@ -47,12 +47,14 @@ class FeedHouse:
         self, kind: StreamKind, take: Callable[[Update | FeedStatus], None]
     ) -> AsyncIterator[None]:
         """Hand on all that is published of a stream while the context lasts."""
-        key, decoder = stream_of(kind), msgspec.json.Decoder(Update | FeedStatus)
+        key, decoder = stream_of(kind), msgspec.json.Decoder(FeedMessage)
 
         async def listen() -> None:
             async with self.bus.subscribe(key.topic) as subscription:
                 async for data in subscription:
-                    take(decoder.decode(data))
+                    message = decoder.decode(data)
+                    if not isinstance(message, Heartbeat):
+                        take(message)
 
         listening = asyncio.create_task(listen(), name=f"test listens to {kind}")
         await asyncio.sleep(0)

@@ -167,7 +167,7 @@ class LongRun:
 
     streams: int
     minutes: float
-    per_s: int = 5
+    per_s: int = 10
     looks: list[tuple[float, float, int, int]] = field(default_factory=list)
 
     async def run(self) -> None:

@@ -7,8 +7,9 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
+from weakref import WeakSet
 
 import msgspec
 import uvicorn
@@ -83,8 +84,7 @@ class StormClient(asyncio.Protocol):
     # The connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by birth
 
     def connection_lost(self, error: Exception | None) -> None:
         self.ended.set()
@@ -170,11 +170,13 @@ class StormSite:
     site: Site
     server: uvicorn.Server
     port: int
+    open: WeakSet[StormClient] = field(default_factory=WeakSet)
 
     async def client(self, *, pongs: bool = True, token: str | None = None) -> StormClient:
         """A connected client; ``Refused`` where the server does not want it."""
         loop = asyncio.get_running_loop()
         _, client = await loop.create_connection(lambda: StormClient(pongs=pongs), "127.0.0.1", self.port)
+        self.open.add(client)
         bearer = f"Sec-WebSocket-Protocol: tradewright.v1, bearer.{token}\r\n\r\n" if token else "\r\n"
         client.transport.write(HANDSHAKE.removesuffix("\r\n").encode() + bearer.encode())
         await client.opened
@@ -221,6 +223,10 @@ async def storm_site(
             await made.until(lambda: server.started)
             yield made
         finally:
+            left = list(made.open)
+            for client in left:
+                client.transport.abort()
+            await asyncio.gather(*(client.ended.wait() for client in left))
             server.should_exit = True
             passing.cancel()
             await asyncio.gather(serving, passing, return_exceptions=True)

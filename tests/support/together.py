@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ class Client:
         self.incomplete = False
         """Whether the last snapshot said that bars may be missing: a client asks again then."""
         self.asked_again = 0
+        self.problems: Counter[str] = Counter()
         self._number = 0
         self._units = units
         self._chance = chance
@@ -94,7 +96,10 @@ class Client:
             except AssertionError as error:
                 self.viewer.violations.append(str(error))
             if kind == "snapshot":
-                self.incomplete = bool(self.viewer.snapshots[-1].problems)
+                problems = self.viewer.snapshots[-1].problems
+                # A cache that is away costs time, and no bars.
+                self.incomplete = any(each.source != "cache" for each in problems or ())
+                self.problems.update(f"{each.source} {each.code}" for each in problems or ())
             if kind == "update":
                 self.moved_at_s = time.monotonic()
 
@@ -138,7 +143,7 @@ class Together:
         began_s = time.monotonic()
         while not condition():
             self.most_upstream = max(self.most_upstream, self.upstream)
-            assert time.monotonic() < began_s + within_s, f"{what}: not within {within_s:.0f} s"
+            assert time.monotonic() < began_s + within_s, f"{what}: not within {within_s:.0f} s; {self}"
             await asyncio.sleep(0.02)
         return time.monotonic() - began_s
 
@@ -180,6 +185,12 @@ class Together:
             (k.open_ms, float(k.open), float(k.high), float(k.low), float(k.close), float(k.volume))
             for k in klines
         ]
+
+    def __str__(self) -> str:
+        """How things stand."""
+        followed = Counter(f"{client.home.port} {client.viewer.epoch}" for client in self.clients)
+        states = Counter(str(client.viewer.states[-1:]) for client in self.clients)
+        return f"{self.upstream} connections, {dict(followed)}, {dict(states)}"
 
     @property
     def violations(self) -> list[str]:

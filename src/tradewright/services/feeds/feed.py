@@ -92,6 +92,7 @@ class Feed:
                             await self.say("closed")
                         else:
                             await _Connection(self, plugin).run()
+                            delays = self.settings.repeat.delays(self.rng)  # not a failure
                 except TradewrightError as error:
                     await self.say("down", error.message)
                 await self.clock.sleep(next(delays))

@@ -269,7 +269,7 @@ class SharedFeed:
             company.settings,
             company.sharing,
             lambda: term.rank.epoch(next(company.epochs)),
-            lambda: term.may_speak,
+            lambda: term.may_act,
             company.tasks,
         )
         self._term, self._kept = term, kept

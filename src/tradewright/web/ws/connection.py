@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
@@ -71,7 +71,7 @@ class Socket(Protocol):
         """The next message; ``OSError`` where the client is gone."""
         ...
 
-    async def send(self, text: str) -> None: ...
+    def send(self, text: str) -> Awaitable[None]: ...
 
     @property
     def frames(self) -> FrameSocket | None:
