@@ -76,8 +76,9 @@ class Soak:
                 self.still_s[kind].append(await house.all_moved(20))
                 await asyncio.sleep(max(0.0, 6 - self.still_s[kind][-1]))
                 house.redis.thaw()
-        settled_s = await house.until(lambda: house.upstream == 1 == len(house.epochs), 20, "one keeper")
+        settled_s = await house.until(lambda: house.upstream == 1, 20, "one keeper")
         self.settled_s[kind].append(settled_s)
+        await house.until(lambda: house.upstream == 1 == len(house.epochs), 60, "all follow one keeper")
         await house.all_moved(20)
         await house.all_whole()
         assert house.violations == [], house.violations

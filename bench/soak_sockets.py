@@ -32,6 +32,7 @@ async def reads_nothing(share: float) -> str:
         f" p99 of the others x {found.growth:.2f}"
     )
     assert found.growth <= storms.DELAY_GROWTH_MAX, line
+    assert max(found.bytes_of_it) < storms.DEAF_BYTES_MAX, line
     return line
 
 

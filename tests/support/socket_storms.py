@@ -15,12 +15,14 @@ from dataclasses import dataclass, field
 from bench.fanout_control import resident_bytes
 from tests.support.storm_site import Refused, StormClient, StormSite, storm_site
 from tests.unit.services.streaming_viewer import Viewer
+from tradewright.services.feeds.hub import RING_MESSAGES
 from tradewright.services.feeds.topic import RECENT_TRADES
 
 CLOSED_S_MAX = 10.0
 BACK_S_MAX = 15.0
 DEAF_BYTES_MAX = 5 * 2**20
 DELAY_GROWTH_MAX = 1.10
+BOOKS = 3
 
 
 @dataclass
@@ -54,32 +56,37 @@ async def deaf(others: int, rounds: int, *, seconds: float = 4.0) -> Deaf:
             ends_s = loop.time() + while_s
             while loop.time() < ends_s:
                 site.rig.venue.trade(loop.time())
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.01)
             return statistics.quantiles(delays, n=100)[98] * 1000
+
+        async def watch_books(client: StormClient) -> None:
+            for number in range(BOOKS):
+                await client.watch(stream="order_book", symbol=f"S{number}/USDT")
+                client.viewers.clear()  # what they remember is not the server's
 
         for client in await site.clients(others):
             await client.watch(stream="ticker")
             client.heard = heard
-            client.viewers.clear()  # what they remember is not the server's
-        await trade(1.0)
+            client.viewers.clear()
+        await watch_books(await site.client())
+        # What a topic remembers is full, so that what grows from here on is the client's own.
+        while not all(len(hub._ring) == RING_MESSAGES for hub in site.rig.service._hubs.values()):
+            await trade(1.0)
         for _ in range(rounds):
             before = await trade(seconds)
             bytes_before = resident_bytes()
-            client = await site.client()
-            for number in range(50):
-                await client.watch(stream="order_book", symbol=f"S{number}/USDT")
-                client.viewers.clear()
+            client = await site.client(receive_buffer=16 * 1024)
+            await watch_books(client)
             client.transport.pause_reading()
             stopped_s = loop.time()
             during = await trade(seconds)
-            while len(site.site.connections) > others:
+            while len(site.site.connections) > others + 1:
                 await trade(0.5)
                 assert loop.time() - stopped_s <= CLOSED_S_MAX, "it must not be kept"
             found.closed_s.append(loop.time() - stopped_s)
             found.bytes_of_it.append(resident_bytes() - bytes_before)
             found.p99_ms.append((before, during))
             client.transport.abort()
-    assert max(found.bytes_of_it) < DEAF_BYTES_MAX
     return found
 
 
@@ -195,9 +202,17 @@ async def reconnect(count: int, rng: random.Random) -> tuple[float, int]:
                     return client
 
         clients = await asyncio.gather(*(arrive() for _ in range(count)))
+        await site.until(lambda: site.rig.venue.open_now == 1)
         upstream, attempts = site.rig.venue.opened, 0
         for client in clients:
             client.transport.abort()
+
+        async def trade() -> None:
+            while True:  # a feed that hears nothing would be renewed
+                site.rig.venue.trade(100)
+                await asyncio.sleep(0.5)
+
+        trading = asyncio.create_task(trade())
 
         async def back() -> StormClient:
             await asyncio.sleep(rng.random())
@@ -206,6 +221,7 @@ async def reconnect(count: int, rng: random.Random) -> tuple[float, int]:
         began_s = loop.time()
         clients = await asyncio.gather(*(back() for _ in range(count)))
         took_s = loop.time() - began_s
+        trading.cancel()
         await site.until(lambda: all(each.snapshots for c in clients for each in c.viewers.values()))
         assert site.rig.venue.opened == upstream, "the feeds did not notice"
         assert took_s <= BACK_S_MAX

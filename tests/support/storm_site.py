@@ -172,10 +172,17 @@ class StormSite:
     port: int
     open: WeakSet[StormClient] = field(default_factory=WeakSet)
 
-    async def client(self, *, pongs: bool = True, token: str | None = None) -> StormClient:
+    async def client(
+        self, *, pongs: bool = True, token: str | None = None, receive_buffer: int | None = None
+    ) -> StormClient:
         """A connected client; ``Refused`` where the server does not want it."""
         loop = asyncio.get_running_loop()
-        _, client = await loop.create_connection(lambda: StormClient(pongs=pongs), "127.0.0.1", self.port)
+        connected = socket.socket()
+        connected.setblocking(False)
+        if receive_buffer is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        await loop.sock_connect(connected, ("127.0.0.1", self.port))
+        _, client = await loop.create_connection(lambda: StormClient(pongs=pongs), sock=connected)
         self.open.add(client)
         bearer = f"Sec-WebSocket-Protocol: tradewright.v1, bearer.{token}\r\n\r\n" if token else "\r\n"
         client.transport.write(HANDSHAKE.removesuffix("\r\n").encode() + bearer.encode())
