@@ -11,6 +11,7 @@ import asyncpg
 from sqlalchemy import URL, Connection, NullPool, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from tradewright.domain.errors import StorageUnavailable
 from tradewright.storage.postgres.address import Address
 from tradewright.storage.postgres.lending import keep_alive, server_settings
 from tradewright.storage.postgres.migrations import check_schema_name
@@ -37,7 +38,7 @@ class Place(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Make what has to be there before a connection; may block."""
+        """Make what has to be there before a connection; may block. ``StorageUnavailable`` where it can't."""
         ...
 
     def engine(self, timeout_s: float) -> AsyncEngine:
@@ -68,11 +69,14 @@ class SQLiteFile:
         return self.path.exists()
 
     def prepare(self) -> None:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.fchmod(descriptor, 0o600)
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.fchmod(descriptor, 0o600)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StorageUnavailable(f"{self.path} can't be opened ({error.strerror}).") from error
 
     def engine(self, timeout_s: float) -> AsyncEngine:
         return self._made(pool_size=self.pool_size, max_overflow=0, pool_timeout=timeout_s)
