@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import weakref
 from collections.abc import Mapping
@@ -83,5 +84,5 @@ def _traces_of(value: str) -> set[str]:
     """What would give the value away, in the forms in which it may be written."""
     lines = {line.strip() for line in value.splitlines()} | {value}
     written = {form for line in lines for form in (line, quote(line, safe=""), quote(line), quote_plus(line))}
-    written |= {ascii(line)[1:-1] for line in lines}
+    written |= {write(line)[1:-1] for line in lines for write in (ascii, repr, json.dumps)}
     return {form for form in written if len(form) >= _TRACE_LETTERS_MIN and not form.startswith("-----")}

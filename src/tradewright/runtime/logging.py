@@ -25,11 +25,12 @@ _ESCAPED: Final = {
 }
 _FLOOD_INTERVAL_S: Final = 60.0
 
-# Secrets that no key of ours is known for: signed addresses, headers and bodies that a library shows, our tokens.
+# What is secret whoever holds it: signed addresses, headers and bodies that a library shows, our tokens.
 _SECRETS: Final = re.compile(
     r"""(?ix)
     (?P<kept> \b (?: signature | listenKey | api-?_?key | [a-z-]{0,40} secret (?:-?_?key)?
-                  | pass(?:word|phrase|wd) | private-?_?key | x-mbx-apikey | apca-api-[a-z-]{1,40} | (?:refresh|access)_token )
+                  | pass(?:word|phrase|wd) | private-?_?key | x-mbx-apikey | apca-api-[a-z-]{1,40}
+                  | (?:refresh|access)_token )
               ["']? \s* (?: [:=] | %3D ) \s* ["']? | \b bearer [\s.]+ )
     [^\s"'&,;)}\]]{4,}
     | \b tw_[\w-]{43} | \b eyJ[\w-]{8,} \. [\w-]+ \. [\w-]+
