@@ -22,14 +22,21 @@ from tradewright.app_extensions import init_app_extensions
 from tradewright.app_extensions.doctor import Finding, look_around
 from tradewright.app_extensions.operator_secrets import OperatorSecrets
 from tradewright.app_extensions.people import People, PeopleDatabases, people_of
+from tradewright.app_extensions.provider_options import check_provider_options
 from tradewright.app_extensions.readiness import Readiness
 from tradewright.app_extensions.redis_manager import RedisManager
 from tradewright.app_extensions.stores import StoreSet, stores_of
 from tradewright.config import BaseConfig
-from tradewright.domain.errors import ConfigError
 from tradewright.domain.people import Registration
 from tradewright.domain.people_stores import PeopleStores
-from tradewright.domain.ports import BarStore, Cache, InstrumentStore, Leases, MessageBus
+from tradewright.domain.ports import (
+    BarStore,
+    Cache,
+    InstrumentStore,
+    Leases,
+    MessageBus,
+    UserCredentialSource,
+)
 from tradewright.plugins import PluginLoader
 from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.runtime.metrics import Metrics
@@ -50,11 +57,23 @@ from tradewright.services.market_service import MarketService
 from tradewright.services.streaming_manager import StreamingManager
 from tradewright.services.subscription_registry import SubscriptionLimits, SubscriptionRegistry
 from tradewright.services.subscription_service import StreamSource, SubscriptionService
+from tradewright.services.user.vault import CredentialVault
+from tradewright.services.user_service import UserService
 from tradewright.storage.memory_bus import MemoryBus
 from tradewright.storage.memory_cache import MemoryCache
 from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.web import views
-from tradewright.web.blueprints import audit, auth, backfills, coverage, market, operations, users
+from tradewright.web.blueprints import (
+    audit,
+    auth,
+    backfills,
+    coverage,
+    credentials,
+    market,
+    operations,
+    user,
+    users,
+)
 from tradewright.web.middleware.authentication import SCHEME, install_authentication
 from tradewright.web.middleware.error_handler import install_error_handler
 from tradewright.web.middleware.guards import host_check, install_guards, socket_check
@@ -110,6 +129,7 @@ class Services:
     secrets: OperatorSecrets
     encryption: EncryptionService
     auth: AuthService
+    user: UserService
     bars: AdjustedBars
     warm: WarmAnswers
     backfill_stream: BackfillStream
@@ -228,7 +248,7 @@ def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
     app = Quart("tradewright.web", static_folder="static", static_url_path="/static")
     app.config.update(MAX_CONTENT_LENGTH=BODY_BYTES_MAX, BODY_TIMEOUT=BODY_DEADLINE_S)
     init_app_extensions(app, config)
-    services = _services(config, adapters, make_engine(config, adapters))
+    services = _services(config, adapters)
     app.extensions["tradewright"] = services
 
     _install_web(app, config, services, adapters.clock)
@@ -242,25 +262,9 @@ def services_of(app: Quart) -> Services:
     return services
 
 
-def check_provider_options(config: BaseConfig, loader: PluginLoader) -> None:
-    """``ConfigError`` where a table ``[providers.<id>]`` names no provider or holds what can't be used."""
-    problems: list[str] = []
-    for provider, options in config.provider_options().items():
-        kinds = {
-            loader.plugin_class(market, provider)
-            for market in loader.markets()
-            for info in loader.providers(market)
-            if info.provider == provider
-        }
-        if not kinds:
-            problems.append(f"[providers.{provider}] names no provider: correct its id or remove the table.")
-        for kind in kinds:
-            problems += kind.option_problems(provider, options)
-    if problems:
-        raise ConfigError(problems)
-
-
-def make_engine(config: BaseConfig, adapters: Adapters) -> Engine:
+def make_engine(
+    config: BaseConfig, adapters: Adapters, user_credentials: UserCredentialSource | None = None
+) -> Engine:
     """The services of market data, made but not yet opened; ``ConfigError`` where a setting is wrong."""
     clock, metrics = adapters.clock, Metrics()
     loader = adapters.loader or PluginLoader()
@@ -280,6 +284,7 @@ def make_engine(config: BaseConfig, adapters: Adapters) -> Engine:
         clock,
         provider_options=config.provider_options(),
         operator_credentials=config.operator_credentials(),
+        user_credentials=user_credentials,
     )
     orchestrator = DataOrchestrator(markets, stores.bars, clock, cache)
     backfills = BackfillManager(markets, orchestrator.venue, stores.bars, stores.jobs, clock)
@@ -303,8 +308,15 @@ def _cache_prefix(config: BaseConfig) -> str:
     return f"tradewright:{hashlib.blake2b(database.encode(), digest_size=8).hexdigest()}"
 
 
-def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Services:
+def _services(config: BaseConfig, adapters: Adapters) -> Services:
     clock = adapters.clock
+    people = adapters.people or people_of(config, clock)
+    stores = people.stores
+    secrets = OperatorSecrets(config)
+    encryption = EncryptionService(secrets.encryption)
+    vault = CredentialVault(stores.credentials, stores.users, encryption, clock)
+    engine = make_engine(config, adapters, vault)
+    own = UserService(stores, vault, engine.markets, clock)
     bus = adapters.bus or (engine.redis.bus if engine.redis else MemoryBus())
     bars = AdjustedBars(engine.orchestrator, engine.markets, engine.stores.instruments, clock)
     own_bus = MemoryBus()
@@ -331,16 +343,14 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
         clock,
         own={"backfills": StreamSource(backfill_stream, own_bus)},
     )
-    people = adapters.people or people_of(config, clock)
-    secrets = OperatorSecrets(config)
-    encryption = EncryptionService(secrets.encryption)
-    accounts = make_auth(config, people.stores, secrets, encryption, clock, adapters.password_cost, bus)
+    accounts = make_auth(config, stores, secrets, encryption, clock, adapters.password_cost, own, bus)
     return Services(
         engine=engine,
         people=people,
         secrets=secrets,
         encryption=encryption,
         auth=accounts,
+        user=own,
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
@@ -365,9 +375,11 @@ def make_auth(
     encryption: EncryptionService,
     clock: Clock,
     password_cost: PasswordCost | None = None,
+    user: UserService | None = None,
     bus: MessageBus | None = None,
 ) -> AuthService:
-    """The accounts of a server of this configuration; neither their stores nor they are opened."""
+    """The accounts of a server of this configuration; neither their stores nor they are opened. Without
+    ``user`` nothing runs for anybody that would have to end with them."""
 
     async def forget_user(user_id: str) -> None:
         await stores.credentials.delete_all(user_id)
@@ -379,7 +391,8 @@ def make_auth(
         trusts_loopback=alone,
         password_cost=password_cost or PasswordCost(),
     )
-    return AuthService(stores, secrets.jwt, encryption, clock, settings, forget_user, bus)
+    forget, shut_out = (forget_user, None) if user is None else (user.forget, user.shut_out)
+    return AuthService(stores, secrets.jwt, encryption, clock, settings, forget, bus=bus, shut_out=shut_out)
 
 
 def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Clock) -> None:
@@ -397,6 +410,8 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
     app.register_blueprint(auth.build(services.auth))
     app.register_blueprint(users.build(services.auth))
     app.register_blueprint(audit.build(services.auth))
+    app.register_blueprint(user.build(services.user, services.auth.has_proved_lately))
+    app.register_blueprint(credentials.build(services.user))
     app.register_blueprint(operations.build(__version__, _dependencies(services, clock), engine.metrics))
     app.register_blueprint(views.build())
     QuartSchema(
@@ -464,6 +479,8 @@ def _install_lifespan(app: Quart, services: Services) -> None:
         stack.push_async_callback(services.auth.close)
         engine.markets.start()
         stack.push_async_callback(engine.markets.close)
+        services.user.start()
+        stack.push_async_callback(services.user.close)
         stack.push_async_callback(engine.orchestrator.close)
         stack.push_async_callback(services.bars.close)
         engine.backfills.start()

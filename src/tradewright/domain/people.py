@@ -231,6 +231,12 @@ class StoredCredential:
     withdrawal_accepted: bool = False
     last_used_ms: int | None = None
 
+    @property
+    def may_trade(self) -> bool:
+        """Whether it may be used for orders: the venue took it, and where it can withdraw its owner has said
+        that they know."""
+        return self.tested_ms is not None and (self.can_withdraw is not True or self.withdrawal_accepted)
+
 
 class InvalidLogin(LoginRequired):
     """Name and password do not belong together, or there is no such user; which of them is not told."""

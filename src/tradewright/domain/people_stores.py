@@ -276,8 +276,9 @@ class CredentialStore(Protocol):
         """A user's, oldest first."""
         ...
 
-    async def replace(self, credential: StoredCredential) -> bool:
-        """Put it in the place of the one with its user and id; False where there is none."""
+    async def replace(self, old: StoredCredential, new: StoredCredential) -> bool:
+        """Put the new one in the place of the old, whose user and id it has; False, and nothing changes,
+        where the old one is not there, or not as it was read: somebody has changed it, or sealed it anew."""
         ...
 
     async def reseal(self, credential_id: str, old: bytes, new: bytes) -> bool:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 from tradewright.domain.credentials import Credentials
-from tradewright.domain.errors import CredentialsRequired
+from tradewright.domain.errors import CredentialsRequired, NetworkPluginError
 from tradewright.domain.orders import VenueOrder
 from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.plugins import _alpaca_feeds as feeds
@@ -47,6 +47,7 @@ class Connection:
         self.desk = TradingDesk(self.api, self.listing)
         self._streams: dict[str, MarketStream] = {}
         self._orders: OrderStream | None = None
+        self._ended = False
 
     async def watch_minutes(self, symbol: str, now_ms: Callable[[], int]) -> AsyncGenerator[BarUpdate, None]:
         """The symbol's minutes at each change; ``now_ms`` is the venue's time."""
@@ -86,13 +87,20 @@ class Connection:
         return self._streams[name]
 
     def _needed_key(self) -> Credentials:
+        if self._ended:
+            raise NetworkPluginError(f"The connection to {NAME} is closed.")
         if self._key is None:
             raise CredentialsRequired(f"{NAME} streams to key holders alone, and there is no key.")
         return self._key
 
-    async def close(self) -> None:
-        """End every stream and call."""
+    async def end_streams(self) -> None:
+        """End every stream, for good."""
+        self._ended = True
         orders = () if self._orders is None else (self._orders,)
         await asyncio.gather(*(stream.close() for stream in (*self._streams.values(), *orders)))
+
+    async def close(self) -> None:
+        """End every stream and call."""
+        await self.end_streams()
         await self.listing.close()
         await self.api.close()

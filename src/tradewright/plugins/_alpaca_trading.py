@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from tradewright.domain.credentials import KeyPermissions
 from tradewright.domain.errors import (
     MalformedAnswerPluginError,
     NetworkPluginError,
@@ -141,6 +142,18 @@ class TradingDesk:
         pairs = [await self._listing.pair_named(str(row.get("symbol")).replace("/", "")) for row in held]
         coins = [orders.holding(row, pair) for row, pair in zip(held, pairs, strict=True)]
         return [orders.cash(account), *coins]
+
+    async def key_permissions(self, *, paper: bool) -> KeyPermissions:
+        """What the account of the key may do. Whether a key can send coins away Alpaca does not tell; of a
+        paper account there is nothing to send."""
+        account = parse.table(await self._api.get("trading", "/v2/account"), "the account")
+        may_trade = account.get("status") == "ACTIVE" and not any(
+            account.get(name) is True
+            for name in ("account_blocked", "trading_blocked", "trade_suspended_by_user")
+        )
+        return KeyPermissions(
+            permissions=("read", "trade") if may_trade else ("read",), can_withdraw=False if paper else None
+        )
 
     async def positions(self) -> list[Position]:
         """What is held of stocks, and owed."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 
 from tradewright.domain.capabilities import Capability
+from tradewright.domain.credentials import KeyPermissions
 from tradewright.domain.orders import (
     Balance,
     OrderRequest,
@@ -74,6 +75,10 @@ class AccountMethods(MarketPlugin):
     async def fetch_my_trades(self, symbol: str, *, since_ms: int, limit: int) -> Sequence[VenueFill]:
         self._require(Capability.FETCH_MY_TRADES)
         return await self._trading.fetch_my_trades(symbol, since_ms, limit)
+
+    async def key_permissions(self) -> KeyPermissions:
+        self._require(Capability.FETCH_BALANCES)
+        return await self._trading.key_permissions(self.provider)
 
     async def fetch_balances(self) -> Sequence[Balance]:
         self._require(Capability.FETCH_BALANCES)

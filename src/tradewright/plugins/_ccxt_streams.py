@@ -176,6 +176,13 @@ class StreamSet:
             await _drop_sockets(exchange, silent or list(exchange.clients))
 
 
+async def drop_all_sockets(exchange: Any) -> None:
+    """Close every socket of the exchange, where there is one and it has any."""
+    clients = getattr(exchange, "clients", None)
+    if clients:
+        await _drop_sockets(exchange, list(clients))
+
+
 async def _drop_sockets(exchange: Any, urls: list[str]) -> None:
     """Close those sockets; who still watches through one gets a ``NetworkPluginError``."""
     closing = []

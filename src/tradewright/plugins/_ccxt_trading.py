@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import msgspec
 
+from tradewright.domain.credentials import KeyPermissions
 from tradewright.domain.errors import (
     InvalidInput,
     MalformedAnswerPluginError,
@@ -31,6 +32,7 @@ from tradewright.domain.orders import (
 )
 from tradewright.plugins import _ccxt_orders as parse
 from tradewright.plugins._ccxt_arguments import order_arguments
+from tradewright.plugins._ccxt_permissions import permission_question
 from tradewright.plugins._ccxt_quirks import TradingFacts
 
 if TYPE_CHECKING:
@@ -285,6 +287,18 @@ class Trading:
             lambda exchange: exchange.fetch_my_trades(symbol, since_ms, limit), writes=None
         )
         return tuple(parse.fills(answer)[:limit])
+
+    async def key_permissions(self, provider: str) -> KeyPermissions:
+        """See ``MarketPlugin.key_permissions``."""
+        question = permission_question(provider)
+        if question is None:
+            return KeyPermissions()
+        await self._ready(None)
+        try:
+            answer = await self._private(question.ask, writes=None)
+        except PluginFeatureNotSupportedError:  # a test network need not have this call
+            return KeyPermissions()
+        return question.read(answer)
 
     async def fetch_balances(self) -> Sequence[Balance]:
         """See ``MarketPlugin.fetch_balances``."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.capabilities import Capability, CredentialField, ProviderInfo
+from tradewright.domain.credentials import KeyPermissions
 from tradewright.domain.errors import (
     ConfigError,
     NetworkPluginError,
@@ -165,6 +166,10 @@ class AlpacaPlugin(MarketPlugin):
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    async def end_streams(self) -> None:
+        if self._connection is not None:
+            await self._connection.end_streams()
 
     async def _open(self) -> Connection:
         """What speaks to Alpaca, made at the first call."""
@@ -329,6 +334,10 @@ class AlpacaPlugin(MarketPlugin):
     async def fetch_my_trades(self, symbol: str, *, since_ms: int, limit: int) -> Sequence[VenueFill]:
         desk = await self._desk_for(Capability.FETCH_MY_TRADES)
         return await desk.fills(symbol, since_ms=since_ms, limit=limit)
+
+    async def key_permissions(self) -> KeyPermissions:
+        self._require_account(Capability.FETCH_BALANCES)
+        return await (await self._open()).desk.key_permissions(paper=self.setup.testnet)
 
     async def fetch_balances(self) -> Sequence[Balance]:
         desk = await self._desk_for(Capability.FETCH_BALANCES)

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.capabilities import Capability, CredentialField, ProviderInfo
-from tradewright.domain.credentials import Credentials
+from tradewright.domain.credentials import Credentials, KeyPermissions
 from tradewright.domain.errors import (
     AuthenticationPluginError,
     DataSourceError,
@@ -43,6 +43,7 @@ __all__ = [
     "AuthenticationPluginError",
     "BarUpdate",
     "DataSourceError",
+    "KeyPermissions",
     "MalformedAnswerPluginError",
     "MarketPlugin",
     "NetworkPluginError",
@@ -190,6 +191,10 @@ class MarketPlugin(ABC):
     async def close(self) -> None:
         """Let go of everything, at once and for good; may be called twice."""
 
+    async def end_streams(self) -> None:  # noqa: B027  a plugin without streams has nothing to end
+        """End every stream now, and begin none any more; other calls go on until ``close``. An instance whose
+        key is not to be used any more is treated so."""
+
     # Market data
 
     @abstractmethod
@@ -299,6 +304,12 @@ class MarketPlugin(ABC):
     async def fetch_my_trades(self, symbol: str, *, since_ms: int, limit: int) -> Sequence[VenueFill]:
         """The account's executions, the oldest first."""
         raise self._unsupported(Capability.FETCH_MY_TRADES)
+
+    async def key_permissions(self) -> KeyPermissions:
+        """What the instance's key may do, as far as the venue says; where it says nothing, nothing is known,
+        and nothing is asked. ``AuthenticationPluginError`` where it does not accept the key.
+        Source: the venue's own word on that key."""
+        return KeyPermissions()
 
     async def fetch_balances(self) -> Sequence[Balance]:
         """What the account holds; currencies with nothing may be left out."""

@@ -41,7 +41,7 @@ from tradewright.plugins._ccxt_quirks import (
     trades_params,
     trading_facts,
 )
-from tradewright.plugins._ccxt_streams import Answerer, StreamSet
+from tradewright.plugins._ccxt_streams import Answerer, StreamSet, drop_all_sockets
 from tradewright.plugins._ccxt_trading import CALL_DEADLINE_S, Trading
 from tradewright.plugins.base import BarUpdate, PluginSetup, VenueStatus
 
@@ -190,6 +190,10 @@ class CCXTPlugin(AccountMethods):
         both = self._exchange, self._account
         self._exchange = self._account = None
         await asyncio.gather(*(_let_go(exchange) for exchange in both if exchange is not None))
+
+    async def end_streams(self) -> None:
+        await asyncio.gather(self._streams.close(), self._account_streams.close())
+        await asyncio.gather(drop_all_sockets(self._exchange), drop_all_sockets(self._account))
 
     async def _open(self) -> Any:
         """CCXT's exchange, made at the first call; its private side, where there is a key, is made too."""

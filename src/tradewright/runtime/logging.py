@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, Final
+
+from tradewright.domain.credentials import living_credentials
 
 request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being served, for the log and the error answer."""
@@ -21,6 +24,26 @@ _ESCAPED: Final = {
     code: ascii(chr(code))[1:-1] for codes in _DECEPTIVE for code in codes if chr(code) not in "\t\n"
 }
 _FLOOD_INTERVAL_S: Final = 60.0
+
+# What is secret whoever holds it: signed addresses, headers and bodies that a library shows, our tokens.
+_SECRETS: Final = re.compile(
+    r"""(?ix)
+    (?P<kept> \b (?: signature | listenKey | api-?_?key | [a-z-]{0,40} secret (?:-?_?key)?
+                  | pass(?:word|phrase|wd) | private-?_?key | x-mbx-apikey | apca-api-[a-z-]{1,40}
+                  | (?:refresh|access)_token )
+              ["']? \s* (?: [:=] | %3D ) \s* ["']? | \b bearer [\s.]+ )
+    [^\s"'&,;)}\]]{4,}
+    | \b tw_[\w-]{43} | \b eyJ[\w-]{8,} \. [\w-]+ \. [\w-]+
+    """
+)
+
+
+def redacted(text: str) -> str:
+    """The text without anything secret: no field of a key that this process holds, nothing that looks like a
+    signature, a password or a token."""
+    for credentials in living_credentials():
+        text = credentials.hide_in(text)
+    return _SECRETS.sub(lambda found: f"{found['kept'] or ''}***", text)
 
 
 class ContextFilter(logging.Filter):
@@ -64,12 +87,12 @@ class JsonFormatter(logging.Formatter):
             "time": int(record.created * 1000),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redacted(record.getMessage()),
         }
         if getattr(record, "request_id", None):
             entry["request_id"] = record.__dict__["request_id"]
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = redacted(self.formatException(record.exc_info))
         return json.dumps(entry)  # in ASCII, where no letter ends a line or turns its direction
 
 
@@ -84,16 +107,16 @@ class HumanFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the base class's name
-        record.message = record.message.translate(_ESCAPED).replace("\n", "\\n")
+        record.message = redacted(record.message).translate(_ESCAPED).replace("\n", "\\n")
         line = super().formatMessage(record)
         request_id = getattr(record, "request_id", None)
         return f"{line} [{request_id}]" if request_id else line
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  the base class's name
-        return _indented(super().formatException(ei))
+        return _indented(redacted(super().formatException(ei)))
 
     def formatStack(self, stack_info: str) -> str:  # noqa: N802  the base class's name
-        return _indented(super().formatStack(stack_info))
+        return _indented(redacted(super().formatStack(stack_info)))
 
 
 def _indented(trace: str) -> str:

@@ -73,7 +73,8 @@ class AuthService:
     """Registers people, logs them in and out, and says on every request who it speaks for.
 
     ``administration``, ``registration`` and ``audit`` are for administrators; whoever calls them has looked
-    whether the caller is one. ``forget_user`` removes what other stores keep of a user.
+    whether the caller is one. ``forget_user`` removes what other stores keep of a user; ``shut_out`` ends
+    what still runs for one who may not come in any more.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class AuthService:
         settings: AuthSettings | None = None,
         forget_user: ForgetUser | None = None,
         bus: MessageBus | None = None,
+        shut_out: ForgetUser | None = None,
     ) -> None:
         settings = settings or AuthSettings()
         self._stores = stores
@@ -111,7 +113,7 @@ class AuthService:
             self._devices,
             self.audit,
         )
-        self.administration = Administration(stores.users, self._sessions, self._tokens, self.audit)
+        self.administration = Administration(stores.users, self._sessions, self._tokens, self.audit, shut_out)
         self.registration = RegistrationDesk(
             stores.users,
             stores.invites,
@@ -322,6 +324,9 @@ class AuthService:
             await self._forget_user(caller.user_id)
         await self._sessions.end_all(caller.user_id)
         await self._users.delete(caller.user_id)
+        # And once more, for what was kept while the first of it went.
+        if self._forget_user is not None:
+            await self._forget_user(caller.user_id)
         self._sessions.forget()
         self._tokens.forget()
         await self.audit.note("user.deleted", visit, user_id=caller.user_id)

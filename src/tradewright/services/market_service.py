@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from tradewright.domain.capabilities import ProviderInfo
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import (
+    Conflict,
     CredentialsRequired,
     NotFound,
     PluginError,
@@ -31,6 +32,9 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.data_sources.door import FAILURE_MEMORY_S, DoorClosed, Doors
 from tradewright.services.imported_data import ImportedDataPlugin, imported_provider
+from tradewright.services.plugin_instances import IDLE_S, InstanceKey, Owner, PluginInstances
+
+__all__ = ["IDLE_S", "LISTING_LIFETIME_S", "Listing", "ListingProblem", "MarketService"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,28 +42,11 @@ LISTING_LIFETIME_S: Final = 3600.0
 LISTING_DEADLINE_S: Final = 30.0
 LISTING_PATIENCE_S: Final = 8.0
 CALL_DEADLINE_S: Final = 10.0
-IDLE_S: Final = 600.0
 SWEEP_S: Final = 60.0
+_READINGS_MAX: Final = 100
 
 
 ListingProblem: TypeAlias = PluginError | StorageUnavailable | CredentialsRequired
-
-
-class InstanceKey(NamedTuple):
-    """What makes two users of a plugin share an instance: its class, the provider, the hash of the
-    credentials or ``public``, and whether it is the test network."""
-
-    plugin: type[MarketPlugin]
-    provider: str
-    credentials: str
-    testnet: bool
-
-
-@dataclass(slots=True)
-class _Instance:
-    plugin: MarketPlugin
-    users: int = 0
-    idle_since_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +93,9 @@ class MarketService:
         self._user_credentials = user_credentials
         self._calendars = calendars or Calendars()
         self._imported: dict[tuple[str, str], ProviderInfo] = {}
-        self._instances: dict[InstanceKey, _Instance] = {}
         self._listings: dict[tuple[type[MarketPlugin], str], _ListingState] = {}
         self._tasks = TaskSupervisor("market_service")
+        self._instances = PluginInstances(clock, self._tasks)
         self.doors = Doors(clock)
         """Through which everybody goes who asks a venue for readers."""
 
@@ -119,9 +106,7 @@ class MarketService:
     async def close(self) -> None:
         """End the service's tasks and close every instance."""
         await self._tasks.close()
-        instances = [instance.plugin for instance in self._instances.values()]
-        self._instances.clear()
-        await self._close_all(instances)
+        await self._instances.close()
 
     # What there is
 
@@ -157,6 +142,10 @@ class MarketService:
                 raise
             return known
 
+    def listed_provider(self, market: str, provider: str) -> ProviderInfo:
+        """One that a plugin serves; ``UnknownMarket`` or ``UnknownProvider`` where none does."""
+        return self._loader.provider(market, provider)
+
     # Instances
 
     @asynccontextmanager
@@ -174,24 +163,27 @@ class MarketService:
         if credentials is None and not testnet:
             credentials = self._operator_credentials.get(provider)
         kind = await self._plugin_class(market, provider)
+        async with self._lent(kind, provider, credentials, testnet) as plugin:
+            yield plugin
+
+    def _lent(
+        self,
+        kind: type[MarketPlugin],
+        provider: str,
+        credentials: Credentials | None,
+        testnet: bool,
+        owner: Owner | None = None,
+    ) -> AbstractAsyncContextManager[MarketPlugin]:
+        """An instance, made where there is none of that key yet; nothing is waited for before it is lent."""
         fingerprint = credentials.fingerprint() if credentials else "public"
-        key = InstanceKey(kind, provider, fingerprint, testnet)
-        instance = self._instances.get(key)
-        if instance is None:
-            setup = PluginSetup(
-                provider=provider,
-                credentials=credentials,
-                testnet=testnet,
-                options=self._options.get(provider, {}),
-                clock=self._clock,
-            )
-            instance = self._instances[key] = _Instance(kind(setup))
-        instance.users += 1
-        try:
-            yield instance.plugin
-        finally:
-            instance.users -= 1
-            instance.idle_since_s = self._clock.monotonic()
+        setup = PluginSetup(
+            provider=provider,
+            credentials=credentials,
+            testnet=testnet,
+            options=self._options.get(provider, {}),
+            clock=self._clock,
+        )
+        return self._instances.lend(InstanceKey(kind, provider, fingerprint, testnet, owner), setup)
 
     async def _plugin_class(self, market: str, provider: str) -> type[MarketPlugin]:
         info = await self.provider(market, provider)
@@ -202,16 +194,34 @@ class MarketService:
     async def account_plugin(self, user_id: str, credential_id: str) -> AsyncIterator[MarketPlugin]:
         """An instance with a user's own key, for that user's orders and balances and never for shared
         data; ``NotFound`` where the user has no such credential."""
-        stored = await self._get_user_api_credentials(user_id, credential_id)
-        async with self.plugin(
-            stored.market, stored.provider, credentials=stored.credentials, testnet=stored.testnet
-        ) as plugin:
+        for _ in range(_READINGS_MAX):
+            seen = self._instances.retirements
+            stored = await self._get_user_api_credentials(user_id, credential_id)
+            kind = await self._plugin_class(stored.market, stored.provider)
+            if seen == self._instances.retirements:
+                break
+            # Some key was changed or deleted meanwhile, perhaps this one.
+        else:
+            raise Conflict("Keys are being changed all the time. Try again.")
+        owner = Owner(user_id, credential_id)
+        async with self._lent(kind, stored.provider, stored.credentials, stored.testnet, owner) as plugin:
             yield plugin
 
     async def _get_user_api_credentials(self, user_id: str, credential_id: str) -> UserCredential:
         if self._user_credentials is None:
             raise NotFound("There is no such credential.")
         return await self._user_credentials.get(user_id, credential_id)
+
+    async def retire_account(self, user_id: str, credential_id: str | None = None) -> None:
+        """Close the instances with that key of a user's, or with any of theirs, since it was changed,
+        deleted, or is not theirs to use any more. Their streams end now. Who is in the middle of a call has
+        ``RETIRED_GRACE_S`` to end it, since an order that is cut off would be in doubt; nobody else is lent
+        the instance."""
+        await self._instances.retire(user_id, credential_id)
+
+    def keys_in_use(self) -> tuple[tuple[Owner, str], ...]:
+        """Whose keys there are instances with, each with the key's fingerprint."""
+        return self._instances.owned()
 
     async def _sweep(self) -> None:
         while True:
@@ -220,23 +230,7 @@ class MarketService:
 
     async def close_idle(self) -> int:
         """Close the instances that nobody has used for ``IDLE_S``; how many there were."""
-        now_s = self._clock.monotonic()
-        idle = [
-            key
-            for key, instance in self._instances.items()
-            if not instance.users and now_s - instance.idle_since_s >= IDLE_S
-        ]
-        plugins = [self._instances.pop(key).plugin for key in idle]
-        await self._close_all(plugins)
-        return len(plugins)
-
-    @staticmethod
-    async def _close_all(plugins: Sequence[MarketPlugin]) -> None:
-        """Close each of them, whatever becomes of the others."""
-        outcomes = await asyncio.gather(*(plugin.close() for plugin in plugins), return_exceptions=True)
-        for plugin, outcome in zip(plugins, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                _log.error("%r could not be closed", plugin, exc_info=outcome)
+        return await self._instances.close_idle()
 
     # Instruments
 

@@ -67,10 +67,10 @@ class MemoryCredentialStore:
         found = [each for each in self._credentials.values() if each.user_id == user_id]
         return tuple(sorted(found, key=lambda each: (each.created_ms, each.id)))
 
-    async def replace(self, credential: StoredCredential) -> bool:
-        if await self.get(credential.user_id, credential.id) is None:
+    async def replace(self, old: StoredCredential, new: StoredCredential) -> bool:
+        if (old.user_id, old.id) != (new.user_id, new.id) or self._credentials.get(old.id) != old:
             return False
-        self._credentials[credential.id] = credential
+        self._credentials[new.id] = new
         return True
 
     async def reseal(self, credential_id: str, old: bytes, new: bytes) -> bool:

@@ -141,7 +141,9 @@ async def check_credentials(people: PeopleStores) -> None:
     assert await credentials.get("anna", kept[0].id) == kept[0]
     assert await credentials.get("ben", kept[0].id) is None, "not to be reached by its id"
     assert not await credentials.delete("ben", kept[0].id)
-    assert not await credentials.replace(replace(kept[0], user_id="ben"))
+    stolen = replace(kept[0], user_id="ben")
+    assert not await credentials.replace(stolen, replace(stolen, label="mine"))
+    assert not await credentials.replace(kept[0], stolen), "a credential does not change hands"
     try:
         await credentials.add(credential("ben", kept[0].label), kept_max=3)
     except Conflict:
@@ -158,8 +160,14 @@ async def check_credentials(people: PeopleStores) -> None:
         last_used_ms=NOW + 2,
         testnet=False,
     )
-    assert await credentials.replace(changed)
+    assert await credentials.replace(kept[0], changed)
     assert await credentials.get("anna", changed.id) == changed, "all of it is kept"
+    assert not await credentials.replace(kept[0], replace(kept[0], label="late")), "it is another one by now"
+    rivals = [replace(changed, label=f"by {number}") for number in range(5)]
+    answers = await asyncio.gather(*(credentials.replace(changed, rival) for rival in rivals))
+    assert sorted(answers) == [False] * 4 + [True], "one of those who change it at once"
+    changed = rivals[answers.index(True)]
+    assert await credentials.get("anna", changed.id) == changed
     assert not await credentials.reseal(changed.id, b"old", b"newer")
     answers = await asyncio.gather(*(credentials.reseal(changed.id, b"new", b"%d" % n) for n in range(5)))
     assert sorted(answers) == [False] * 4 + [True], "one of those who seal it anew at once"

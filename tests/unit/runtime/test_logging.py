@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 
 from tradewright.app_extensions import configure_logging
 from tradewright.config import TestingConfig
+from tradewright.domain.credentials import Credentials
 from tradewright.runtime.logging import (
     ContextFilter,
     FloodFilter,
@@ -142,3 +146,75 @@ def test_ccxt_may_not_write_its_requests(tmp_path: Path) -> None:
         assert not logging.getLogger("ccxt.base.exchange").isEnabledFor(logging.DEBUG)
     finally:
         root.handlers[:], root.level = handlers, level
+
+
+KEY, SECRET, PASSPHRASE = "canary-key-4Z/+x", 'canary "secret" ü\\', "canaryö"
+PEM = "-----BEGIN PRIVATE KEY-----\nMIGHcanaryAgEAMBMG\nByqGSM49canary/AgEG\n-----END PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("formatter", [HumanFormatter(), JsonFormatter()])
+def test_no_key_that_the_process_holds_shows(formatter: logging.Formatter) -> None:
+    credentials = Credentials(
+        {"api_key": KEY, "secret": SECRET, "password": PASSPHRASE, "private_key": PEM, "uid": "12"}
+    )
+    shown = [
+        *(form for value in (KEY, SECRET, PASSPHRASE) for form in (value, quote(value), quote_plus(value))),
+        json.dumps(SECRET),
+        repr({"apiKey": KEY, "secret": SECRET}),
+        PEM,
+        PEM.replace("\n", "\\n"),
+    ]
+    for text in shown:
+        try:
+            raise ValueError(text)
+        except ValueError:
+            made = logging.LogRecord("ccxt", logging.DEBUG, __file__, 1, "sent %s", (text,), sys.exc_info())
+        written = formatter.format(made)
+        assert "canary" not in written, written
+        assert "sent" in written
+    assert "uid 12" in formatter.format(record("the uid 12")), "what is so short is in every line"
+    del credentials
+    gc.collect()
+    assert KEY in formatter.format(record("sent %s", KEY)), "and it is known from the key alone"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET https://venue/api?timestamp=1&signature=canary0123456789&recvWindow=5",
+        "{'X-MBX-APIKEY': 'canary0123456789', 'Accept': '*/*'}",
+        '{"apiKey":"canary0123456789","secret":"canary"}',
+        "APCA-API-SECRET-KEY: canary0123",
+        "Authorization: Bearer canary.canary.canary",
+        "Sec-WebSocket-Protocol: tradewright.v1, bearer.canary.canary",
+        "password=canary0123 tw_" + "canary0123" * 4 + "abc",
+        "refresh_token=canary0123456789",
+        "eyJhbGciOiJIUzI1NiJ9.canary.canary",
+        "the listenKey=canary0123",
+    ],
+)
+def test_nothing_that_looks_like_a_secret_shows(text: str) -> None:
+    for formatter in (HumanFormatter(), JsonFormatter()):
+        written = formatter.format(record("%s", text))
+        assert "canary" not in written, written
+        assert "***" in written
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The password is wrong.",
+        "bars of BTC/USDT: signature of the day",
+        "secrets.toml was written",
+        "api_key",
+    ],
+)
+def test_ordinary_words_stay(text: str) -> None:
+    assert text in HumanFormatter().format(record("%s", text))
+
+
+def test_a_long_line_takes_no_time() -> None:
+    began = time.perf_counter()
+    for text in ("a-" * 50_000, "secret" * 20_000, "api_key=" * 10_000, "eyJ" + "a." * 50_000):
+        HumanFormatter().format(record("%s", text))
+    assert time.perf_counter() - began < 2

@@ -58,6 +58,8 @@ class AlpacaVenue(LocalServer):
         self._files = minutes, days_file
         self._clock = clock or SystemClock()
         self.requests_per_minute = requests_per_minute
+        self.revoked = False
+        """Whether the key was taken back."""
         self._live = live
         self._minute = 0
         self._spent = 0  # in that minute
@@ -278,7 +280,7 @@ class AlpacaVenue(LocalServer):
         if request.path.startswith("/v1beta3/crypto") or "Upgrade" in request.headers:
             return  # public, or checked by the socket's own messages
         given = request.headers.get("APCA-API-KEY-ID"), request.headers.get("APCA-API-SECRET-KEY")
-        if given != (API_KEY, SECRET):
+        if self.revoked or given != (API_KEY, SECRET):
             raise Refused(401, "request is not authorized", 40110000)
 
     def _reset(self, request: web.Request) -> web.StreamResponse:

@@ -27,6 +27,19 @@ API_KEY: Final = "emulated-key-of-the-venue"
 SECRET: Final = "emulated-secret-of-the-venue"
 MAX_PRICE: Final = Decimal(1_000_000)
 MIN_NOTIONAL: Final = Decimal(5)
+RIGHTS: Final = (
+    "enableReading",
+    "enableWithdrawals",
+    "enableInternalTransfer",
+    "enableMargin",
+    "enableFutures",
+    "permitsUniversalTransfer",
+    "enableVanillaOptions",
+    "enableFixApiTrade",
+    "enableFixReadOnly",
+    "enableSpotAndMarginTrading",
+    "enablePortfolioMarginTrading",
+)
 TYPES: Final = ("LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT")
 
 DOUBTS: Final[Mapping[str, tuple[int, str]]] = {
@@ -73,6 +86,8 @@ class TradingApi:
         self.requests: Counter[str] = Counter()
         self.keys: dict[str, str] = {API_KEY: SECRET}
         self.permitted = True
+        self.rights = {"enableReading": True, "enableSpotAndMarginTrading": True}
+        """What the keys may do, by the venue's names; what is not named they may not."""
         self.invisible_for_ms = 0
         self.max_skew_ms = 0
         self._doubts: list[Doubt] = []
@@ -89,6 +104,7 @@ class TradingApi:
             ("GET", "/api/v3/allOrders", self._all_orders),
             ("GET", "/api/v3/myTrades", self._my_trades),
             ("GET", "/api/v3/account", self._account),
+            ("GET", "/sapi/v1/account/apiRestrictions", self._restrictions),
             ("GET", "/sapi/v1/asset/tradeFee", self._fees),
             ("GET", "/fapi/v1/leverageBracket", self._nothing),
             ("GET", "/fapi/v3/positionRisk", self._nothing),
@@ -260,6 +276,13 @@ class TradingApi:
             for one in assets
         ]
         return {"accountType": "SPOT", "canTrade": True, "updateTime": self._time.now_ms(), "balances": rows}
+
+    def _restrictions(self, _query: Query) -> object:
+        return {
+            "ipRestrict": False,
+            "createTime": self._time.now_ms() - 86_400_000,
+            **{right: self.rights.get(right, False) for right in RIGHTS},
+        }
 
     def _fees(self, query: Query) -> object:
         symbol = self._market(query).symbol

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from tradewright.domain.errors import NotFound
 from tradewright.domain.people import Role, User
 from tradewright.domain.people_stores import UserStore
@@ -14,11 +16,19 @@ from tradewright.services.auth.visits import Visit
 class Administration:
     """Lists and changes users. The last enabled administrator stays one (``Conflict``)."""
 
-    def __init__(self, users: UserStore, sessions: Sessions, tokens: ApiTokens, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        users: UserStore,
+        sessions: Sessions,
+        tokens: ApiTokens,
+        audit: AuditLog,
+        shut_out: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self._users = users
         self._sessions = sessions
         self._tokens = tokens
         self._audit = audit
+        self._shut_out = shut_out
 
     async def users(self, *, after: str | None = None, limit: int = 100) -> tuple[User, ...]:
         """Users by id ascending."""
@@ -47,6 +57,8 @@ class Administration:
             raise _unknown()
         if disabled:
             await self._sessions.end_all(user_id)
+            if self._shut_out is not None:
+                await self._shut_out(user_id)
         self._forget()
         kind = "user.disabled" if disabled else "user.enabled"
         await self._audit.note(kind, visit, user_id=user_id, actor_id=actor_id)

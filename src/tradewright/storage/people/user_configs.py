@@ -94,11 +94,13 @@ class SqlCredentialStore:
         query = select(CredentialRow).where(CredentialRow.user_id == user_id)
         return await self._all(query.order_by(CredentialRow.created_ms, CredentialRow.id))
 
-    async def replace(self, credential: StoredCredential) -> bool:
-        change = update(CredentialRow).where(
-            CredentialRow.user_id == credential.user_id, CredentialRow.id == credential.id
-        )
-        return await self._changed(change.values(**asdict(credential)))
+    async def replace(self, old: StoredCredential, new: StoredCredential) -> bool:
+        if (old.user_id, old.id) != (new.user_id, new.id):
+            return False
+        as_read = [
+            getattr(CredentialRow, name).is_not_distinct_from(value) for name, value in asdict(old).items()
+        ]
+        return await self._changed(update(CredentialRow).where(*as_read).values(**asdict(new)))
 
     async def reseal(self, credential_id: str, old: bytes, new: bytes) -> bool:
         change = update(CredentialRow).where(CredentialRow.id == credential_id, CredentialRow.sealed == old)

@@ -1,0 +1,1 @@
+"""What belongs to one person: their preferences and their keys. ``UserService`` is the way in."""
