@@ -91,9 +91,10 @@ class Counter:
             self._size = 4 + int.from_bytes(data[2:4], "big")
         self._bytes += len(data)
         at = data.find(b'"t":')  # the oldest update in it
-        if at >= 0 and at + 20 <= len(data):
+        if at >= 0 and at + 21 <= len(data):
+            at += 5 if data[at + 4 : at + 5] == b" " else 4
             now_us = MICROSECONDS_OFFSET + time.monotonic_ns() // 1000
-            self._ages_us.append(now_us - int(data[at + 4 : at + 20]))
+            self._ages_us.append(now_us - int(data[at : at + 16]))
 
     def report(self) -> Received:
         """What came since the last time."""

@@ -35,8 +35,9 @@ from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.runtime.metrics import Metrics
 from tradewright.services.adjusted_bars import AdjustedBars
 from tradewright.services.auth.passwords import PasswordCost
+from tradewright.services.auth.socket_accounts import SocketAccounts
 from tradewright.services.auth_service import AuthService, AuthSettings
-from tradewright.services.authentication import Authenticator, NoAccounts
+from tradewright.services.authentication import Authenticator
 from tradewright.services.backfill.stream import BackfillStream
 from tradewright.services.backfill_manager import BackfillManager
 from tradewright.services.bar_export import BarExporter
@@ -83,7 +84,7 @@ class Adapters:
     people: People | None = None
     password_cost: PasswordCost | None = None
     leases: Leases | None = None
-    authenticator: Authenticator = field(default_factory=NoAccounts)
+    authenticator: Authenticator | None = None
 
 
 @dataclass(kw_only=True)
@@ -333,12 +334,13 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
     people = adapters.people or people_of(config, clock)
     secrets = OperatorSecrets(config)
     encryption = EncryptionService(secrets.encryption)
+    accounts = make_auth(config, people.stores, secrets, encryption, clock, adapters.password_cost, bus)
     return Services(
         engine=engine,
         people=people,
         secrets=secrets,
         encryption=encryption,
-        auth=make_auth(config, people.stores, secrets, encryption, clock, adapters.password_cost, bus),
+        auth=accounts,
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
@@ -347,7 +349,11 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
         subscriptions=subscriptions,
         registry=registry,
         connections=WebSocketConnections(
-            subscriptions, registry, clock, authenticator=adapters.authenticator
+            subscriptions,
+            registry,
+            clock,
+            authenticator=adapters.authenticator or SocketAccounts(accounts),
+            login_first=config.require_login,
         ),
     )
 

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import pkgutil
 import re
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -98,27 +99,42 @@ def test_every_setting_is_documented_and_every_documented_one_exists() -> None:
         assert settings_named(_read(path)) <= settings, path
 
 
+def _commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command with the words that call it, those inside groups too."""
+    for name, command in group.commands.items():
+        yield f"{before}{name}", command
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{before}{name} ")
+
+
+def _options(command: click.Command) -> set[str]:
+    return {option for each in command.params if isinstance(each, click.Option) for option in each.opts}
+
+
 def test_every_command_and_option_is_documented() -> None:
     reference = _read(REFERENCE / "command-line.md")
     assert set(re.findall(r"`tradewright ([a-z]+)`", reference)) == set(cli.commands)
     everything = "\n".join(map(_read, documents.documents()))
-    for name, command in cli.commands.items():
-        options = [
-            option for each in command.params if isinstance(each, click.Option) for option in each.opts
-        ]
-        assert [option for option in options if f"`{option}`" not in everything] == [], name
+    for words, command in _commands(cli):
+        name = words.rpartition(" ")[2]
+        assert f"`{name}`" in reference or f"`tradewright {name}`" in reference, words
+        assert {option for option in _options(command) if f"`{option}`" not in everything} == set(), words
 
 
 def test_documented_command_lines_are_understood() -> None:
     """Every `tradewright …` in a code block names a command and options that exist."""
+    known = dict(_commands(cli))
     lines = []
     for path in documents.documents():
         for block in re.findall(r"```sh\n(.*?)```", _read(path), re.DOTALL):
-            lines += re.findall(r"tradewright ([a-z]+)((?: [^\n]*)?)", block.replace("\\\n", " "))
+            lines += re.findall(r"tradewright ([a-z]+(?: [^\n]*)?)", block.replace("\\\n", " "))
     assert lines
-    for name, rest in lines:
-        known = {option for each in cli.commands[name].params for option in each.opts}
-        assert set(re.findall(r"(?<= )--[a-z-]+", rest)) <= known, (name, rest)
+    for line in lines:
+        words = line.split()
+        name = words[0]
+        if isinstance(known[name], click.Group):
+            name = f"{name} {words[1]}"
+        assert set(re.findall(r"(?<= )--[a-z-]+", line)) <= _options(known[name]), line
 
 
 def _kinds(kind: type[TradewrightError]) -> set[type[TradewrightError]]:

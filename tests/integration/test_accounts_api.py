@@ -352,9 +352,11 @@ async def test_backfills_are_for_newcomers_and_then_for_traders(app: RunningApp)
     assert (await viewer.post(path, BACKFILL)).body["code"] == "missing_scope"
 
 
+SERIES = "market=crypto&provider=simulated&symbol=BTC/USDT&timeframe=1m"
 MARKET_PATHS = (
     "/api/v1/market/markets",
-    "/api/v1/market/ohlcv?market=crypto&provider=simulated&symbol=BTC/USDT&timeframe=1m&limit=1",
+    f"/api/v1/market/ohlcv?{SERIES}&limit=1",
+    f"/api/v1/market/ohlcv?{SERIES}&start=1699992000000&end=1699992300000",
     "/api/v1/market/backfills",
     "/api/v1/market/stored",
 )
@@ -393,6 +395,31 @@ async def test_no_other_authorization_is_one(app: RunningApp, anna: Client, head
     answer = await anna.get(f"{AUTH}/me", Authorization=header)
     assert answer.status in (400, 401)
     assert PASSWORD not in answer.text
+
+
+SURROGATE = b'"\\ud800 and twelve more"'
+
+
+async def test_text_that_is_no_text_is_refused_like_any_other(app: RunningApp, anna: Client) -> None:
+    """JSON can spell half a letter, which no UTF-8 can hold."""
+    bodies = {
+        "login": b'{"login":%s,"password":%s,"totp":%s}',
+        "register": b'{"email":%s,"username":%s,"password":%s}',
+        "refresh": b'{"refresh_token":%s}',
+        "step_up": b'{"password":%s,"totp":%s}',
+        "password": b'{"current_password":%s,"new_password":%s}',
+        "totp/confirm": b'{"totp":%s}',
+        "tokens": b'{"label":%s,"scopes":["read"]}',
+    }
+    for route, body in bodies.items():
+        data = body.replace(b"%s", SURROGATE)
+        answer = await anna.call("POST", f"{AUTH}/{route}", data, Content_Type="application/json")
+        assert 400 <= answer.status < 500, (route, answer.text)
+    await anna.post(f"{AUTH}/totp/enroll")
+    answer = await anna.call(
+        "POST", f"{AUTH}/totp/confirm", b'{"totp":%s}' % SURROGATE, Content_Type="application/json"
+    )
+    assert answer.status == 422
 
 
 STRANGE_BODIES: list[Any] = [

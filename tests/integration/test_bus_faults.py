@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
@@ -268,3 +269,51 @@ async def test_what_is_no_redis_is_no_bus(answer: bytes) -> None:
     await bus.close()
     server.close()
     await server.wait_closed()
+
+
+async def test_a_user_who_may_not_listen_is_told_so_and_goes_on_alone(own_redis: OwnRedis) -> None:
+    async with Redis.from_url(own_redis.url) as admin:
+        rights = ("~*", "&others:*", "+hello", "+ping", "+publish", "+subscribe")
+        await admin.execute_command("ACL", "SETUSER", "someone", "on", ">word", *rights)  # type: ignore[no-untyped-call]
+    port = own_redis.url.rsplit(":", 1)[1]
+    address = RedisAddress.of_url(f"redis://someone:word@127.0.0.1:{port}")
+    bus = RedisBus(address, SystemClock())
+    async with asyncio.timeout(10), bus.subscribe("a") as subscription:
+        await eventually(lambda: bus.problem is not None, "the refusal is known")
+        assert bus.problem == "Redis refused: this user may not do that."
+        await bus.publish("a", b"alone")
+        messages = aiter(subscription)
+        while await next_or_gap(messages) != b"alone":
+            continue
+    await bus.close()
+
+
+async def test_a_redis_that_loads_its_data_is_waited_for() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        greeting = b"%1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n"
+        while received := await reader.read(65_536):
+            writer.write(greeting if b"HELLO" in received else b"-LOADING words of Redis\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    bus = RedisBus(RedisAddress("127.0.0.1", server.sockets[0].getsockname()[1]), SystemClock())
+    async with asyncio.timeout(10), bus.subscribe("a"):
+        assert bus.problem == "Redis is loading its data."
+    await bus.close()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_host_that_cannot_be_one_is_no_redis() -> None:
+    bus = RedisBus(RedisAddress("a" * 70, 6379), SystemClock())
+    async with asyncio.timeout(10), bus.subscribe("a"):
+        assert bus.problem == "Redis can't be reached."
+    await bus.close()
+
+
+async def next_or_gap(messages: AsyncIterator[bytes]) -> bytes | None:
+    """The next message, or None where it is told that some were lost."""
+    try:
+        return await anext(messages)
+    except BusGap:
+        return None

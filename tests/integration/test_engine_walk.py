@@ -61,6 +61,7 @@ IN_SOME_WALK = (
     "gaps with a reason",
     "reads cut off",
     "calm lives",
+    "calls in vain, twice a minute at most",
 )
 
 

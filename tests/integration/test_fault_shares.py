@@ -6,14 +6,20 @@ import asyncio
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from tests.support.closed_doors import RESUME_S_MAX, ClosedDoors
+from tests.support.collisions import KINDS, Collisions, Kind
 from tests.support.early_bars import EarlyPages, EarlyStream
 from tests.support.history_cuts import CLOSED_S_MAX, HistoryCuts
 from tests.support.hostile_requests import Attack
 from tests.support.login_attack import under_attack
 from tests.support.malformed_answers import Malformed
+from tests.support.migration_kills import MigrationKills
+from tests.support.postgres_schemas import own_database
 from tests.support.processes import serving
 from tests.support.silent_venue import SilentVenue
+from tests.support.slow_readers import READERS, SlowReaders
 from tests.support.stream_cuts import CutStreams
 from tradewright.services.auth.throttle import BY_PAIR
 
@@ -81,3 +87,26 @@ async def test_guesses_are_few_and_the_owner_comes_in(tmp_path: Path) -> None:
         assert attack.looked_at <= 30
         assert attack.owner_elsewhere == attack.owner_known == [True]
         assert await attack.at_once(200) == BY_PAIR.free
+
+
+async def test_writes_do_not_wait_for_two_hundred_slow_readers(postgres_url: str) -> None:
+    one = SlowReaders()
+    await one.run(postgres_url, writes=100, pause_s=0.005)
+    assert one.at_once == READERS
+    assert sorted(one.writes_s)[99] <= 1.0  # the share is small: one slow write is the slowest hundredth
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_writers_in_each_others_way_are_not_told_of_it(postgres_url: str, kind: Kind) -> None:
+    one = Collisions(kind, 1)
+    await one.run(postgres_url, wanted=8, within_s=10)
+    assert one.met >= 2
+    assert not one.surfaced
+
+
+async def test_starts_that_are_killed_leave_no_half_schema(tmp_path: Path, postgres_url: str) -> None:
+    files, schemas = MigrationKills(2), MigrationKills(2)
+    await files.of_sqlite(tmp_path, 2)
+    async with own_database(postgres_url) as url:
+        await schemas.of_postgres(url, 1)
+    assert (files.kills, schemas.kills) == (2, 1)

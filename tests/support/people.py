@@ -70,8 +70,10 @@ def on_server(url: str, schema: str) -> OpenPeople:
 
 @asynccontextmanager
 async def opened_people(auth: Place, user_configs: Place) -> AsyncIterator[PeopleDatabases]:
-    """Both databases, open."""
-    people = PeopleDatabases(AuthDatabase(auth), UserConfigsDatabase(user_configs))
+    """Both databases, open. Their calls may take long: a hundred at a time queue up on a busy machine."""
+    people = PeopleDatabases(
+        AuthDatabase(auth, timeout_s=60), UserConfigsDatabase(user_configs, timeout_s=60)
+    )
     await people.open()
     try:
         yield people

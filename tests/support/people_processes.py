@@ -76,7 +76,7 @@ async def opened(place: Place, layout: Layout) -> None:
 
 async def written(place: Place, number: int) -> None:
     """Append events, count failures and try to be the first user, many at a time."""
-    database = PeopleDatabase(place, AUTH, timeout_s=30)
+    database = PeopleDatabase(place, AUTH, timeout_s=60)
     await database.open(30)
     audit, attempts, users = SqlAuditStore(database), SqlAttemptStore(database), SqlUserStore(database)
     for turn in range(4):

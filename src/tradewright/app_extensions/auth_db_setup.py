@@ -17,6 +17,7 @@ from tradewright.domain.people_stores import (
 from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.storage.people import (
     AUTH,
+    CALL_TIMEOUT_S,
     PeopleDatabase,
     Place,
     SqlApiTokenStore,
@@ -38,11 +39,13 @@ class AuthDatabase:
     a PostgreSQL database.
 
     Made without I/O. Until ``open`` and after ``close`` the stores
-    raise ``StorageUnavailable``.
+    raise ``StorageUnavailable``, and at any time ``timeout_s`` after a call began.
     """
 
-    def __init__(self, place: Place, clock: Clock | None = None) -> None:
-        self.database = PeopleDatabase(place, AUTH, clock=clock or SystemClock())
+    def __init__(
+        self, place: Place, clock: Clock | None = None, *, timeout_s: float = CALL_TIMEOUT_S
+    ) -> None:
+        self.database = PeopleDatabase(place, AUTH, timeout_s=timeout_s, clock=clock or SystemClock())
         self.users: UserStore = SqlUserStore(self.database)
         self.sessions: SessionStore = SqlSessionStore(self.database)
         self.api_tokens: ApiTokenStore = SqlApiTokenStore(self.database)

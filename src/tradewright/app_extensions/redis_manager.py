@@ -26,7 +26,7 @@ _REMEMBERED_S: Final = 2.0
 
 class RedisManager:
     """Owns the clients of one Redis: the cache, the bus and the leases, which may be used at any time, before
-    ``open`` as well. The bus and the leases are made, and connect, when they are first used.
+    ``open`` as well. The bus and the leases are made when they are first asked for.
 
     Makes no connection in ``__init__``; ``ConfigError`` where the URL is none. The URL, which may hold a
     password, is kept nowhere but in the client and said nowhere.
@@ -74,7 +74,10 @@ class RedisManager:
         return self._leases
 
     async def open(self) -> None:
-        """Look whether Redis answers, and say so in the log where it does not; raises nothing."""
+        """Connect the bus, where there is one, and look whether Redis answers; where it does not, that is
+        said in the log. Raises nothing."""
+        if self._bus is not None:
+            self._bus.start()
         problem = await self.problem()
         if problem is not None:
             _log.warning("The server starts without Redis: %s", problem)
@@ -109,4 +112,5 @@ class RedisManager:
     async def message_problem(self) -> str | None:
         """Why messages do not reach other servers, as of now; None where they do."""
         async with self.bus.subscribe("reach"):
+            await self.bus.settled()
             return self.bus.problem or ("Redis did not answer in time." if self.bus.alone else None)

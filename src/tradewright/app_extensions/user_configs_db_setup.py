@@ -8,6 +8,7 @@ from tradewright.config import BaseConfig
 from tradewright.domain.people_stores import CredentialStore, PreferenceStore
 from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.storage.people import (
+    CALL_TIMEOUT_S,
     USER_CONFIGS,
     PeopleDatabase,
     Place,
@@ -24,11 +25,13 @@ class UserConfigsDatabase:
     or a schema of a PostgreSQL database.
 
     Made without I/O. Until ``open`` and after ``close`` the stores
-    raise ``StorageUnavailable``.
+    raise ``StorageUnavailable``, and at any time ``timeout_s`` after a call began.
     """
 
-    def __init__(self, place: Place, clock: Clock | None = None) -> None:
-        self.database = PeopleDatabase(place, USER_CONFIGS, clock=clock or SystemClock())
+    def __init__(
+        self, place: Place, clock: Clock | None = None, *, timeout_s: float = CALL_TIMEOUT_S
+    ) -> None:
+        self.database = PeopleDatabase(place, USER_CONFIGS, timeout_s=timeout_s, clock=clock or SystemClock())
         self.preferences: PreferenceStore = SqlPreferenceStore(self.database)
         self.credentials: CredentialStore = SqlCredentialStore(self.database)
 

@@ -243,6 +243,9 @@ class InvalidToken(LoginRequired):
 
     code = "invalid_token"
 
+    def __init__(self, message: str = "The token is not valid.") -> None:
+        super().__init__(message)
+
 
 class TotpRequired(LoginRequired):
     """The password is right; the code of the second factor is missing or wrong."""

@@ -157,18 +157,31 @@ class AuthService:
         """A new session. ``InvalidLogin``, ``TotpRequired``, ``TooManyLogins``."""
         proven = await self._proving.by_name(login, password, code, visit)
         record = proven.record
-        if self._passwords.is_outdated(record.password_hash):
-            better = await self._passwords.make(password)
-            await self._users.update_hash(record.user.id, record.password_hash, better)
         device_id = proven.device_id or new_id(16)
         try:
             granted = await self._sessions.begin(record.user, visit, client, device_id)
         except NotFound:  # deleted while the password was looked at
             raise InvalidLogin("Name or password is wrong.") from None
+        await self._check_unchanged(record, granted)
+        await self._renew_hash(record, password)
         await self._users.note_login(record.user.id, self._clock.now_ms())
         await self.audit.note("login.ok", visit, user_id=record.user.id, session=granted.session.id,
                               factors=proven.factors, known_device=proven.device_id is not None)  # fmt: skip
         return LoggedIn(granted, self._devices.cookie(Device(record.user.id, device_id)))
+
+    async def _check_unchanged(self, record: LoginRecord, granted: Granted) -> None:
+        """What ends all sessions while a password is looked at must end this one, too, which was not there
+        yet."""
+        now = await self._users.get(record.user.id)
+        changed_ms = record.user.password_changed_ms
+        if now is None or now.user.disabled or now.user.password_changed_ms != changed_ms:
+            await self._sessions.end(granted.session.id)
+            raise InvalidLogin("Name or password is wrong.")
+
+    async def _renew_hash(self, record: LoginRecord, password: str) -> None:
+        if self._passwords.is_outdated(record.password_hash):
+            better = await self._passwords.make(password)
+            await self._users.update_hash(record.user.id, record.password_hash, better)
 
     async def refresh(self, token: str, visit: Visit) -> Granted:
         """The next tokens of a session; ``InvalidToken`` where it has ended, or ends because the token was

@@ -1,4 +1,4 @@
-"""Who somebody is, by a token: the port that accounts will fill, and what runs until there are any."""
+"""Who somebody is, by a token: what sockets need of accounts, and what they get where there are none."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from tradewright.domain.errors import LoginRequired, NotFound
+from tradewright.domain.errors import NotFound
+from tradewright.domain.people import InvalidToken
 from tradewright.domain.streams import StreamKey
 
 PrivateStream: TypeAlias = Literal["orders", "bot"]
-
-
-class InvalidToken(LoginRequired):
-    """The token is none that we gave, or it has ended."""
-
-    code = "invalid_token"
-
-    def __init__(self, message: str = "The token is not valid.") -> None:
-        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)

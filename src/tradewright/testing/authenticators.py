@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tradewright.domain.errors import StorageUnavailable
+from tradewright.domain.people import InvalidToken
 from tradewright.runtime.clock import Clock
-from tradewright.services.authentication import Identity, InvalidToken
+from tradewright.services.authentication import Identity
 
 
 class MemoryAuthenticator:

@@ -61,6 +61,13 @@ def forgeries(token: str, ours: bytes) -> Iterator[tuple[str, str]]:
         yield f"alg {alg} signed by us", signed({**header, "alg": alg}, claims, ours)
     for digest in ("sha384", "sha512", "sha1"):
         yield f"signed with {digest}", signed(header, claims, ours, digest)
+        other = {**header, "alg": digest.replace("sha", "HS")}
+        yield f"well signed with {digest}", signed(other, claims, ours, digest)
+    longer = key("longer").encode() * 4
+    yield (
+        "well signed with HS512 and a longer key",
+        signed({**header, "alg": "HS512"}, claims, longer, "sha512"),
+    )
     for value in (None, 1, True, ["HS256"], {"HS256": 1}):
         yield f"alg {value!r}", signed({**header, "alg": value}, claims, ours)
     for extra in (

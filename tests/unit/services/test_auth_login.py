@@ -105,6 +105,23 @@ async def test_the_owner_comes_in_while_one_address_attacks(people: People) -> N
     await people.login(visit=elsewhere)
 
 
+async def test_one_address_never_shuts_the_owner_out_however_long_it_goes_on(people: People) -> None:
+    looked_at = 0
+    for number in range(60):
+        looked_at += await guess(people, "anna", AWAY)
+        if number % 20 == 19:
+            await people.login(visit=replace(AWAY, address="192.0.2.44"))
+        await people.clock.advance(DELAY_MS_MAX / 1000)
+    assert looked_at == 60, "each after the longest wait"
+    for _ in range(30):
+        assert await guess(people, "cleo", AWAY)
+        await people.clock.advance(DELAY_MS_MAX / 1000)
+    assert await guess(people, "cleo", AWAY)
+    assert await guess(people, "cleo", replace(AWAY, address="192.0.2.44")), (
+        "nor somebody else a moment later"
+    )
+
+
 async def test_a_known_device_comes_in_while_the_whole_world_attacks(people: People) -> None:
     device = (await people.login(visit=AWAY)).device
     for number in range(500):

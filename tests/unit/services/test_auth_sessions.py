@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.support.accounts import AWAY, CHEAP, HOME, PASSWORD, People
 from tradewright.domain.errors import NotFound, StorageUnavailable
-from tradewright.domain.people import InvalidToken
+from tradewright.domain.people import InvalidLogin, InvalidToken
 from tradewright.services.auth.sessions import GRACE_MS, IDLE_MS, KEPT_MAX, LIFETIME_MS
 from tradewright.services.auth_service import AuthService, AuthSettings
 from tradewright.storage.memory_bus import MemoryBus
@@ -235,3 +236,35 @@ async def test_an_end_holds_though_nobody_can_be_told(people: People) -> None:
     await auth.logout(HOME, caller=await auth.authenticate(granted.access_token), refresh_token=None)
     with pytest.raises(InvalidToken):
         await auth.authenticate(granted.access_token)
+
+
+@pytest.mark.parametrize("what", ["reset", "disable"])
+async def test_a_login_that_overtakes_what_ends_sessions_gets_none(people: People, what: str) -> None:
+    user = await people.auth.find_user("anna")
+    await people.add("berta", "admin")
+
+    class Slow:
+        """Between the look at the password and the session, somebody ends all sessions."""
+
+        def __init__(self) -> None:
+            self._sessions = people.stores.sessions
+            self.ended = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._sessions, name)
+
+        async def add(self, *arguments: Any, **named: Any) -> Any:
+            if not self.ended:
+                self.ended = True
+                people.clock.jump_wall(1)
+                if what == "reset":
+                    await people.auth.reset_password(user.id, PASSWORD + "!", HOME, keep_totp=False)
+                else:
+                    await people.auth.administration.set_disabled(user.id, True, None, HOME)
+            return await self._sessions.add(*arguments, **named)
+
+    stores = replace(people.stores, sessions=Slow())
+    auth = AuthService(stores, people.jwt, people.encryption, people.clock, AuthSettings(password_cost=CHEAP))
+    with pytest.raises(InvalidLogin):
+        await auth.login("anna", PASSWORD, None, "browser", HOME)
+    assert await people.stores.sessions.of_user(user.id) == ()

@@ -130,6 +130,7 @@ async def test_a_stream_of_bad_books_is_begun_anew_and_the_book_is_right_within_
         disorder = ((99.0, 1.0), (99.5, 1.0)), ((101.0, 1.0),)
         nothing = ((99.0, float("nan")),), ((101.0, 1.0),)
         before = len(viewer.updates)
+        rig.venue.trade(110, tell=False)
         for number in range(30):
             bids, asks = (disorder, nothing)[number % 2]
             rig.venue.send("order_book", OrderBook(t=rig.clock.now_ms() + 1, bids=bids, asks=asks))
@@ -137,8 +138,7 @@ async def test_a_stream_of_bad_books_is_begun_anew_and_the_book_is_right_within_
             if rig.venue.opened > opened:
                 break
         assert rig.venue.opened == opened + 1, "the venue's stream was begun anew"
-        rig.venue.trade(110, tell=False)
-        await rig.clock.advance(2)
+        await rig.clock.advance(1.5)
         assert viewer.book().bids[0][0] == 109.0
         assert all(update.order_book.sound for update in viewer.updates[before:] if update.order_book)
 

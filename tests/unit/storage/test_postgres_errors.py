@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from tests.support.postgres_schemas import execute, opened_database, own_schema
+from tests.support.postgres_schemas import execute, opened_database, own_database, own_schema
 from tradewright.app_extensions.db_pool import BarDatabase
 from tradewright.domain.errors import ConfigError, StorageUnavailable, TradewrightError
 from tradewright.domain.instruments import SeriesKey
@@ -31,7 +31,9 @@ async def database(postgres_url: str) -> AsyncIterator[PostgresDatabase]:
 
 
 @pytest.mark.parametrize("state", ["40001", "40P01", "23505"])
-async def test_collisions_are_tried_again_three_times(database: PostgresDatabase, state: str) -> None:
+async def test_collisions_are_tried_again_and_duplicates_three_times(
+    database: PostgresDatabase, state: str
+) -> None:
     for collisions in range(5):
         tries = 0
 
@@ -42,14 +44,36 @@ async def test_collisions_are_tried_again_three_times(database: PostgresDatabase
                 await session.run(COLLIDES.format(state))
             return tries
 
-        if collisions <= 3:
+        if collisions <= 3 or state != "23505":
             assert await database.write(work, repeatable=False) == collisions + 1
-        elif state == "23505":
+        else:
             with pytest.raises(asyncpg.UniqueViolationError):  # so often, it is a defect of ours
                 await database.write(work, repeatable=False)
-        else:
-            with pytest.raises(StorageUnavailable, match="in each other's way"):
-                await database.write(work, repeatable=False)
+
+
+async def test_collisions_without_end_are_told_after_a_while(database: PostgresDatabase) -> None:
+    tries = 0
+
+    async def work(session: Session) -> None:
+        nonlocal tries
+        tries += 1
+        await session.run(COLLIDES.format("40001"))
+
+    with pytest.raises(StorageUnavailable, match="in each other's way"):
+        await database.write(work, timeout_s=1.5, repeatable=False)
+    assert tries > 4
+
+
+async def test_the_servers_default_isolation_is_not_ours(postgres_url: str) -> None:
+    async with own_database(postgres_url) as url:
+        name = url.rsplit("/", 1)[1]
+        await execute(url, f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+        async with opened_database(url, "tradewright") as opened:
+
+            async def isolation(session: Session) -> str:
+                return str((await session.row("SHOW transaction_isolation"))[0])
+
+            assert await opened.write(isolation, repeatable=True) == "read committed"
 
 
 async def test_writers_of_the_same_series_in_any_order_do_not_collide(database: PostgresDatabase) -> None:

@@ -213,3 +213,13 @@ async def test_messages_behind_a_token_are_read_as_its_owners() -> None:
         ann.pipe.ask(**SUBSCRIBE, id=3, stream="ticker")
         await here.rig.until(lambda: len(ann.pipe.messages("ok")) == 3)
         assert sorted(message["id"] for message in ann.pipe.messages("ok")) == [1, 2, 3]
+
+
+async def test_a_server_that_wants_a_login_shows_nothing_before_it(pipe_class: type[Pipe]) -> None:
+    async with site(login_first=True) as here, client(here, kind=pipe_class) as stranger:
+        for number in range(3):
+            refused = await stranger.ask(**SUBSCRIBE | {"stream": ("ticker", "trades", "ohlcv")[number]})
+            assert refused["code"] == "unauthorized"
+        token = here.authenticator.issue("ann", session="s")
+        assert (await stranger.ask(type="authenticate", token=token))["type"] == "ok"
+        assert (await stranger.ask(**SUBSCRIBE | {"stream": "ticker"}))["type"] == "ok"

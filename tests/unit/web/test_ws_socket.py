@@ -41,6 +41,7 @@ class Site:
         limits: OutboxLimits | None = None,
         handshakes: HandshakeLimits | None = None,
         private: PrivateStreams | None = None,
+        login_first: bool = False,
     ) -> None:
         self.rig = rig
         self.authenticator = MemoryAuthenticator(rig.clock)
@@ -54,6 +55,7 @@ class Site:
             private=private,
             # Its pauses are those of the loop's own clock, which would not pass in time that is driven.
             flusher=Flusher(0.0),
+            login_first=login_first,
         )
         self.app = Quart("test")
         self.app.asgi_app = LiveSockets(  # type: ignore[method-assign]

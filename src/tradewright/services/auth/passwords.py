@@ -53,7 +53,7 @@ class Passwords:
 
     async def make(self, password: str) -> str:
         """The hash under which the password is kept."""
-        return await self._run(lambda: self._hasher.hash(_normal(password)))
+        return await self._run(lambda: self._hasher.hash(_bytes(password)))
 
     async def check(self, password_hash: str | None, password: str) -> bool:
         """Whether it is the password of that hash. None, for a user that there is not, takes as long."""
@@ -67,7 +67,7 @@ class Passwords:
         if password_hash is None and self._nobodys is None:
             self._nobodys = self._hasher.hash(secrets.token_urlsafe(16))
         try:
-            self._hasher.verify(password_hash or self._nobodys or "", _normal(password))
+            self._hasher.verify(password_hash or self._nobodys or "", _bytes(password))
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
         return password_hash is not None
@@ -109,6 +109,11 @@ def check_new_password(password: str, context: Iterable[str]) -> None:
 def _normal(password: str) -> str:
     """One form of the same letters, however a keyboard composes them."""
     return unicodedata.normalize("NFC", password)
+
+
+def _bytes(password: str) -> bytes:
+    """What is hashed; JSON can spell half a letter, which must not break us."""
+    return _normal(password).encode("utf-8", "surrogatepass")
 
 
 def _busy() -> TooManyLogins:

@@ -176,4 +176,4 @@ def _delay_ms(count: int, allowance: Allowance) -> int:
 
 def _short(account: str) -> str:
     """A name of bounded length that tells nothing about what somebody typed."""
-    return hashlib.blake2b(account.encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(account.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

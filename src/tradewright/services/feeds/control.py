@@ -13,9 +13,6 @@ from tradewright.services.feeds.topic import TopicState
 
 _log = logging.getLogger(__name__)
 
-WANTS_MAX: Final = 100
-"""More streams than one feed can have."""
-
 
 class FeedKey(NamedTuple):
     """Names one upstream feed: all timeframes of a symbol share one."""

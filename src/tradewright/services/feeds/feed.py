@@ -92,6 +92,7 @@ class Feed:
                             await self.say("closed")
                         else:
                             await _Connection(self, plugin).run()
+                            delays = self.settings.repeat.delays(self.rng)  # not a failure
                 except TradewrightError as error:
                     await self.say("down", error.message)
                 await self.clock.sleep(next(delays))
@@ -215,6 +216,8 @@ class _Connection:
             self._started_at_s = self._clock.monotonic()
             self._delivered = self._news_while_silent = False
             self._behind = True
+            if self._poll_ok is not False:
+                self._ask_at_s = self._started_at_s  # what was missed is wanted now
             self._pump = asyncio.create_task(
                 self._deliver(self._number), name=f"feed {self._feed.name} stream {self._number}"
             )

@@ -99,15 +99,19 @@ class Rights:
                 right.renewed(asked_at_s)
             else:
                 right.lost = True
+                self._forget(right)
 
     async def release(self, right: Right) -> None:
         """Let it go; where that can't be said it runs out by itself."""
-        if self._held.get(right.lease.name) is right:
-            del self._held[right.lease.name]
+        self._forget(right)
         try:
             await self._call(self._leases.release(right.lease))
         except LeasesUnavailable:
             return
+
+    def _forget(self, right: Right) -> None:
+        if self._held.get(right.lease.name) is right:
+            del self._held[right.lease.name]
 
     async def _call(self, work: Coroutine[Any, Any, T]) -> T:
         try:
@@ -137,6 +141,12 @@ class Term:
         if self.over or self.right is None:
             return not self.over
         return self.right.holds or self.right.unreachable
+
+    @property
+    def may_act(self) -> bool:
+        """Whether the feed may go on upstream. Once it is known that the lease is lost, it is also about to
+        be known who has it, and the connection may be wanted still."""
+        return self.may_speak or (not self.over and self.right is not None and self.right.lost)
 
     @property
     def righted(self) -> bool:

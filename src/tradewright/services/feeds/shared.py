@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tradewright.domain.errors import UnknownTimeframe
 from tradewright.domain.ports import BusGap, BusSubscription, LeasesUnavailable, MessageBus
 from tradewright.domain.streams import StreamKey
-from tradewright.domain.timeframes import Timeframe
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.control import (
-    WANTS_MAX,
     ControlMessage,
     FeedKey,
     Here,
@@ -33,6 +29,7 @@ from tradewright.services.feeds.rights import Right, Rights, Term
 from tradewright.services.feeds.settings import SharingSettings, StreamSettings
 from tradewright.services.feeds.timing import Wakeup, until_first
 from tradewright.services.feeds.topic import TopicState
+from tradewright.services.feeds.wants import Wants
 
 _IDLE_S = 3_600.0
 
@@ -70,10 +67,7 @@ class SharedFeed:
         self._company = company
         self._clock = company.clock
         self._sharing = company.sharing
-        self._references: Counter[StreamKey] = Counter()
-        self._wanted_at_s: dict[StreamKey, float] = {}
-        """When anybody last wanted a stream, as far as was heard."""
-        self._to_announce: set[StreamKey] = set()
+        self._wants = Wants(key, company.clock, company.settings.grace_s)
         self._seen = Rank(last_token)
         self._heard: _Heard | None = None
         self._term: Term | None = None
@@ -91,21 +85,15 @@ class SharedFeed:
 
     def want(self, key: StreamKey) -> None:
         """Want the stream once more."""
-        self._references[key] += 1
-        self._note_want(key)
-        if self._references[key] == 1:
-            self._to_announce.add(key)
+        if self._wants.add(key):
             self._beat_due = True
             self._wakeup.set()
+        if self._kept is not None:
+            self._kept.begin(key)
 
     def unwant(self, key: StreamKey) -> None:
         """Want it once less."""
-        assert self._references[key] > 0, "every release follows an acquire"
-        self._references[key] -= 1
-        if not self._references[key]:
-            del self._references[key]
-            self._wanted_at_s[key] = self._clock.monotonic()
-            self._to_announce.add(key)
+        if self._wants.remove(key):
             self._wakeup.set()
 
     def beat(self, *, all_topics: bool = False) -> None:
@@ -123,12 +111,12 @@ class SharedFeed:
     @property
     def references(self) -> dict[StreamKey, int]:
         """What is wanted here, and how often."""
-        return dict(self._references)
+        return dict(self._wants.here)
 
     @property
     def needed(self) -> bool:
         """Whether anybody here wants any of it."""
-        return bool(self._references) and not self._stopping
+        return bool(self._wants.here) and not self._stopping
 
     @property
     def present(self) -> bool:
@@ -151,15 +139,7 @@ class SharedFeed:
         return self._seen.token
 
     def _note_want(self, key: StreamKey) -> None:
-        if FeedKey(key.kind, key.instrument) != self.key or len(self._wanted_at_s) >= WANTS_MAX:
-            return
-        if key.kind == "ohlcv":
-            try:
-                Timeframe.parse(key.timeframe or "")
-            except UnknownTimeframe:
-                return
-        self._wanted_at_s[key] = self._clock.monotonic()
-        if self._kept is not None:
+        if self._wants.note(key) and self._kept is not None:
             self._kept.begin(key)
 
     # The state of a topic
@@ -171,7 +151,7 @@ class SharedFeed:
         while True:
             if self._kept is not None and key in self._kept.topics:
                 return self._kept.topics[key].state()
-            if key not in self._references:
+            if key not in self._wants.here:
                 raise KeyError(key)
             left_s = end_s - self._clock.monotonic()
             if left_s <= 0:
@@ -254,11 +234,10 @@ class SharedFeed:
         return not self._heard_lately and self._clock.monotonic() >= since_s
 
     async def _announce(self) -> None:
-        if not (self._beat_due or self._to_announce):
+        if not (self._beat_due or self._wants.news):
             return
         self._beat_due = False
-        streams = tuple({*self._references, *self._to_announce})
-        self._to_announce.clear()
+        streams = self._wants.to_announce()
         if streams:
             await self._say(Want(streams, self._seen))
 
@@ -290,11 +269,11 @@ class SharedFeed:
             company.settings,
             company.sharing,
             lambda: term.rank.epoch(next(company.epochs)),
-            lambda: term.may_speak,
+            lambda: term.may_act,
             company.tasks,
         )
         self._term, self._kept = term, kept
-        for key in self._wanted():
+        for key in self._wants.of_anybody():
             kept.begin(key)
         kept.start(self._ending)
         self._change_turn()
@@ -302,7 +281,7 @@ class SharedFeed:
         try:
             while await self._go_on(term, kept):
                 try_s = _IDLE_S if term.righted else self._try_at_s - self._clock.monotonic()
-                await self._wakeup.wait(min(try_s, self._next_end_s()))
+                await self._wakeup.wait(min(try_s, self._wants.next_end_s(_IDLE_S)))
         finally:
             self._term = self._kept = None
             self._change_turn()
@@ -314,8 +293,7 @@ class SharedFeed:
 
     async def _go_on(self, term: Term, kept: KeptFeed) -> bool:
         """Do what is due; False where the term is over."""
-        wanted = self._wanted()
-        for key in kept.topics.keys() - wanted:
+        for key in kept.topics.keys() - self._wants.of_anybody():
             kept.end(key)
         if self._stopping or not kept.topics or self._outranked(term):
             return False
@@ -323,7 +301,7 @@ class SharedFeed:
             return False
         if self._beat_due:
             self._beat_due = False
-            self._to_announce.clear()
+            self._wants.to_announce()  # the keeper itself knows them
             await self._say(Here(term.rank, term.righted))
             all_topics, self._all_due = self._all_due, False
             await kept.beat(all_topics=all_topics)
@@ -358,20 +336,6 @@ class SharedFeed:
         """Whether another keeper was heard that goes before this one."""
         heard = self._heard if self._heard_lately else None
         return heard is not None and (heard.righted, heard.rank) > (term.righted, term.rank)
-
-    def _wanted(self) -> set[StreamKey]:
-        """What is wanted by anybody, and what was until a grace period ago."""
-        now, grace_s = self._clock.monotonic(), self._company.settings.grace_s
-        self._wanted_at_s.update(dict.fromkeys(self._references, now))
-        self._wanted_at_s = {k: at_s for k, at_s in self._wanted_at_s.items() if now < at_s + grace_s}
-        return set(self._wanted_at_s)
-
-    def _next_end_s(self) -> float:
-        """When the first topic ends that is not wanted here, unless somebody says that he wants it."""
-        grace_s = self._company.settings.grace_s
-        unwanted = [at_s + grace_s for key, at_s in self._wanted_at_s.items() if key not in self._references]
-        now = self._clock.monotonic()
-        return min(unwanted, default=now + _IDLE_S) - now
 
     # Hearing
 

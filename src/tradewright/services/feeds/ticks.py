@@ -15,7 +15,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.services.feeds.logic import FeedLogic, SpoiledStream
 
 TRADES_ASKED: Final = 500
-TRADES_REMEMBERED: Final = 20_000
+TRADES_REMEMBERED: Final = 5_000
 TRADES_WAITING_MAX: Final = 50_000
 TRADES_PER_UPDATE: Final = 200
 CLOCK_TOLERANCE_MS: Final = 5_000

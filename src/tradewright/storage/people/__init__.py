@@ -3,7 +3,7 @@
 from tradewright.storage.people.attempts import SqlAttemptStore
 from tradewright.storage.people.audit import SqlAuditStore
 from tradewright.storage.people.canary import SqlCanaryStore
-from tradewright.storage.people.database import PeopleDatabase
+from tradewright.storage.people.database import CALL_TIMEOUT_S, PeopleDatabase
 from tradewright.storage.people.engines import Place, PostgresSchema, SQLiteFile, place_of
 from tradewright.storage.people.layouts import AUTH, USER_CONFIGS, Layout
 from tradewright.storage.people.programs import SqlApiTokenStore, SqlInviteStore
@@ -13,6 +13,7 @@ from tradewright.storage.people.users import SqlUserStore
 
 __all__ = [
     "AUTH",
+    "CALL_TIMEOUT_S",
     "USER_CONFIGS",
     "Layout",
     "PeopleDatabase",

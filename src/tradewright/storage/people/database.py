@@ -28,6 +28,8 @@ Work = Callable[[AsyncConnection], Awaitable[T]]
 
 _log = logging.getLogger(__name__)
 
+CALL_TIMEOUT_S: Final = 4.0
+"""Whoever asks over HTTP is answered within five seconds, whatever the database does."""
 _CALLS_MAX: Final = 1_000
 _COLLISIONS_MAX: Final = 3
 _OUTAGE_WAITED_OUT_S: Final = 2.0
@@ -68,7 +70,7 @@ class PeopleDatabase:
         place: Place,
         layout: Layout,
         *,
-        timeout_s: float = 4.0,
+        timeout_s: float = CALL_TIMEOUT_S,
         clock: Clock | None = None,
         rng: random.Random = SYSTEM_RANDOM,
     ) -> None:

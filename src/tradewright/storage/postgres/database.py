@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
+import asyncpg
+
 from tradewright.domain.errors import ConfigError, StorageUnavailable, TradewrightError
 from tradewright.runtime.clock import Clock, SystemClock
 from tradewright.runtime.ids import SYSTEM_RANDOM
@@ -40,10 +42,15 @@ _log = logging.getLogger(__name__)
 
 _OUTAGE_WAITED_OUT_S: Final = 2.0
 """For so long after the server went away, calls try again and again; after that, once more."""
-_COLLISIONS_MAX: Final = 3
+_COLLISIONS_WAITED_OUT_S: Final = 10.0
+"""For so long a call that others are in the way of tries again: among busy writers it may lose often."""
+_DUPLICATES_MAX: Final = 3
+"""So often a row may have been there after all; then it is a defect of ours."""
 _AGAIN: Final = Backoff(first_s=0.02, max_s=0.3)
 _START_POLL_S: Final = 0.25
 _BEAT: Final = "UPDATE pulse SET beats = beats + 1"
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+"""Whatever is the server's default: who waited for a lock has to see what the one before it wrote."""
 _SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -189,7 +196,7 @@ class PostgresDatabase:
         """
 
         async def attempt(session: Session) -> T:
-            await session.run("BEGIN")
+            await session.run(_BEGIN)
             result = await work(session)
             await session.commit()
             return result
@@ -241,36 +248,37 @@ class PostgresDatabase:
         repeatable: bool,
     ) -> T:
         """The outcome of ``attempt``, tried again for as long as that may help and the patience lasts."""
-        lost = collisions = 0
+        lost = duplicates = 0
         pauses = _AGAIN.delays(self._rng)
         while True:
             session: Session | None = None
+            pause_s = next(pauses)
             try:
                 async with _present(lender()).session(patience) as session:
                     result = await attempt(session)
             except DRIVER_ERRORS as error:
                 trouble = trouble_of(error)
+                duplicates += isinstance(error, asyncpg.UniqueViolationError)
                 if trouble is Trouble.LOST:
                     lost += 1
                     patience.went_away()
-                collisions += trouble is Trouble.COLLISION
                 uncertain = trouble is Trouble.LOST and session is not None and session.commit_sent
                 if (
-                    not self._may_help(trouble, lost, collisions)
+                    not self._may_help(trouble, lost, duplicates, patience)
                     or (uncertain and not repeatable)
-                    or patience.left_s <= 0
+                    or patience.left_s <= pause_s
                 ):
                     raise self._told(error) from error
             else:
                 self._outage_began_s = None
                 return result
-            await self._clock.sleep(next(pauses))
+            await self._clock.sleep(pause_s)
 
-    def _may_help(self, trouble: Trouble, lost: int, collisions: int) -> bool:
+    def _may_help(self, trouble: Trouble, lost: int, duplicates: int, patience: Patience) -> bool:
+        if trouble is Trouble.COLLISION:
+            return duplicates <= _DUPLICATES_MAX and patience.taken_s < _COLLISIONS_WAITED_OUT_S
         if trouble is not Trouble.LOST:
-            return trouble is Trouble.LOCKED or (
-                trouble is Trouble.COLLISION and collisions <= _COLLISIONS_MAX
-            )
+            return trouble is Trouble.LOCKED
         now_s = self._clock.monotonic()
         if self._outage_began_s is None:
             self._outage_began_s = now_s

@@ -39,6 +39,11 @@ class Patience:
         """How long the call may still take if the server goes on answering."""
         return self._ends - _now_s()
 
+    @property
+    def taken_s(self) -> float:
+        """How long the call has taken so far."""
+        return _now_s() - self._began
+
     def went_away(self) -> None:
         """Note that the server did, and that the call is tried again."""
         self._went_away = True
@@ -48,7 +53,7 @@ class Patience:
         left_s = self._step_s - self._waited_s
         if not self._went_away:
             return left_s
-        both_s = self._step_s * _BOTH_TROUBLES - (_now_s() - self._began)
+        both_s = self._step_s * _BOTH_TROUBLES - self.taken_s
         return min(left_s, max(both_s, self._step_s * _LEAST_OF_STEP))
 
     @asynccontextmanager

@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 CONFIRM_S: Final = 1.0
 """So long a new subscription waits to be confirmed; then it begins all the same, and is told its loss."""
 
+SETTLING_S: Final = 0.01
+
 
 class RedisBus:
     """A bus for all processes that use the same Redis and the same ``prefix``.
@@ -46,6 +48,7 @@ class RedisBus:
         prefix: str = PREFIX,
         buffered_max: int = BUFFERED_MESSAGES_MAX,
     ) -> None:
+        self._clock = clock
         self._prefix = f"{prefix}:bus:".encode()
         self._buffered_max = buffered_max
         self._subscriptions = Subscriptions(clock, metrics or BusMetrics())
@@ -58,6 +61,13 @@ class RedisBus:
     async def close(self) -> None:
         """End the connections; may be called twice. Subscribers get nothing any more."""
         await self._nodes.close()
+
+    async def settled(self) -> None:
+        """Return when it is known whether messages reach all others, after a second at the latest."""
+        self._nodes.start()
+        began_s = self._clock.monotonic()
+        while self.alone and self.problem is None and self._clock.monotonic() - began_s < CONFIRM_S:
+            await self._clock.sleep(SETTLING_S)
 
     @property
     def alone(self) -> bool:

@@ -24,7 +24,7 @@ from tradewright.web.account_models import (
     UserAnswer,
     UserItem,
 )
-from tradewright.web.answers import json_answer, no_content
+from tradewright.web.answers import json_response, no_content
 from tradewright.web.auth_cookies import (
     clear_refresh_cookie,
     refresh_cookie,
@@ -79,7 +79,7 @@ def _add_coming_in(blueprint: Blueprint, service: AuthService) -> None:
             invite=body.invite,
         )
         user = await service.register(applicant, visit())
-        return json_answer(UserAnswer(user=UserItem.of(user)), 201)
+        return json_response(UserAnswer(user=UserItem.of(user)), 201)
 
     @blueprint.post("/login")
     @allow(EVERYBODY)
@@ -131,7 +131,7 @@ def _add_staying_in(blueprint: Blueprint, service: AuthService) -> None:
         parse_query(NoQuery)
         body = await parse_body(StepUpRequest)
         until_ms = await service.step_up(caller(), body.password, body.totp, visit())
-        return json_answer(StepUpAnswer(verified_until=until_ms))
+        return json_response(StepUpAnswer(verified_until=until_ms))
 
 
 def _add_going_out(blueprint: Blueprint, service: AuthService) -> None:
@@ -174,8 +174,8 @@ def _granted(granted: Granted) -> Response:
         user=UserItem.of(granted.user),
     )
     if granted.session.client == "api":
-        return json_answer(msgspec.structs.replace(answer, refresh_token=granted.refresh_token))
-    response = json_answer(answer)
+        return json_response(msgspec.structs.replace(answer, refresh_token=granted.refresh_token))
+    response = json_response(answer)
     set_refresh_cookie(response, granted.refresh_token)
     return response
 

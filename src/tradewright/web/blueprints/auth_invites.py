@@ -7,7 +7,7 @@ from quart_schema import document_request, document_response, tag
 
 from tradewright.services.auth_service import AuthService
 from tradewright.web.account_models import InviteItem, InviteList, InviteRequest, Nothing
-from tradewright.web.answers import json_answer, no_content
+from tradewright.web.answers import json_response, no_content
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import ADMIN, PROVEN_ADMIN, allow, caller
 from tradewright.web.models import NoQuery, ProblemDocument
@@ -26,7 +26,7 @@ def add_invites(blueprint: Blueprint, service: AuthService) -> None:
         """The newest invitations, newest first."""
         parse_query(NoQuery)
         found = await service.registration.invites()
-        return json_answer(InviteList(items=[InviteItem.of(each) for each in found]))
+        return json_response(InviteList(items=[InviteItem.of(each) for each in found]))
 
     @blueprint.post("/invites")
     @allow(PROVEN_ADMIN)
@@ -39,7 +39,7 @@ def add_invites(blueprint: Blueprint, service: AuthService) -> None:
         parse_query(NoQuery)
         body = await parse_body(InviteRequest)
         made, code = await service.registration.invite(body.role, caller().user_id, visit())
-        return json_answer(InviteItem.of(made, code), 201)
+        return json_response(InviteItem.of(made, code), 201)
 
     @blueprint.delete("/invites/<invite_id>")
     @allow(PROVEN_ADMIN)

@@ -20,7 +20,7 @@ from tradewright.web.account_models import (
     TotpRequest,
     UserItem,
 )
-from tradewright.web.answers import json_answer, no_content
+from tradewright.web.answers import json_response, no_content
 from tradewright.web.auth_cookies import clear_refresh_cookie
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import PERSON, PROVEN_PERSON, READS, allow, caller
@@ -48,7 +48,7 @@ def _add_account(blueprint: Blueprint, service: AuthService) -> None:
         who = caller()
         user, codes_left = await service.me(who)
         until_ms = who.verified_ms + STEP_UP_MS if who.verified_ms is not None else None
-        return json_answer(
+        return json_response(
             Me(
                 user=UserItem.of(user),
                 scopes=who.scopes,
@@ -98,7 +98,7 @@ def _add_sessions(blueprint: Blueprint, service: AuthService) -> None:
         parse_query(NoQuery)
         who = caller()
         found = await service.sessions(who)
-        return json_answer(SessionList(items=[SessionItem.of(each, who.session_id) for each in found]))
+        return json_response(SessionList(items=[SessionItem.of(each, who.session_id) for each in found]))
 
     @blueprint.delete("/sessions/<session_id>")
     @allow(PERSON)
@@ -123,7 +123,7 @@ def _add_second_factor(blueprint: Blueprint, service: AuthService) -> None:
         """Begin to set up a second factor; it counts once a code was confirmed."""
         parse_query(NoQuery)
         found = await service.enrol_totp(caller(), visit())
-        return json_answer(EnrolAnswer(secret=found.secret, uri=found.uri, image=found.image))
+        return json_response(EnrolAnswer(secret=found.secret, uri=found.uri, image=found.image))
 
     @blueprint.post("/totp/confirm")
     @allow(PROVEN_PERSON)
@@ -137,7 +137,7 @@ def _add_second_factor(blueprint: Blueprint, service: AuthService) -> None:
         parse_query(NoQuery)
         body = await parse_body(TotpRequest)
         codes = await service.confirm_totp(caller(), body.totp, visit())
-        return json_answer(RecoveryCodes(recovery_codes=codes))
+        return json_response(RecoveryCodes(recovery_codes=codes))
 
     @blueprint.post("/totp/disable")
     @allow(PROVEN_PERSON)
@@ -160,7 +160,7 @@ def _add_tokens(blueprint: Blueprint, service: AuthService) -> None:
         """Your API tokens, newest first."""
         parse_query(NoQuery)
         found = await service.tokens(caller())
-        return json_answer(TokenList(items=[TokenItem.of(each) for each in found]))
+        return json_response(TokenList(items=[TokenItem.of(each) for each in found]))
 
     @blueprint.post("/tokens")
     @allow(PROVEN_PERSON)
@@ -174,7 +174,7 @@ def _add_tokens(blueprint: Blueprint, service: AuthService) -> None:
         parse_query(NoQuery)
         body = await parse_body(TokenRequest)
         token, text = await service.make_token(caller(), body.label, body.scopes, body.days, visit())
-        return json_answer(TokenItem.of(token, text), 201)
+        return json_response(TokenItem.of(token, text), 201)
 
     @blueprint.delete("/tokens/<token_id>")
     @allow(PROVEN_PERSON)

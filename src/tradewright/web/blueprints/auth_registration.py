@@ -7,7 +7,7 @@ from quart_schema import document_response, tag
 
 from tradewright.services.auth_service import AuthService
 from tradewright.web.account_models import RegistrationState
-from tradewright.web.answers import json_answer
+from tradewright.web.answers import json_response
 from tradewright.web.decoding import parse_query
 from tradewright.web.middleware.authentication import EVERYBODY, allow
 from tradewright.web.models import NoQuery
@@ -27,4 +27,4 @@ def add_registration_state(blueprint: Blueprint, service: AuthService) -> None:
         parse_query(NoQuery)
         first = not await desk.has_users()
         needs_token = first and not desk.may_come_first(visit())
-        return json_answer(RegistrationState(mode=desk.mode, first=first, setup_token=needs_token))
+        return json_response(RegistrationState(mode=desk.mode, first=first, setup_token=needs_token))

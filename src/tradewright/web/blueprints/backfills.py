@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import msgspec
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_request, document_response, tag
 
 from tradewright.domain.backfills import BackfillJob, JobPosition
-from tradewright.domain.instruments import InstrumentKey, check_identifier, check_symbol
 from tradewright.services.backfill_manager import BackfillManager
+from tradewright.web.answers import instrument_key, json_response
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import FETCHES, MARKET, allow
 from tradewright.web.models import BackfillList, BackfillRequest, BackfillsQuery, NoQuery, ProblemDocument
-
-_encoder: Final = msgspec.json.Encoder()
 
 
 def build(backfills: BackfillManager) -> Blueprint:
@@ -35,12 +30,10 @@ def build(backfills: BackfillManager) -> Blueprint:
         """Ask for the history of an instrument; what is there already is not fetched again."""
         parse_query(NoQuery)
         body = await parse_body(BackfillRequest)
-        key = InstrumentKey(
-            check_identifier("market", body.market),
-            check_identifier("provider", body.provider),
-            check_symbol(body.symbol),
+        job = await backfills.submit(
+            instrument_key(body), body.start, body.end, newest_first=body.newest_first
         )
-        return _json(await backfills.submit(key, body.start, body.end, newest_first=body.newest_first), 202)
+        return json_response(job, 202)
 
     @blueprint.get("")
     @allow(MARKET)
@@ -54,7 +47,7 @@ def build(backfills: BackfillManager) -> Blueprint:
         found = await backfills.newest(query.limit + 1, before)
         page = list(found[: query.limit])
         cursor = write_cursor(page[-1].position) if len(found) > len(page) else None
-        return _json(BackfillList(items=page, next_cursor=cursor))
+        return json_response(BackfillList(items=page, next_cursor=cursor))
 
     @blueprint.get("/<job_id>")
     @allow(MARKET)
@@ -64,7 +57,7 @@ def build(backfills: BackfillManager) -> Blueprint:
     async def get_backfill(job_id: str) -> Response:
         """One backfill."""
         parse_query(NoQuery)
-        return _json(await backfills.get(job_id))
+        return json_response(await backfills.get(job_id))
 
     @blueprint.delete("/<job_id>")
     @allow(FETCHES)
@@ -74,10 +67,6 @@ def build(backfills: BackfillManager) -> Blueprint:
     async def cancel_backfill(job_id: str) -> Response:
         """Cancel it, wherever it runs; one that has ended stays as it is. What it stored is kept."""
         parse_query(NoQuery)
-        return _json(await backfills.cancel(job_id))
+        return json_response(await backfills.cancel(job_id))
 
     return blueprint
-
-
-def _json(body: msgspec.Struct, status: int = 200) -> Response:
-    return Response(_encoder.encode(body), status=status, content_type="application/json")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Final
 
-import msgspec
 from quart import Blueprint, Response
 from quart_schema import document_querystring, document_response, tag
 
-from tradewright.domain.instruments import InstrumentKey, SeriesKey, check_identifier, check_symbol
+from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.services.bar_export import BarExporter
 from tradewright.services.coverage import CoverageService
 from tradewright.services.coverage_strip import StripRow
+from tradewright.web.answers import instrument_key, json_response
 from tradewright.web.coverage_models import (
     BarFile,
     CoverageItem,
@@ -31,12 +31,10 @@ from tradewright.web.coverage_models import (
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_query
 from tradewright.web.middleware.authentication import MARKET, allow
-from tradewright.web.models import TIME_MAX_MS, InstrumentQuery, ProblemDocument
+from tradewright.web.models import TIME_MAX_MS, ProblemDocument
 
 EXPORT_DEADLINE_S: Final = 1_800
 """Who takes longer for a file asks for it in parts: a client that stops reading must not hold a place."""
-
-_encoder: Final = msgspec.json.Encoder()
 
 
 def build(coverage: CoverageService, exporter: BarExporter) -> Blueprint:
@@ -60,8 +58,8 @@ def _add_coverage(blueprint: Blueprint, coverage: CoverageService) -> None:
         """What is known of an instrument, and the holes in its minutes."""
         query = parse_query(CoverageQuery)
         end = TIME_MAX_MS if query.end is None else query.end
-        found = await coverage.known(_instrument_key(query), query.start or 0, end, query.limit)
-        return _json(
+        found = await coverage.known(instrument_key(query), query.start or 0, end, query.limit)
+        return json_response(
             CoverageResponse(
                 market=query.market,
                 provider=query.provider,
@@ -86,8 +84,8 @@ def _add_coverage(blueprint: Blueprint, coverage: CoverageService) -> None:
     async def strip() -> Response:
         """How much of each part of a range is known, for a picture of it."""
         query = parse_query(StripQuery)
-        found = await coverage.strip(_instrument_key(query), query.start, query.end, query.buckets)
-        return _json(
+        found = await coverage.strip(instrument_key(query), query.start, query.end, query.buckets)
+        return json_response(
             StripResponse(
                 market=query.market,
                 provider=query.provider,
@@ -130,7 +128,7 @@ def _add_stored(blueprint: Blueprint, coverage: CoverageService) -> None:
         cursor = None
         if following is not None:
             cursor = write_cursor((following.market, following.provider, following.symbol))
-        return _json(StoredList(items=items, next_cursor=cursor))
+        return json_response(StoredList(items=items, next_cursor=cursor))
 
 
 def _add_export(blueprint: Blueprint, exporter: BarExporter) -> None:
@@ -145,7 +143,7 @@ def _add_export(blueprint: Blueprint, exporter: BarExporter) -> None:
     async def export() -> Response:
         """Stored final bars as a file, CSV or Parquet; nothing is fetched for it."""
         query = parse_query(ExportQuery)
-        key = _instrument_key(query)
+        key = instrument_key(query)
         made = await exporter.export(
             SeriesKey(key.market, key.provider, key.symbol, query.timeframe),
             query.start,
@@ -187,16 +185,4 @@ def _strip_item(row: StripRow) -> StripItem:
         no_trades=row.no_trades.tolist(),
         missing=row.missing.tolist(),
         outage=row.outage.tolist(),
-    )
-
-
-def _json(body: msgspec.Struct) -> Response:
-    return Response(_encoder.encode(body), content_type="application/json")
-
-
-def _instrument_key(query: InstrumentQuery) -> InstrumentKey:
-    return InstrumentKey(
-        check_identifier("market", query.market),
-        check_identifier("provider", query.provider),
-        check_symbol(query.symbol),
     )

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-import msgspec
 from quart import Blueprint, Response, request
 from quart_schema import document_querystring, document_response, tag
 
 from tradewright.domain.errors import StorageUnavailable
 from tradewright.domain.instruments import (
     Instrument,
-    InstrumentKey,
     SeriesKey,
     check_identifier,
-    check_symbol,
 )
 from tradewright.domain.streams import Problem
 from tradewright.domain.ticks import OrderBook, Ticker
 from tradewright.services.adjusted_bars import AdjustedBars
 from tradewright.services.data_orchestrator import BarsAnswer
 from tradewright.services.market_service import MarketService
+from tradewright.web.answers import encoded, instrument_key, json_response
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_query
 from tradewright.web.middleware.authentication import MARKET, allow
@@ -47,7 +45,6 @@ from tradewright.web.models import (
     TradesQuery,
 )
 
-_encoder: Final = msgspec.json.Encoder()
 _BODIES_MAX: Final = 8
 _SEPARATORS: Final = str.maketrans("", "", "/-_:. ")
 
@@ -75,7 +72,7 @@ def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
             MarketItem(market=market, plugin=plugin, providers=count)
             for market, plugin, count in await markets.plugin_counts()
         ]
-        return _json(MarketList(items=items))
+        return json_response(MarketList(items=items))
 
     @blueprint.get("/providers")
     @allow(MARKET)
@@ -91,7 +88,7 @@ def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
             ProviderItem(**{name: getattr(info, name) for name in ProviderItem.__struct_fields__})
             for info in found
         ]
-        return _json(ProviderList(items=items))
+        return json_response(ProviderList(items=items))
 
     @blueprint.get("/symbols")
     @allow(MARKET)
@@ -110,7 +107,7 @@ def _add_lists(blueprint: Blueprint, markets: MarketService) -> None:
         source = "db" if isinstance(problem, StorageUnavailable) else "plugin"
         problems = (Problem(source, problem.code, problem.message),) if problem else ()
         items = [InstrumentItem.of(instrument) for instrument in page]
-        return _json(SymbolList(items=items, next_cursor=cursor, problems=problems))
+        return json_response(SymbolList(items=items, next_cursor=cursor, problems=problems))
 
 
 class _Bodies:
@@ -124,7 +121,7 @@ class _Bodies:
         for known, body in self._last:
             if known is answer:
                 return body
-        body = _encoder.encode(_ohlcv_response(answer))
+        body = encoded(_ohlcv_response(answer))
         self._last.append((answer, body))
         return body
 
@@ -143,7 +140,7 @@ def _add_bars(blueprint: Blueprint, bars: AdjustedBars, warm: WarmAnswers) -> No
     async def ohlcv() -> Response:
         """Bars of an instrument, with every gap labelled and every part's source named."""
         query = parse_query(OhlcvQuery)
-        key = _instrument_key(query)
+        key = instrument_key(query)
         answer = await bars.get_bars(
             SeriesKey(key.market, key.provider, key.symbol, query.timeframe),
             start_ms=query.start,
@@ -154,7 +151,7 @@ def _add_bars(blueprint: Blueprint, bars: AdjustedBars, warm: WarmAnswers) -> No
         body = bodies.of(answer)
         if answer.final and len(answer.bars):
             warm.put(request.query_string, body)
-        return Response(body, content_type="application/json")
+        return json_response(body)
 
 
 def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
@@ -167,7 +164,7 @@ def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
     @document_response(Ticker)
     async def ticker() -> Response:
         """The state of an instrument now."""
-        return _json(await markets.ticker(_instrument_key(parse_query(InstrumentQuery))))
+        return json_response(await markets.ticker(instrument_key(parse_query(InstrumentQuery))))
 
     @blueprint.get("/order_book")
     @allow(MARKET)
@@ -177,7 +174,7 @@ def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
     async def order_book() -> Response:
         """The best levels of both sides now."""
         query = parse_query(OrderBookQuery)
-        return _json(await markets.order_book(_instrument_key(query), query.depth))
+        return json_response(await markets.order_book(instrument_key(query), query.depth))
 
     @blueprint.get("/trades")
     @allow(MARKET)
@@ -187,19 +184,7 @@ def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
     async def trades() -> Response:
         """The newest public trades, newest last."""
         query = parse_query(TradesQuery)
-        return _json(TradeList(items=list(await markets.trades(_instrument_key(query), query.limit))))
-
-
-def _json(body: msgspec.Struct) -> Response:
-    return Response(_encoder.encode(body), content_type="application/json")
-
-
-def _instrument_key(query: InstrumentQuery | OhlcvQuery) -> InstrumentKey:
-    return InstrumentKey(
-        check_identifier("market", query.market),
-        check_identifier("provider", query.provider),
-        check_symbol(query.symbol),
-    )
+        return json_response(TradeList(items=list(await markets.trades(instrument_key(query), query.limit))))
 
 
 def _ohlcv_response(answer: BarsAnswer) -> OhlcvResponse:

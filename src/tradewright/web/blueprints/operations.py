@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
 from quart import Blueprint, Response
 from quart_schema import document_response, hide, tag
 
 from tradewright.domain.errors import NotAllowed
 from tradewright.runtime.metrics import CONTENT_TYPE, Metrics
+from tradewright.web.answers import json_response
 from tradewright.web.models import DependencyState, Health, Readiness
 from tradewright.web.peers import from_this_machine
 
@@ -30,7 +30,7 @@ def build(
     @document_response(Health)
     async def healthz() -> Response:
         """The process is alive and its event loop turns."""
-        return _json(Health(status="ok", version=version))
+        return json_response(Health(status="ok", version=version))
 
     @blueprint.get("/readyz")
     @tag(["operations"])
@@ -40,7 +40,7 @@ def build(
         """Whether the server can serve, with the state of each dependency."""
         found = list(await dependencies())
         ready = all(state.ok or not state.required for state in found)
-        return _json(Readiness(ready=ready, dependencies=found), 200 if ready else 503)
+        return json_response(Readiness(ready=ready, dependencies=found), 200 if ready else 503)
 
     if metrics is not None:
         _add_metrics(blueprint, metrics, for_all=metrics_for_all)
@@ -55,7 +55,3 @@ def _add_metrics(blueprint: Blueprint, metrics: Metrics, *, for_all: bool) -> No
         if not for_all and not from_this_machine():
             raise NotAllowed("The metrics are for programs on the server's own machine.")
         return Response(metrics.render(), content_type=CONTENT_TYPE)
-
-
-def _json(body: msgspec.Struct, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(body), status=status, content_type="application/json")

@@ -8,7 +8,7 @@ from quart_schema import document_querystring, document_request, document_respon
 from tradewright.domain.errors import InvalidInput
 from tradewright.services.auth_service import AuthService
 from tradewright.web.account_models import PageQuery, UserItem, UserList, UserPatch
-from tradewright.web.answers import json_answer
+from tradewright.web.answers import json_response
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import ADMIN, PROVEN_ADMIN, allow, caller
@@ -34,7 +34,7 @@ def build(service: AuthService) -> Blueprint:
         found = await manage.users(after=after, limit=query.limit + 1)
         page = found[: query.limit]
         cursor = write_cursor(page[-1].id) if len(found) > len(page) else None
-        return json_answer(UserList(items=[UserItem.of(each) for each in page], next_cursor=cursor))
+        return json_response(UserList(items=[UserItem.of(each) for each in page], next_cursor=cursor))
 
     @blueprint.get("/<user_id>")
     @allow(ADMIN)
@@ -44,7 +44,7 @@ def build(service: AuthService) -> Blueprint:
     async def user(user_id: str) -> Response:
         """One user."""
         parse_query(NoQuery)
-        return json_answer(UserItem.of(await manage.user(user_id)))
+        return json_response(UserItem.of(await manage.user(user_id)))
 
     @blueprint.patch("/<user_id>")
     @allow(PROVEN_ADMIN)
@@ -64,6 +64,6 @@ def build(service: AuthService) -> Blueprint:
             found = await manage.set_role(user_id, body.role, caller().user_id, visit())
         if body.disabled is not None:
             found = await manage.set_disabled(user_id, body.disabled, caller().user_id, visit())
-        return json_answer(UserItem.of(found))
+        return json_response(UserItem.of(found))
 
     return blueprint

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar, cast
 
-from quart import Quart, Response, g, request, websocket
+from quart import Quart, g, request
 from quart_schema import security_scheme
 
 from tradewright.domain.errors import LoginRequired, NotAllowed
@@ -22,7 +22,6 @@ _ATTRIBUTE: Final = "_tradewright_policy"
 _API: Final = "/api/"
 _OUTSIDE: Final = frozenset({"openapi", "frontend.api_docs"})
 """Endpoints under ``/api/`` that are no part of the API: its description, and the page that shows it."""
-_SUBPROTOCOL: Final = "bearer."
 _AUTHORIZATION_BYTES_MAX: Final = 8_192
 
 ViewT = TypeVar("ViewT", bound=Callable[..., object])
@@ -97,17 +96,6 @@ def install_authentication(app: Quart, auth: AuthService, *, require_login: bool
             await _check(policy, auth, require_login=require_login)
         elif request.path.startswith(_API):
             raise NotAllowed("Nobody may call this: it does not say whom it is for.")
-
-    @app.before_websocket
-    async def check_socket() -> Response | None:
-        if not require_login:
-            return None
-        offered = [each for each in websocket.requested_subprotocols if each.startswith(_SUBPROTOCOL)]
-        try:
-            await auth.authenticate(offered[0].removeprefix(_SUBPROTOCOL) if offered else "")
-        except InvalidToken:
-            return Response("This server wants a login.\n", status=401)
-        return None
 
 
 async def _check(policy: Policy, auth: AuthService, *, require_login: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
@@ -12,9 +12,10 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from tradewright.domain.errors import LimitExceeded, StorageUnavailable, TradewrightError
+from tradewright.domain.people import InvalidToken
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
-from tradewright.services.authentication import Authenticator, Identity, InvalidToken, PrivateStreams
+from tradewright.services.authentication import Authenticator, Identity, PrivateStreams
 from tradewright.services.feeds.timing import within
 from tradewright.services.subscription_service import SubscriptionService
 from tradewright.web.protocol import CloseCode, Ok
@@ -59,6 +60,8 @@ class Access:
     """Notes whose a connection is; ``LimitExceeded`` where that user has too many."""
     has_ended: Callable[[str], bool]
     """Whether that session has been ended."""
+    login_first: bool = False
+    """Whether nothing is shown to somebody who has not logged in."""
 
 
 class Socket(Protocol):
@@ -68,7 +71,7 @@ class Socket(Protocol):
         """The next message; ``OSError`` where the client is gone."""
         ...
 
-    async def send(self, text: str) -> None: ...
+    def send(self, text: str) -> Awaitable[None]: ...
 
     @property
     def frames(self) -> FrameSocket | None:
@@ -133,7 +136,7 @@ class LiveConnection:
         self._socket = socket
         self._subscriptions = subscriptions
         self._clock = clock
-        self._session = WsSession(clock.monotonic(), session_limits)
+        self._session = WsSession(clock.monotonic(), session_limits, login_first=access.login_first)
         self._tasks = TaskSupervisor("live socket")
         self._writing: TaskSupervisor | None = None
         self._slots: Slots | None = None

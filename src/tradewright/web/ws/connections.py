@@ -59,6 +59,7 @@ class WebSocketConnections:
         authenticator: Authenticator | None = None,
         private: PrivateStreams | None = None,
         flusher: Flusher | None = None,
+        login_first: bool = False,
     ) -> None:
         self._subscriptions = subscriptions
         self._registry = registry
@@ -75,7 +76,11 @@ class WebSocketConnections:
         self._authenticator = authenticator or NoAccounts()
         self._authenticator.watch_endings(self.end_session)
         self._access = Access(
-            self._authenticator, private or NoPrivateStreams(), registry.identify, self._ended.__contains__
+            self._authenticator,
+            private or NoPrivateStreams(),
+            registry.identify,
+            self._ended.__contains__,
+            login_first,
         )
         self.draining = False
 

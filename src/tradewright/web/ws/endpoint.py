@@ -52,9 +52,10 @@ class AsgiSocket:
                 self.over = True
                 raise ClientGone
 
-    async def send(self, text: str) -> None:
-        """Return when the message is under way; ``OSError`` where the client is gone."""
-        await self._send({"type": "websocket.send", "bytes": None, "text": text})
+    def send(self, text: str) -> Awaitable[None]:
+        """To be awaited until the message is under way; ``OSError`` where the client is gone."""
+        sending: Awaitable[None] = self._send({"type": "websocket.send", "bytes": None, "text": text})
+        return sending
 
     async def close(self, code: int, reason: str) -> None:
         """Say goodbye, once."""

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 from tradewright.domain.errors import StorageUnavailable
+from tradewright.domain.people import InvalidToken
 from tradewright.runtime.clock import Clock
-from tradewright.services.authentication import Authenticator, Identity, InvalidToken
+from tradewright.services.authentication import Authenticator, Identity
 from tradewright.services.feeds.timing import within
 from tradewright.web.protocol import TOKEN_BYTES_MAX, CloseCode, TokenExpiring
 from tradewright.web.ws.session import Close, Reply

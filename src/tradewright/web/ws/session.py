@@ -118,10 +118,23 @@ class WsSession:
     """Takes messages in order; time is given from outside, in monotonic seconds, and whether the client has
     ``logged_in``."""
 
-    __slots__ = ("_allowance", "_last_id", "_limits", "_refusal", "_refused", "_refused_bytes", "logged_in")
+    __slots__ = (
+        "_allowance",
+        "_last_id",
+        "_limits",
+        "_login_first",
+        "_refusal",
+        "_refused",
+        "_refused_bytes",
+        "logged_in",
+    )
 
-    def __init__(self, now_s: float, limits: SessionLimits = SessionLimits()) -> None:
+    def __init__(
+        self, now_s: float, limits: SessionLimits = SessionLimits(), *, login_first: bool = False
+    ) -> None:
+        """``login_first``: nothing is shown to somebody who has not logged in."""
         self.logged_in = False
+        self._login_first = login_first
         self._limits = limits
         self._last_id: int | None = None
         self._allowance = Allowance(now_s, per_s=limits.messages_per_s, burst=limits.burst)
@@ -177,9 +190,10 @@ class WsSession:
 
     def _open(self, message: Subscribe) -> OpenView | OpenPrivateView:
         resume = ResumeFrom(message.resume.epoch, message.resume.seq) if message.resume else None
+        private = message.stream == "orders" or message.stream == "bot"
+        if (private or self._login_first) and not self.logged_in:
+            raise LoginRequired("Log in to watch this.")
         if message.stream == "orders" or message.stream == "bot":
-            if not self.logged_in:
-                raise LoginRequired("Log in to watch this.")
             return OpenPrivateView(message.id, message.stream, _subject(message), resume)
         history = None if message.stream != "ohlcv" else (message.history or HISTORY_DEFAULT)
         return OpenView(message.id, _stream_key(message), history, resume)

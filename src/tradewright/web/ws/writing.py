@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from tradewright.runtime.clock import Clock
@@ -56,8 +56,8 @@ class FrameSocket(Protocol):
 class MessageSocket(Protocol):
     """A server's socket that takes one message after the other."""
 
-    async def send(self, text: str) -> None:
-        """Return when the message is under way; ``OSError`` where the client is gone."""
+    def send(self, text: str) -> Awaitable[None]:
+        """To be awaited until the message is under way; ``OSError`` where the client is gone."""
         ...
 
 
@@ -225,13 +225,14 @@ class MessageWriter:
         self.task = tasks.start("write", self._write())
 
     async def _write(self) -> None:
+        outbox, send, now_s = self._outbox, self._socket.send, self._clock.monotonic
         while True:
-            await self._outbox.wait()
-            self.stuck_since_s = self._clock.monotonic()
+            if not outbox.entries:
+                await outbox.wait()
             try:
-                for text in self._outbox.take():
-                    await self._socket.send(text)
-                    self.stuck_since_s = self._clock.monotonic()
+                for text in outbox.take():
+                    self.stuck_since_s = now_s()
+                    await send(text)
             except OSError:
                 return  # the client is gone
             self.stuck_since_s = None
