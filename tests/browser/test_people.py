@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 import pyotp
 import pytest
-from playwright.async_api import Page, Route, ViewportSize
+from playwright.async_api import Page, Route, ViewportSize, WebSocket
 from playwright.async_api import Request as PageRequest
 
 from tests.browser.conftest import RunningServer, Visit, Visitor, serve
@@ -166,6 +166,24 @@ async def test_a_logout_in_one_tab_is_one_in_all(server: RunningServer, visitor:
         await visit.wait(OUT)
         cookies = [one["name"] for one in await visit.page.context.cookies(f"{server.address}{AUTH}")]
         assert "tw_refresh" not in cookies
+
+
+async def test_the_live_line_speaks_for_whoever_is_there(server: RunningServer, visitor: Visitor) -> None:
+    async with logged_in(server, visitor, "/faq") as visit:
+        lines: list[Line] = []
+        visit.page.on("websocket", lambda socket: lines.append(Line(socket)))
+        await visit.page.goto(f"{server.address}/")
+        await visit.wait("document.querySelectorAll('#watch tbody tr[data-last]').length > 1")
+        first = lines[0]
+        assert first.socket.url == f"{server.address}/api/v1/ws".replace("http", "ws")
+        await _renew(visit.page)
+        renewed = await first.sent("authenticate")
+        assert (await first.answer(renewed["id"]))["type"] == "ok"
+        assert first.refusals == [], "the token was taken with the first handshake already"
+        await visit.page.get_by_role("button", name="Account of anna").click()
+        async with visit.page.expect_websocket():
+            await visit.page.get_by_role("button", name="Log out", exact=True).click()
+        assert first.socket.is_closed()
 
 
 @pytest.mark.parametrize("wanted", ["//evil.example/", "/..//evil.example", "https://evil.example/"])
@@ -323,6 +341,51 @@ async def _call(page: Page, path: str) -> int:
         path,
     )
     return status
+
+
+async def _renew(page: Page) -> None:
+    await page.evaluate(
+        """async () => {
+          const { refreshToken } = await import("/static/assets/js/modules/data/dataService.js");
+          await refreshToken();
+        }"""
+    )
+
+
+class Line:
+    """What goes over one socket of a page."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self.socket = socket
+        self._sent: list[dict[str, Any]] = []
+        self._heard: list[dict[str, Any]] = []
+        self._moved = asyncio.Event()
+        socket.on("framesent", lambda text: self._note(self._sent, text))
+        socket.on("framereceived", lambda text: self._note(self._heard, text))
+
+    @property
+    def refusals(self) -> list[dict[str, Any]]:
+        """What the server did not take."""
+        return [message for message in self._heard if message["type"] == "error"]
+
+    async def sent(self, kind: str) -> dict[str, Any]:
+        """The first message of the page of this kind."""
+        return await self._first(self._sent, "type", kind)
+
+    async def answer(self, message_id: int) -> dict[str, Any]:
+        """What the server answered to a message."""
+        return await self._first(self._heard, "id", message_id)
+
+    def _note(self, messages: list[dict[str, Any]], text: str | bytes) -> None:
+        messages.append(json.loads(text))
+        self._moved.set()
+
+    async def _first(self, messages: list[dict[str, Any]], name: str, value: object) -> dict[str, Any]:
+        async with asyncio.timeout(20):
+            while not (found := [one for one in messages if one.get(name) == value]):
+                self._moved.clear()
+                await self._moved.wait()
+        return found[0]
 
 
 def _note(seen: list[str], request: PageRequest, part: str) -> None:
