@@ -15,6 +15,11 @@ import { FieldForm } from "../modules/ui/fieldForm.js";
  * @import {Field, Values} from "../modules/ui/fieldForm.js"
  */
 
+const HELD_SHOWN = 8;
+
+/** As the server names them where it says what is wrong. */
+const PREFIX = "fields.";
+
 /** @type {Record<CredentialField["name"], string>} */
 const NAMES = {
   api_key: "API key",
@@ -33,7 +38,7 @@ const NAMES = {
  */
 export function fieldsOf({ credential_fields: fields }, fresh) {
   return fields.map(({ name, secret, required }) => ({
-    name: `field_${name}`,
+    name: PREFIX + name,
     label: NAMES[name],
     type: secret ? "secret" : "text",
     required: fresh && required,
@@ -43,7 +48,7 @@ export function fieldsOf({ credential_fields: fields }, fresh) {
 
 /** @param {ProviderItem} provider @param {Values} values @returns {Record<string, string>} those that were filled in */
 export function secretsIn({ credential_fields: fields }, values) {
-  const given = fields.map(({ name }) => [name, (values[`field_${name}`] ?? "").trim()]);
+  const given = fields.map(({ name }) => [name, (values[PREFIX + name] ?? "").trim()]);
   return Object.fromEntries(given.filter(([, value]) => value !== ""));
 }
 
@@ -51,6 +56,8 @@ export class CredentialCard {
   #item;
   #provider;
   #onChanged;
+  #head = element("div", { class: "credential-head" });
+  #hint = element("p", { class: "hint" });
   #below = element("div");
   #root;
   /** @type {FieldForm | null} */
@@ -61,22 +68,13 @@ export class CredentialCard {
     this.#item = item;
     this.#provider = provider;
     this.#onChanged = onChanged;
-    const name = item.label;
     const button = (/** @type {string} */ words, /** @type {() => void} */ work, kind = "") =>
-      element("button", { type: "button", class: `button ${kind}`, "aria-label": `${words}: ${name}`, onclick: work }, words);
+      element("button", { type: "button", class: `button ${kind}`, "aria-label": `${words}: ${item.label}`, onclick: work }, words);
     this.#root = element(
       "article",
-      { class: "credential", "aria-label": name, tabindex: -1, "data-id": item.id },
-      element(
-        "div",
-        { class: "credential-head" },
-        element("strong", {}, name),
-        element("span", { class: "muted" }, provider?.name ?? item.provider),
-        element("span", { class: "code" }, `…${item.key_hint}`),
-        element("span", { class: `tag ${item.testnet ? "" : "tag-bad"}` }, item.testnet ? "Testnet" : "Real money"),
-        item.can_withdraw && element("span", { class: "tag tag-warn" }, "Can withdraw"),
-      ),
-      element("p", { class: "hint" }, historyOf(item)),
+      { class: "credential", "aria-label": item.label, tabindex: -1, "data-id": item.id },
+      this.#head,
+      this.#hint,
       element(
         "div",
         { class: "credential-actions" },
@@ -86,6 +84,7 @@ export class CredentialCard {
       ),
       this.#below,
     );
+    this.#show(item);
     if (item.can_withdraw && !item.withdrawal_accepted) this.#warn();
   }
 
@@ -106,11 +105,28 @@ export class CredentialCard {
     this.#root.remove();
   }
 
+  /** @param {CredentialItem} item */
+  #show(item) {
+    this.#item = item;
+    const { label, provider, key_hint: hint, testnet, can_withdraw: withdraws, tested_ms: tested } = item;
+    replace(
+      this.#head,
+      element("strong", {}, label),
+      element("span", { class: "muted" }, this.#provider?.name ?? provider),
+      hint && element("span", { class: "code" }, `…${hint}`),
+      element("span", { class: `tag ${testnet ? "" : "tag-bad"}` }, testnet ? "Testnet" : "Real money"),
+      tested === null && element("span", { class: "tag tag-warn" }, "Not tested"),
+      withdraws && element("span", { class: "tag tag-warn" }, "Can withdraw"),
+    );
+    this.#hint.textContent = historyOf(item);
+  }
+
   async #test() {
     replace(this.#below, element("p", { class: "hint", role: "status" }, "Asking the provider…"));
     try {
       const check = await credentials.test(this.#item.id);
       this.#showCheck(check);
+      this.#show(await credentials.get(this.#item.id));
       if (check.can_withdraw && !this.#item.withdrawal_accepted) this.#warn();
     } catch (error) {
       replace(this.#below, failure(asApiError(error), () => this.#test()));
@@ -118,23 +134,19 @@ export class CredentialCard {
   }
 
   /** @param {CredentialCheck} check */
-  #showCheck({ ok = true, detail, permissions, can_withdraw: withdraws, balances }) {
+  #showCheck({ permissions, can_withdraw: withdraws, ip_restricted: restricted, balances }) {
+    const held = Object.entries(balances ?? {}).map(([currency, amount]) => `${amount} ${currency}`);
     const facts = [
+      "The provider takes the key.",
       permissions && permissions.length > 0 && `It may: ${permissions.join(", ")}.`,
       withdraws === false && "It can’t withdraw.",
-      (withdraws === null || withdraws === undefined) && "Whether it can withdraw the provider does not say: look there.",
-      balances && `Balances: ${Object.entries(balances).slice(0, 8).map(([currency, amount]) => `${amount} ${currency}`).join(", ") || "none"}.`,
+      withdraws === null && "Whether it can withdraw the provider does not say: look there.",
+      restricted === true && "It is tied to certain addresses.",
+      restricted === false && "It is taken from every address: tie it to this server’s at the provider.",
+      balances && `Balances: ${held.slice(0, HELD_SHOWN).join(", ") || "none"}${held.length > HELD_SHOWN ? " …" : ""}.`,
     ];
-    const words = ok ? "The provider takes the key." : "The provider refuses the key.";
-    replace(
-      this.#below,
-      element(
-        "p",
-        { class: ok ? "form-done" : "form-error", role: "status" },
-        icon(ok ? "check" : "warning"),
-        element("span", {}, [words, detail, ...facts].filter(Boolean).join(" ")),
-      ),
-    );
+    const words = element("span", {}, facts.filter(Boolean).join(" "));
+    replace(this.#below, element("p", { class: "form-done", role: "status" }, icon("check"), words));
   }
 
   #warn() {
@@ -186,7 +198,7 @@ export class CredentialCard {
   }
 
   async #delete() {
-    const words = `“${this.#item.label}” (…${this.#item.key_hint}) is removed. What uses it stops working; the key itself lives on at the provider until you delete it there.`;
+    const words = `“${this.#item.label}” is removed. What uses it stops working; the key itself lives on at the provider until you delete it there.`;
     if (!(await confirmed({ title: "Delete this key?", words, action: "Delete" }))) return;
     try {
       await withStepUp(() => credentials.remove(this.#item.id));

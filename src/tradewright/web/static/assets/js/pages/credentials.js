@@ -122,8 +122,7 @@ class CredentialsPage {
     const made = await withStepUp(() => credentials.add(body));
     this.#form?.clear();
     await this.load();
-    this.#cards.find(({ id: one }) => one === made.id)?.focus();
-    return `Kept. Of the key only “…${made.key_hint}” is ever shown again.`;
+    return made.key_hint ? `Kept. Of the key only “…${made.key_hint}” is ever shown again. Test it now.` : "Kept; nothing of it is ever shown again. Test it now.";
   }
 }
 

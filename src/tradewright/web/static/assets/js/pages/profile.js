@@ -2,7 +2,7 @@
 
 import { account } from "../modules/data/accountService.js";
 import { DataService } from "../modules/data/dataService.js";
-import { clearToken } from "../modules/net/auth.js";
+import { clearToken, refreshToken } from "../modules/net/auth.js";
 import { ApiError, asApiError } from "../modules/net/errors.js";
 import { formatBarTime, localZone } from "../modules/state/format.js";
 import { readPreferences, readTheme, savePreferences, saveTheme, showTheme } from "../modules/state/preferences.js";
@@ -32,6 +32,8 @@ class ProfilePage {
   #main = find("#main", HTMLElement);
   #sessions = new SessionsSection(() => zoneName());
   #totp = new TotpSection(() => this.#reload());
+  /** @type {FieldForm | null} */
+  #account = null;
   /** @type {{destroy: () => void}[]} */
   #parts = [];
 
@@ -47,6 +49,7 @@ class ProfilePage {
   }
 
   destroy() {
+    this.#account?.destroy();
     for (const part of [...this.#parts, this.#theme, this.#service]) part.destroy();
   }
 
@@ -63,14 +66,32 @@ class ProfilePage {
   /** @param {Me} me */
   #showAccount({ user }) {
     const facts = /** @type {[string, string][]} */ ([
-      ["User name", user.username],
-      ["E-mail address", user.email],
       ["Role", ROLES[user.role] ?? user.role],
       ["Member since", formatBarTime(user.created_ms, zoneName(), true)],
       ["Last login", user.last_login_ms === null ? "–" : formatBarTime(user.last_login_ms, zoneName(), false)],
     ]);
     const rows = facts.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]);
-    replace(find("#account-body", HTMLElement), element("dl", { class: "facts" }, ...rows));
+    const form = new FieldForm({
+      label: "Account",
+      fields: [
+        { name: "username", label: "User name", value: user.username, autocomplete: "username", maxlength: 32 },
+        { name: "email", label: "E-mail address", type: "email", value: user.email, autocomplete: "email", maxlength: 254 },
+      ],
+      submit: "Save",
+      onSubmit: async ({ username = "", email = "" }) => {
+        const wanted = { username: username.trim(), email: email.trim() };
+        const changes = { ...(wanted.username !== user.username && { username: wanted.username }), ...(wanted.email !== user.email && { email: wanted.email }) };
+        if (Object.keys(changes).length === 0) return "That is what it was.";
+        await withStepUp(() => account.changeProfile(changes));
+        // Who is logged in is told with each token, and that has just changed.
+        await refreshToken().catch(() => undefined);
+        await this.#reload();
+        return "Saved.";
+      },
+    });
+    this.#account?.destroy();
+    this.#account = form;
+    replace(find("#account-body", HTMLElement), element("dl", { class: "facts" }, ...rows), form.node);
   }
 
   async #showPreferences() {

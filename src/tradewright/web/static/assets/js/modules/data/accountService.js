@@ -19,6 +19,12 @@ export const account = {
   me: () => getJson(`${AUTH}/me`),
   /** @returns {Promise<void>} */
   remove: () => sendJson("DELETE", `${AUTH}/me`),
+  /** @param {{username?: string, email?: string}} body @returns {Promise<UserItem>} */
+  changeProfile: (body) => sendJson("PATCH", `${API}/user/profile`, { body }),
+  /** @returns {Promise<Record<string, unknown>>} what was chosen, by the server's names */
+  preferences: () => getJson(`${API}/user/preferences`),
+  /** @param {Record<string, unknown>} body @returns {Promise<Record<string, unknown>>} */
+  savePreferences: (body) => sendJson("PATCH", `${API}/user/preferences`, { body, keepalive: true }),
   /** @param {string} present @param {string} wanted @returns {Promise<void>} */
   changePassword: (present, wanted) => sendJson("POST", `${AUTH}/password`, { body: { current_password: present, new_password: wanted } }),
   /** @returns {Promise<Page<SessionItem>>} */
@@ -44,6 +50,8 @@ export const account = {
 export const credentials = {
   /** @returns {Promise<Page<CredentialItem>>} */
   list: () => getJson(`${API}/credentials`),
+  /** @param {string} id @returns {Promise<CredentialItem>} */
+  get: (id) => getJson(at(`${API}/credentials`, id)),
   /** @param {{market: string, provider: string, label: string, testnet: boolean, fields: Record<string, string>}} body @returns {Promise<CredentialItem>} */
   add: (body) => sendJson("POST", `${API}/credentials`, { body }),
   /** @param {string} id @param {{label?: string, fields?: Record<string, string>, withdrawal_accepted?: boolean}} body @returns {Promise<CredentialItem>} */

@@ -41,7 +41,8 @@ export function getJson(path, { query, accept = [], ...rest } = {}) {
  * @template T
  * @param {"POST" | "PUT" | "PATCH" | "DELETE"} method
  * @param {string} path
- * @param {{body?: unknown, signal?: AbortSignal, deadlineMs?: number}} [options] `body` is sent as JSON
+ * @param {{body?: unknown, signal?: AbortSignal, deadlineMs?: number, keepalive?: boolean}} [options] `body` is sent as
+ *   JSON; `keepalive`: even when the page is left meanwhile
  * @returns {Promise<T>}
  * @throws {ApiError}
  */
@@ -53,15 +54,15 @@ export function sendJson(method, path, { body, ...rest } = {}) {
  * @template T
  * @param {string} method
  * @param {string} url
- * @param {{body?: string | null, signal?: AbortSignal, deadlineMs?: number, accept?: number[]}} options
+ * @param {{body?: string | null, signal?: AbortSignal, deadlineMs?: number, accept?: number[], keepalive?: boolean}} options
  * @returns {Promise<T>}
  */
-async function call(method, url, { body = null, signal, deadlineMs = DEADLINE_MS, accept = [] }) {
+async function call(method, url, { body = null, signal, deadlineMs = DEADLINE_MS, accept = [], keepalive = false }) {
   const deadline = AbortSignal.timeout(deadlineMs);
   const either = signal ? AbortSignal.any([signal, deadline]) : deadline;
   const headers = { Accept: "application/json", ...(body !== null && { "Content-Type": "application/json" }) };
   try {
-    const response = await apiFetch(url, { method, headers, body, signal: either });
+    const response = await apiFetch(url, { method, headers, body, signal: either, keepalive });
     if (!response.ok && !accept.includes(response.status)) throw await readProblem(response);
     if (response.status === 204) return /** @type {T} */ (undefined);
     return /** @type {T} */ (await response.json());

@@ -6,23 +6,29 @@ const NAME = "tradewright.session";
 /** Who waits longer goes on without the lock; the server answers two at once alike. */
 const LOCK_DEADLINE_MS = 20_000;
 /** How long to listen for what the tab before has sent: its message and its lock travel apart. */
-const HEARSAY_MS = 60;
+const HEARSAY_MS = 150;
 
 export class BrowserTabs {
   /** @type {BroadcastChannel | null} */
   #channel = null;
+  /** When the newest login or renewal was, as far as it has been heard of here; epoch ms. */
+  #heardOf = 0;
+  /** @type {() => void} */
+  #onHeard = () => undefined;
 
   /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
   async exclusively(work) {
     // Locks are there only where the browser trusts the origin: https, or this very computer.
     const locks = globalThis.isSecureContext ? navigator.locks : undefined;
     if (!locks) return work();
+    const free = await locks.request(NAME, { ifAvailable: true }, async (lock) => {
+      return lock !== null && { done: await this.#informed(work, false) };
+    });
+    if (free) return free.done;
     let started = false;
-    const waitedFrom = performance.now();
-    const run = async () => {
+    const run = () => {
       started = true;
-      if (performance.now() - waitedFrom > 5) await new Promise((resolve) => { setTimeout(resolve, HEARSAY_MS); });
-      return work();
+      return this.#informed(work, true);
     };
     try {
       return await locks.request(NAME, { signal: AbortSignal.timeout(LOCK_DEADLINE_MS) }, run);
@@ -34,15 +40,24 @@ export class BrowserTabs {
 
   /** @param {TabMessage} message */
   tell(message) {
+    if (message.type === "token") {
+      this.#heardOf = message.held.issuedAt;
+      this.#write(`in ${this.#heardOf}`);
+    }
     this.#channel?.postMessage(message);
   }
 
   /** @param {(message: TabMessage) => void} onMessage */
   watch(onMessage) {
     if (typeof document === "undefined") return;
+    this.#heardOf = this.#renewedAt();
     this.#channel = new BroadcastChannel(NAME);
     this.#channel.addEventListener("message", ({ data }) => {
-      if (data?.type === "logout" || (data?.type === "token" && typeof data.held?.token === "string")) onMessage(data);
+      if (data?.type === "logout") onMessage(data);
+      if (data?.type !== "token" || typeof data.held?.token !== "string") return;
+      this.#heardOf = data.held.issuedAt;
+      onMessage(data);
+      this.#onHeard();
     });
     // A logout is heard this way too, should the channel be closed to us.
     globalThis.addEventListener("storage", ({ key }) => {
@@ -53,21 +68,50 @@ export class BrowserTabs {
 
   /** @param {Remembered} state */
   remember(state) {
-    try {
-      if (state === "out") localStorage.removeItem(NAME);
-      else localStorage.setItem(NAME, state);
-    } catch {
-      // Without storage each page asks the server anew.
-    }
+    if (state === "in" && this.remembered() === "in") return;
+    this.#write(state === "in" ? `in ${this.#heardOf}` : state);
   }
 
   /** @returns {Remembered} */
   remembered() {
+    const word = this.#read().split(" ")[0];
+    return word === "in" || word === "leaving" ? word : "out";
+  }
+
+  /**
+   * Lets what another tab has just got arrive before the work begins, where there is something to wait for.
+   *
+   * @template T @param {() => Promise<T>} work @param {boolean} waited for another tab @returns {Promise<T>}
+   */
+  async #informed(work, waited) {
+    if (waited || this.#renewedAt() > this.#heardOf) {
+      await new Promise((resolve) => {
+        this.#onHeard = () => resolve(undefined);
+        setTimeout(resolve, HEARSAY_MS);
+      });
+    }
+    return work();
+  }
+
+  #renewedAt() {
+    return Number(this.#read().split(" ")[1] ?? 0);
+  }
+
+  #read() {
     try {
-      const stored = localStorage.getItem(NAME);
-      return stored === "in" || stored === "leaving" ? stored : "out";
+      return localStorage.getItem(NAME) ?? "";
     } catch {
-      return "out";
+      return ""; // without storage each page asks the server anew
+    }
+  }
+
+  /** @param {string} value "out" removes it */
+  #write(value) {
+    try {
+      if (value === "out") localStorage.removeItem(NAME);
+      else localStorage.setItem(NAME, value);
+    } catch {
+      // A full or forbidden storage costs the memory, not the login.
     }
   }
 }

@@ -155,8 +155,9 @@ export function saveTheme(choice) {
 /** Takes over the theme that was chosen elsewhere. @param {unknown} choice */
 export function adoptTheme(choice) {
   if (choice !== "dark" && choice !== "light" && choice !== "system") return;
-  writeItem(THEME_KEY, choice);
+  if (choice === readTheme()) return;
   showTheme(choice);
+  saveTheme(choice);
 }
 
 /** @param {ThemeChoice} choice becomes that of the page in view */

@@ -1,0 +1,410 @@
+"""People at the pages: they register, log in, stay in in every tab, and are out everywhere at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pyotp
+import pytest
+from playwright.async_api import Page, Route, ViewportSize, WebSocket
+from playwright.async_api import Request as PageRequest
+
+from tests.browser.conftest import RunningServer, Visit, Visitor, serve
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+AUTH = "/api/v1/auth"
+PASSWORD = "seven quiet lamps at noon"
+PHONE = ViewportSize(width=390, height=844)
+PUBLIC = ("/login", "/register", "/faq", "/support", "/about")
+OWN = ("/profile", "/users")
+IN = "document.documentElement.dataset.login === 'in'"
+OUT = "document.documentElement.dataset.login === 'out'"
+KEPT = """() => JSON.stringify([
+  { ...localStorage }, { ...sessionStorage }, document.cookie, document.documentElement.outerHTML,
+])"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose administrator is anna; berta is there as well."""
+    with serve(tmp_path_factory.mktemp("people"), 'registration = "open"\n') as running:
+        for name in ("anna", "berta"):
+            _post(
+                running, "register", {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+            )
+        yield running
+
+
+@asynccontextmanager
+async def logged_in(
+    server: RunningServer,
+    visitor: Visitor,
+    path: str = "/",
+    *,
+    name: str = "anna",
+    expected: tuple[str, ...] = (),
+) -> AsyncIterator[Visit]:
+    """A page at which somebody is logged in, since the browser has the cookie of a login."""
+    async with visitor.visit("about:blank", expected=expected) as visit:
+        answer = await visit.page.context.request.post(
+            f"{server.address}{AUTH}/login", data={"login": name, "password": PASSWORD}
+        )
+        assert answer.ok, await answer.text()
+        await visit.page.goto(server.address + path)
+        await visit.wait(IN)
+        yield visit
+
+
+async def test_the_first_one_registers_becomes_administrator_and_stays_in(
+    tmp_path_factory: pytest.TempPathFactory, visitor: Visitor
+) -> None:
+    with serve(tmp_path_factory.mktemp("first"), "") as fresh:
+        async with visitor.visit(f"{fresh.address}/login?next=/support", expected=("422",)) as visit:
+            await visit.page.get_by_role("link", name="Make the first one").click()
+            await visit.page.get_by_text("is its administrator").wait_for()
+            assert not await visit.page.get_by_label("Set-up token").is_visible()
+            await visit.page.get_by_label("User name").fill("anna")
+            await visit.page.get_by_label("E-mail address").fill("anna@example.com")
+            await visit.page.get_by_label("Password", exact=True).fill("annaannaanna")
+            await visit.page.keyboard.press("Enter")
+            field = visit.page.locator("[aria-invalid=true]")
+            await field.wait_for()
+            assert await field.evaluate("(one) => one === document.activeElement")
+            assert await field.get_attribute("name") == "password"
+            told = (await field.get_attribute("aria-describedby") or "").split()
+            words = [await visit.page.locator(f"[id='{one}']").inner_text() for one in told]
+            assert any(words), "what is wrong is said beside the field"
+            await field.fill(PASSWORD)
+            await visit.page.keyboard.press("Enter")
+            await visit.page.wait_for_url(f"{fresh.address}/support")
+            await visit.wait(IN)
+            await visit.page.reload()
+            await visit.wait(IN)
+            await visit.page.get_by_role("button", name="Account of anna").click()
+            await visit.page.get_by_role("link", name="Users and audit").click()
+            await visit.wait("main.dataset.shown === 'anna'")
+            kinds = await visit.page.locator("#audit tbody .code").all_inner_texts()
+            assert kinds[-1] == "user.first"
+
+
+async def test_no_token_is_kept_where_a_script_could_read_it_later(
+    server: RunningServer, visitor: Visitor
+) -> None:
+    async with visitor.visit("about:blank") as visit:
+        tokens = await _tokens_seen(visit.page)
+        await visit.page.goto(f"{server.address}/login?next=/support")
+        await _log_in(visit, "anna")
+        await visit.wait("main.dataset.shown === 'Ready'")
+        await visit.page.goto(f"{server.address}/profile")
+        await visit.wait("main.dataset.shown === 'anna'")
+        assert len(set(tokens)) >= 2, "each page that is opened begins with one of its own"
+        kept = await visit.page.evaluate(KEPT)
+        assert [token for token in tokens if token in kept] == []
+        assert "eyJ" not in kept
+        assert "tw_" not in await visit.page.evaluate("document.cookie")
+
+
+async def test_two_tabs_share_one_renewal(server: RunningServer, visitor: Visitor) -> None:
+    async with logged_in(server, visitor, "/faq") as visit:
+        context = visit.page.context
+        # Both are due at the same moment: after four fifths of ten minutes.
+        await context.add_init_script("Math.random = () => 0.5;")
+        pages = [visit.page, await context.new_page()]
+        for page in pages:
+            await page.clock.install()
+            await page.goto(f"{server.address}/about")
+            await page.wait_for_function(f"() => {IN}")
+        renewals: list[str] = []
+        both_due = asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            renewals.append(route.request.url)
+            await asyncio.wait_for(both_due.wait(), 10)
+            await route.continue_()
+
+        await context.route(f"**{AUTH}/refresh", hold)
+        seen = [await _tokens_seen(page) for page in pages]
+        await asyncio.gather(*(page.clock.fast_forward(8 * 60_000 + 1_000) for page in pages))
+        both_due.set()
+        tokens = [await _token_of(page, found) for page, found in zip(pages, seen, strict=True)]
+        assert tokens[0] == tokens[1]
+        assert len(renewals) == 1
+
+
+async def test_a_token_that_is_refused_is_renewed_once_and_the_call_made_again(
+    server: RunningServer, visitor: Visitor
+) -> None:
+    async with logged_in(server, visitor, "/support", expected=("401",)) as visit:
+        asked: list[str] = []
+        visit.page.on("request", lambda request: _note(asked, request, AUTH))
+
+        async def spoil(route: Route) -> None:
+            await route.continue_(headers={**route.request.headers, "authorization": "Bearer ended"})
+
+        await visit.page.route(f"**{AUTH}/me", spoil, times=1)
+        status = await _call(visit.page, f"{AUTH}/me")
+        assert status == 200
+        assert [url.removeprefix(server.address + AUTH) for url in asked] == ["/me", "/refresh", "/me"]
+
+
+async def test_a_logout_in_one_tab_is_one_in_all(server: RunningServer, visitor: Visitor) -> None:
+    async with logged_in(server, visitor, "/") as visit:
+        second = await visit.page.context.new_page()
+        await second.goto(f"{server.address}/profile#tokens")
+        await second.locator("#main[data-shown=anna]").wait_for()
+        await visit.page.get_by_role("button", name="Account of anna").click()
+        await visit.page.get_by_role("button", name="Log out", exact=True).click()
+        await visit.page.get_by_role("link", name="Log in", exact=True).wait_for()
+        await second.wait_for_url(f"{server.address}/login?next=/profile%23tokens")
+        await visit.page.reload()
+        await visit.wait(OUT)
+        cookies = [one["name"] for one in await visit.page.context.cookies(f"{server.address}{AUTH}")]
+        assert "tw_refresh" not in cookies
+
+
+async def test_the_live_line_speaks_for_whoever_is_there(server: RunningServer, visitor: Visitor) -> None:
+    async with logged_in(server, visitor, "/faq") as visit:
+        lines: list[Line] = []
+        visit.page.on("websocket", lambda socket: lines.append(Line(socket)))
+        await visit.page.goto(f"{server.address}/")
+        await visit.wait("document.querySelectorAll('#watch tbody tr[data-last]').length > 1")
+        first = lines[0]
+        assert first.socket.url == f"{server.address}/api/v1/ws".replace("http", "ws")
+        await _renew(visit.page)
+        renewed = await first.sent("authenticate")
+        assert (await first.answer(renewed["id"]))["type"] == "ok"
+        assert first.refusals == [], "the token was taken with the first handshake already"
+        await visit.page.get_by_role("button", name="Account of anna").click()
+        async with visit.page.expect_websocket():
+            await visit.page.get_by_role("button", name="Log out", exact=True).click()
+        assert first.socket.is_closed()
+
+
+@pytest.mark.parametrize("wanted", ["//evil.example/", "/..//evil.example", "https://evil.example/"])
+async def test_a_login_leads_to_no_other_site(server: RunningServer, visitor: Visitor, wanted: str) -> None:
+    async with logged_in(server, visitor, "/faq") as visit:
+        await visit.page.goto(f"{server.address}/login?next={wanted}")
+        await visit.page.wait_for_url(f"{server.address}/")
+
+
+async def test_it_says_what_is_wrong_and_when_to_try_again(server: RunningServer, visitor: Visitor) -> None:
+    async with visitor.visit(f"{server.address}/login", expected=("401", "429")) as visit:
+        await visit.page.keyboard.type("nobody")
+        await visit.page.keyboard.press("Tab")
+        await visit.page.keyboard.type("not the password")
+        for _ in range(8):
+            await visit.page.keyboard.press("Enter")
+            await visit.wait("document.querySelector('form').ariaBusy === 'false'")
+            if await visit.page.locator(".form-countdown").is_visible():
+                break
+            assert await visit.page.get_by_role("alert").is_visible()
+        assert "Next try in" in await visit.page.locator(".form-countdown").inner_text()
+        await visit.picture("login-throttled")
+
+
+async def test_a_second_factor_is_set_up_and_then_wanted(server: RunningServer, visitor: Visitor) -> None:
+    async with logged_in(server, visitor, "/profile", name="berta", expected=("401", "403")) as visit:
+        section = visit.page.locator("#totp")
+        await section.get_by_role("button", name="Set up").click()
+        secret = (await section.locator(".enrol .code").inner_text()).replace(" ", "")
+        assert await section.locator("img").evaluate("(image) => image.complete && image.naturalWidth > 50")
+        await visit.picture("profile-enrol")
+        code = pyotp.TOTP(secret)
+        await section.get_by_label("Code that the app shows now").fill(code.now())
+        await section.get_by_role("button", name="Confirm").click()
+        await section.locator(".codes .code").nth(9).wait_for()
+        recovery = await section.locator(".codes .code").all_inner_texts()
+        assert len(recovery) == 10
+        await section.get_by_role("button", name="I have kept it").click()
+        await section.get_by_text("10 of your recovery codes are left").wait_for()
+        await visit.page.get_by_role("button", name="Account of berta").click()
+        await visit.page.get_by_role("button", name="Log out", exact=True).click()
+        await visit.page.wait_for_url("**/login?next=/profile")
+        await _log_in(visit, "berta")
+        await visit.page.get_by_label("Code", exact=True).fill("000000")
+        await visit.page.keyboard.press("Enter")
+        await visit.page.get_by_text("The code is wrong").wait_for()
+        await visit.page.get_by_label("Code", exact=True).fill(recovery[0])
+        await visit.page.keyboard.press("Enter")
+        await visit.page.wait_for_url("**/profile")
+        await section.get_by_text("9 of your recovery codes are left").wait_for()
+        await section.get_by_role("button", name="Remove").click()
+        await visit.page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+        await section.get_by_role("button", name="Set up").wait_for()
+
+
+async def test_an_api_token_is_told_once_and_works(server: RunningServer, visitor: Visitor) -> None:
+    async with logged_in(server, visitor, "/profile") as visit:
+        section = visit.page.locator("#tokens")
+        await section.get_by_label("What for").fill("my notebook")
+        await section.get_by_role("button", name="Make token").click()
+        token = await section.locator(".told .code").inner_text()
+        assert _get(server, "me", token)["user"]["username"] == "anna"
+        await section.get_by_role("button", name="I have kept it").click()
+        await section.get_by_role("row", name="my notebook").wait_for()
+        assert token not in await visit.page.content()
+        await section.get_by_role("button", name="Delete the token my notebook").click()
+        await visit.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        await section.get_by_text("There is none.").wait_for()
+
+
+async def test_what_is_weighty_wants_the_password_anew(server: RunningServer, visitor: Visitor) -> None:
+    async with logged_in(server, visitor, "/users", expected=("401", "403")) as visit:
+        await visit.wait("main.dataset.shown === 'anna'")
+        asked = 0
+
+        async def refuse(route: Route) -> None:
+            nonlocal asked
+            asked += 1
+            body = json.dumps({"code": "step_up_required", "detail": "Prove who you are."})
+            await route.fulfill(status=403, content_type="application/problem+json", body=body)
+
+        # Five minutes do not pass in a test: the server's first answer is what it would be then.
+        await visit.page.route(f"**{AUTH}/invites", refuse, times=1)
+        await visit.page.get_by_role("button", name="Invite", exact=True).click()
+        dialog = visit.page.get_by_role("dialog")
+        await dialog.get_by_label("Password", exact=True).fill("not the password")
+        await visit.page.keyboard.press("Enter")
+        await dialog.get_by_role("alert").wait_for()
+        await dialog.get_by_label("Password", exact=True).fill(PASSWORD)
+        await visit.page.keyboard.press("Enter")
+        link = await visit.page.locator("#invites .told .code").inner_text()
+        assert link.startswith(f"{server.address}/register#invite=")
+        assert asked == 1
+
+
+async def test_every_page_loads_without_a_complaint(server: RunningServer, visitor: Visitor) -> None:
+    async with visitor.visit("about:blank", viewport=PHONE, dark=False) as visit:
+        for path in (*PUBLIC, "/"):
+            await visit.page.goto(server.address + path)
+            await visit.wait(OUT)
+            await _fits(visit)
+            await visit.picture(f"people{path.replace('/', '-')}-phone")
+        await visit.page.goto(f"{server.address}/credentials")
+        await visit.page.wait_for_url("**/login?next=/credentials")
+    async with logged_in(server, visitor) as visit:
+        for path in (*OWN, "/faq", "/support", "/about"):
+            await visit.page.goto(server.address + path)
+            await visit.wait(IN)
+            if path in OWN:
+                await visit.wait("main.dataset.shown !== undefined")
+            links = await visit.page.eval_on_selector_all(
+                "a[href^='/']", "(all) => all.map((one) => one.pathname)"
+            )
+            await visit.picture(f"people{path.replace('/', '-')}-dark")
+            for target in sorted(set(links)):
+                answer = await visit.page.context.request.get(server.address + target)
+                assert answer.status == 200, f"{path} leads to {target}"
+
+
+async def _fits(visit: Visit) -> None:
+    assert await visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+async def _log_in(visit: Visit, name: str) -> None:
+    await visit.page.get_by_label("User name or e-mail address").fill(name)
+    await visit.page.get_by_label("Password", exact=True).fill(PASSWORD)
+    await visit.page.keyboard.press("Enter")
+
+
+async def _tokens_seen(page: Page) -> list[str]:
+    """What the page shows the server as its token, from now on."""
+    seen: list[str] = []
+
+    def note(request: PageRequest) -> None:
+        shown = request.headers.get("authorization", "")
+        if shown:
+            seen.append(shown.removeprefix("Bearer "))
+
+    page.on("request", note)
+    return seen
+
+
+async def _token_of(page: Page, seen: list[str]) -> str:
+    assert await _call(page, f"{AUTH}/me") == 200
+    return seen[-1]
+
+
+async def _call(page: Page, path: str) -> int:
+    """A call as the page's own scripts make it."""
+    status: int = await page.evaluate(
+        """async (path) => {
+          const { apiFetch } = await import("/static/assets/js/modules/data/dataService.js");
+          return (await apiFetch(path)).status;
+        }""",
+        path,
+    )
+    return status
+
+
+async def _renew(page: Page) -> None:
+    await page.evaluate(
+        """async () => {
+          const { refreshToken } = await import("/static/assets/js/modules/data/dataService.js");
+          await refreshToken();
+        }"""
+    )
+
+
+class Line:
+    """What goes over one socket of a page."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self.socket = socket
+        self._sent: list[dict[str, Any]] = []
+        self._heard: list[dict[str, Any]] = []
+        self._moved = asyncio.Event()
+        socket.on("framesent", lambda text: self._note(self._sent, text))
+        socket.on("framereceived", lambda text: self._note(self._heard, text))
+
+    @property
+    def refusals(self) -> list[dict[str, Any]]:
+        """What the server did not take."""
+        return [message for message in self._heard if message["type"] == "error"]
+
+    async def sent(self, kind: str) -> dict[str, Any]:
+        """The first message of the page of this kind."""
+        return await self._first(self._sent, "type", kind)
+
+    async def answer(self, message_id: int) -> dict[str, Any]:
+        """What the server answered to a message."""
+        return await self._first(self._heard, "id", message_id)
+
+    def _note(self, messages: list[dict[str, Any]], text: str | bytes) -> None:
+        messages.append(json.loads(text))
+        self._moved.set()
+
+    async def _first(self, messages: list[dict[str, Any]], name: str, value: object) -> dict[str, Any]:
+        async with asyncio.timeout(20):
+            while not (found := [one for one in messages if one.get(name) == value]):
+                self._moved.clear()
+                await self._moved.wait()
+        return found[0]
+
+
+def _note(seen: list[str], request: PageRequest, part: str) -> None:
+    if part in request.url:
+        seen.append(request.url)
+
+
+def _post(server: RunningServer, name: str, body: dict[str, str]) -> Any:
+    request = Request(
+        f"{server.address}{AUTH}/{name}",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+        method="POST",
+    )
+    with urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def _get(server: RunningServer, name: str, token: str) -> Any:
+    request = Request(f"{server.address}{AUTH}/{name}", headers={"Authorization": f"Bearer {token}"})
+    with urlopen(request, timeout=30) as answer:
+        return json.load(answer)
