@@ -98,8 +98,9 @@ async def _fifty_at_once() -> bool:
     lag = sorted(lags)[int(len(lags) * 0.99)]
     memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"50 log in at once in {taken:.1f} s, {busy} sent away as too many: the loop stands for {lag * 1000:.0f} ms (p99) and "
-        f"{max(lags) * 1000:.0f} ms at most; {memory_mb:.0f} MB at most, {before_mb:.0f} before"
+        f"50 log in at once in {taken:.1f} s, {busy} sent away as too many: the loop stands for "
+        f"{lag * 1000:.0f} ms (p99) and {max(lags) * 1000:.0f} ms at most; {memory_mb:.0f} MB at most, "
+        f"{before_mb:.0f} before"
     )
     await people.auth.close()
     return len(others) > busy or lag > LAG_S_MAX or memory_mb > MEMORY_MB_MAX
