@@ -42,6 +42,7 @@ from tradewright.services.backfill.stream import BackfillStream
 from tradewright.services.backfill_manager import BackfillManager
 from tradewright.services.bar_export import BarExporter
 from tradewright.services.cache_manager import CacheManager
+from tradewright.services.call_limits import CallLimits, CallQuotas
 from tradewright.services.coverage import CoverageService
 from tradewright.services.data_orchestrator import DataOrchestrator
 from tradewright.services.encryption_service import EncryptionService
@@ -52,16 +53,19 @@ from tradewright.services.subscription_registry import SubscriptionLimits, Subsc
 from tradewright.services.subscription_service import StreamSource, SubscriptionService
 from tradewright.storage.memory_bus import MemoryBus
 from tradewright.storage.memory_cache import MemoryCache
+from tradewright.storage.memory_call_counter import MemoryCallCounter
 from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.web import views
 from tradewright.web.blueprints import audit, auth, backfills, coverage, market, operations, users
 from tradewright.web.middleware.authentication import SCHEME, install_authentication
+from tradewright.web.middleware.call_limits import install_address_limits, install_user_limits
 from tradewright.web.middleware.error_handler import install_error_handler
 from tradewright.web.middleware.guards import host_check, install_guards, socket_check
 from tradewright.web.middleware.headers import api_headers, install_headers
 from tradewright.web.middleware.warm_history import WarmAnswers, WarmHistory
 from tradewright.web.models import DependencyState
 from tradewright.web.openapi import StrictOpenAPIProvider
+from tradewright.web.peers import ForwardedPeers
 from tradewright.web.ws.connections import WebSocketConnections
 from tradewright.web.ws.endpoint import LiveSockets
 
@@ -110,6 +114,7 @@ class Services:
     secrets: OperatorSecrets
     encryption: EncryptionService
     auth: AuthService
+    calls: CallLimits
     bars: AdjustedBars
     warm: WarmAnswers
     backfill_stream: BackfillStream
@@ -341,6 +346,12 @@ def _services(config: BaseConfig, adapters: Adapters, engine: Engine) -> Service
         secrets=secrets,
         encryption=encryption,
         auth=accounts,
+        calls=CallLimits(
+            MemoryCallCounter(clock).take_now,
+            clock,
+            CallQuotas.of_rate(config.rate_limit),
+            engine.redis.call_counter if engine.redis else None,
+        ),
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
@@ -385,7 +396,9 @@ def make_auth(
 def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Clock) -> None:
     install_headers(app, config)
     install_guards(app, config)
+    install_address_limits(app, services.calls)
     install_authentication(app, services.auth, require_login=config.require_login)
+    install_user_limits(app, services.calls)
     install_error_handler(app)
     engine = services.engine
     bars, markets = engine.stores.bars, engine.markets
@@ -415,8 +428,14 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
     )
     if not config.require_login:
         app.asgi_app = WarmHistory(  # type: ignore[method-assign]
-            app.asgi_app, services.warm, allowed=host_check(config), headers=api_headers(config)
+            app.asgi_app,
+            services.warm,
+            allowed=host_check(config),
+            headers=api_headers(config),
+            counts=services.calls.take_here,
         )
+    if config.trusted_proxies:
+        app.asgi_app = ForwardedPeers(app.asgi_app, config.trusted_proxies)  # type: ignore[method-assign]
 
 
 def _dependencies(services: Services, clock: Clock) -> Callable[[], Awaitable[Sequence[DependencyState]]]:
