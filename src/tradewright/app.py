@@ -49,6 +49,7 @@ from tradewright.services.backfill.stream import BackfillStream
 from tradewright.services.backfill_manager import BackfillManager
 from tradewright.services.bar_export import BarExporter
 from tradewright.services.cache_manager import CacheManager
+from tradewright.services.call_limits import CallLimits, CallQuotas
 from tradewright.services.coverage import CoverageService
 from tradewright.services.data_orchestrator import DataOrchestrator
 from tradewright.services.encryption_service import EncryptionService
@@ -61,6 +62,7 @@ from tradewright.services.user.vault import CredentialVault
 from tradewright.services.user_service import UserService
 from tradewright.storage.memory_bus import MemoryBus
 from tradewright.storage.memory_cache import MemoryCache
+from tradewright.storage.memory_call_counter import MemoryCallCounter
 from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.web import views
 from tradewright.web.blueprints import (
@@ -75,12 +77,14 @@ from tradewright.web.blueprints import (
     users,
 )
 from tradewright.web.middleware.authentication import SCHEME, install_authentication
+from tradewright.web.middleware.call_limits import install_address_limits, install_user_limits
 from tradewright.web.middleware.error_handler import install_error_handler
 from tradewright.web.middleware.guards import host_check, install_guards, socket_check
 from tradewright.web.middleware.headers import api_headers, install_headers
 from tradewright.web.middleware.warm_history import WarmAnswers, WarmHistory
 from tradewright.web.models import DependencyState
 from tradewright.web.openapi import StrictOpenAPIProvider
+from tradewright.web.peers import ForwardedPeers
 from tradewright.web.ws.connections import WebSocketConnections
 from tradewright.web.ws.endpoint import LiveSockets
 
@@ -130,6 +134,7 @@ class Services:
     encryption: EncryptionService
     auth: AuthService
     user: UserService
+    calls: CallLimits
     bars: AdjustedBars
     warm: WarmAnswers
     backfill_stream: BackfillStream
@@ -351,6 +356,12 @@ def _services(config: BaseConfig, adapters: Adapters) -> Services:
         encryption=encryption,
         auth=accounts,
         user=own,
+        calls=CallLimits(
+            MemoryCallCounter(clock).take_now,
+            clock,
+            CallQuotas.of_rate(config.rate_limit),
+            engine.redis.call_counter if engine.redis else None,
+        ),
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
@@ -398,7 +409,9 @@ def make_auth(
 def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Clock) -> None:
     install_headers(app, config)
     install_guards(app, config)
+    install_address_limits(app, services.calls)
     install_authentication(app, services.auth, require_login=config.require_login)
+    install_user_limits(app, services.calls)
     install_error_handler(app)
     engine = services.engine
     bars, markets = engine.stores.bars, engine.markets
@@ -430,8 +443,14 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
     )
     if not config.require_login:
         app.asgi_app = WarmHistory(  # type: ignore[method-assign]
-            app.asgi_app, services.warm, allowed=host_check(config), headers=api_headers(config)
+            app.asgi_app,
+            services.warm,
+            allowed=host_check(config),
+            headers=api_headers(config),
+            counts=services.calls.take_here,
         )
+    if config.trusted_proxies:
+        app.asgi_app = ForwardedPeers(app.asgi_app, config.trusted_proxies)  # type: ignore[method-assign]
 
 
 def _dependencies(services: Services, clock: Clock) -> Callable[[], Awaitable[Sequence[DependencyState]]]:

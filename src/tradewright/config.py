@@ -70,6 +70,7 @@ class BaseConfig:
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     ws_max_per_address: int = 100
+    rate_limit: int = 60
     log_level: str = "INFO"
     log_format: str = "human"
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
@@ -113,6 +114,7 @@ class BaseConfig:
         require(
             1 <= self.ws_max_per_address <= 100_000, "WS_MAX_PER_ADDRESS", "must be between 1 and 100000."
         )
+        require(1 <= self.rate_limit <= 1_000_000, "RATE_LIMIT", "must be between 1 and 1000000.")
         problems += self._data_dir_problems()
         problems += self._address_problems()
         for name in ("JWT_SECRET", "ENCRYPTION_KEY"):
@@ -394,6 +396,7 @@ _PARSERS: Final[dict[str, Callable[[object], object]]] = {
     "require_login": _boolean,
     "trusted_proxies": _listed,
     "ws_max_per_address": _whole_number,
+    "rate_limit": _whole_number,
     "registration": _required_text,
     "log_level": lambda value: _required_text(value).upper(),
     "log_format": _required_text,
