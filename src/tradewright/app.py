@@ -6,13 +6,11 @@ and in order, before the server serves, and closed in reverse after it.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, cast
-from urllib.parse import urlsplit
 
 from quart import Quart
 from quart_schema import HttpSecurityScheme, QuartSchema
@@ -277,9 +275,7 @@ def make_engine(
     stores = adapters.stores or stores_of(config, clock)
     redis = None
     if config.redis_url:
-        redis = RedisManager(
-            config.redis_url, clock, metrics.cache, metrics.bus, prefix=_cache_prefix(config)
-        )
+        redis = RedisManager(config.redis_url, clock, metrics.cache, metrics.bus, prefix=config.shared_prefix)
     cache = CacheManager(
         adapters.cache or (redis.cache if redis else MemoryCache(clock)), clock, metrics.cache
     )
@@ -304,13 +300,6 @@ def make_engine(
         orchestrator=orchestrator,
         backfills=backfills,
     )
-
-
-def _cache_prefix(config: BaseConfig) -> str:
-    """Servers on one database share their cache, others on the same Redis have nothing to do with it."""
-    url = urlsplit(config.database_url or "")
-    database = f"{url.hostname}:{url.port}{url.path}" if config.database_url else str(config.data_dir)
-    return f"tradewright:{hashlib.blake2b(database.encode(), digest_size=8).hexdigest()}"
 
 
 def _services(config: BaseConfig, adapters: Adapters) -> Services:
@@ -470,15 +459,11 @@ def _dependencies(services: Services, clock: Clock) -> Callable[[], Awaitable[Se
             states.append(
                 DependencyState(name="redis", ok=problem is None, detail=problem or "", required=False)
             )
-        return [*states, *_plugin_states(engine.loader)]
+        # A broken plugin is told, but the server serves without it.
+        broken = "; ".join(f"{plugin.name}: {plugin.reason}" for plugin in engine.loader.broken)
+        return [*states, DependencyState(name="plugins", ok=True, detail=broken)]
 
     return dependencies
-
-
-def _plugin_states(loader: PluginLoader) -> list[DependencyState]:
-    """A broken plugin is told, but the server serves without it."""
-    broken = [f"{plugin.name}: {plugin.reason}" for plugin in loader.broken]
-    return [DependencyState(name="plugins", ok=True, detail="; ".join(broken))]
 
 
 def _install_lifespan(app: Quart, services: Services) -> None:

@@ -8,6 +8,7 @@ wrong ones, each in a sentence that says what to do.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import re
@@ -88,6 +89,13 @@ class BaseConfig:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def shared_prefix(self) -> str:
+        """Names what servers on one database share in a Redis, apart from what others keep there."""
+        url = urlsplit(self.database_url or "")
+        database = f"{url.hostname}:{url.port}{url.path}" if self.database_url else str(self.data_dir)
+        return f"tradewright:{hashlib.blake2b(database.encode(), digest_size=8).hexdigest()}"
 
     def validate(self) -> None:
         """Raise ``ConfigError`` with one sentence for each wrong setting; say nothing when all are right."""

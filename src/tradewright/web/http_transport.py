@@ -1,7 +1,7 @@
 """Uvicorn's HTTP protocol with bounds on what a stranger may send before anybody has looked at it.
 
-As it comes it gathers the head of a request in memory for as long as the client goes on sending, and waits for
-one that never ends.
+As it comes it gathers the head of a request in memory for as long as the client goes on sending, and waits
+for one that never ends.
 """
 
 from __future__ import annotations
