@@ -93,6 +93,7 @@ async def comings_and_goings(share: float) -> str:
     tasks, left = await storms.churn(count, 20, random.Random(5))
     line = f"{count:,} connections of 20 views come and go: {tasks} tasks and {left / 2**20:.1f} MB are left"
     assert tasks <= 0, line
+    assert left < LEFT_BYTES_MAX, line
     return line
 
 

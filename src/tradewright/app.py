@@ -6,13 +6,11 @@ and in order, before the server serves, and closed in reverse after it.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, cast
-from urllib.parse import urlsplit
 
 from quart import Quart
 from quart_schema import HttpSecurityScheme, QuartSchema
@@ -49,6 +47,7 @@ from tradewright.services.backfill.stream import BackfillStream
 from tradewright.services.backfill_manager import BackfillManager
 from tradewright.services.bar_export import BarExporter
 from tradewright.services.cache_manager import CacheManager
+from tradewright.services.call_limits import CallLimits, CallQuotas
 from tradewright.services.coverage import CoverageService
 from tradewright.services.data_orchestrator import DataOrchestrator
 from tradewright.services.encryption_service import EncryptionService
@@ -61,6 +60,7 @@ from tradewright.services.user.vault import CredentialVault
 from tradewright.services.user_service import UserService
 from tradewright.storage.memory_bus import MemoryBus
 from tradewright.storage.memory_cache import MemoryCache
+from tradewright.storage.memory_call_counter import MemoryCallCounter
 from tradewright.storage.memory_leases import MemoryLeases
 from tradewright.web import views
 from tradewright.web.blueprints import (
@@ -75,12 +75,14 @@ from tradewright.web.blueprints import (
     users,
 )
 from tradewright.web.middleware.authentication import SCHEME, install_authentication
+from tradewright.web.middleware.call_limits import install_address_limits, install_user_limits
 from tradewright.web.middleware.error_handler import install_error_handler
 from tradewright.web.middleware.guards import host_check, install_guards, socket_check
 from tradewright.web.middleware.headers import api_headers, install_headers
 from tradewright.web.middleware.warm_history import WarmAnswers, WarmHistory
 from tradewright.web.models import DependencyState
 from tradewright.web.openapi import StrictOpenAPIProvider
+from tradewright.web.peers import ForwardedPeers
 from tradewright.web.ws.connections import WebSocketConnections
 from tradewright.web.ws.endpoint import LiveSockets
 
@@ -130,6 +132,7 @@ class Services:
     encryption: EncryptionService
     auth: AuthService
     user: UserService
+    calls: CallLimits
     bars: AdjustedBars
     warm: WarmAnswers
     backfill_stream: BackfillStream
@@ -272,9 +275,7 @@ def make_engine(
     stores = adapters.stores or stores_of(config, clock)
     redis = None
     if config.redis_url:
-        redis = RedisManager(
-            config.redis_url, clock, metrics.cache, metrics.bus, prefix=_cache_prefix(config)
-        )
+        redis = RedisManager(config.redis_url, clock, metrics.cache, metrics.bus, prefix=config.shared_prefix)
     cache = CacheManager(
         adapters.cache or (redis.cache if redis else MemoryCache(clock)), clock, metrics.cache
     )
@@ -299,13 +300,6 @@ def make_engine(
         orchestrator=orchestrator,
         backfills=backfills,
     )
-
-
-def _cache_prefix(config: BaseConfig) -> str:
-    """Servers on one database share their cache, others on the same Redis have nothing to do with it."""
-    url = urlsplit(config.database_url or "")
-    database = f"{url.hostname}:{url.port}{url.path}" if config.database_url else str(config.data_dir)
-    return f"tradewright:{hashlib.blake2b(database.encode(), digest_size=8).hexdigest()}"
 
 
 def _services(config: BaseConfig, adapters: Adapters) -> Services:
@@ -351,6 +345,12 @@ def _services(config: BaseConfig, adapters: Adapters) -> Services:
         encryption=encryption,
         auth=accounts,
         user=own,
+        calls=CallLimits(
+            MemoryCallCounter(clock).take_now,
+            clock,
+            CallQuotas.of_rate(config.rate_limit),
+            engine.redis.call_counter if engine.redis else None,
+        ),
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
@@ -398,7 +398,9 @@ def make_auth(
 def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Clock) -> None:
     install_headers(app, config)
     install_guards(app, config)
+    install_address_limits(app, services.calls)
     install_authentication(app, services.auth, require_login=config.require_login)
+    install_user_limits(app, services.calls)
     install_error_handler(app)
     engine = services.engine
     bars, markets = engine.stores.bars, engine.markets
@@ -430,8 +432,14 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
     )
     if not config.require_login:
         app.asgi_app = WarmHistory(  # type: ignore[method-assign]
-            app.asgi_app, services.warm, allowed=host_check(config), headers=api_headers(config)
+            app.asgi_app,
+            services.warm,
+            allowed=host_check(config),
+            headers=api_headers(config),
+            counts=services.calls.take_here,
         )
+    if config.trusted_proxies:
+        app.asgi_app = ForwardedPeers(app.asgi_app, config.trusted_proxies)  # type: ignore[method-assign]
 
 
 def _dependencies(services: Services, clock: Clock) -> Callable[[], Awaitable[Sequence[DependencyState]]]:
@@ -451,15 +459,11 @@ def _dependencies(services: Services, clock: Clock) -> Callable[[], Awaitable[Se
             states.append(
                 DependencyState(name="redis", ok=problem is None, detail=problem or "", required=False)
             )
-        return [*states, *_plugin_states(engine.loader)]
+        # A broken plugin is told, but the server serves without it.
+        broken = "; ".join(f"{plugin.name}: {plugin.reason}" for plugin in engine.loader.broken)
+        return [*states, DependencyState(name="plugins", ok=True, detail=broken)]
 
     return dependencies
-
-
-def _plugin_states(loader: PluginLoader) -> list[DependencyState]:
-    """A broken plugin is told, but the server serves without it."""
-    broken = [f"{plugin.name}: {plugin.reason}" for plugin in loader.broken]
-    return [DependencyState(name="plugins", ok=True, detail="; ".join(broken))]
 
 
 def _install_lifespan(app: Quart, services: Services) -> None:

@@ -8,6 +8,7 @@ wrong ones, each in a sentence that says what to do.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import re
@@ -70,6 +71,7 @@ class BaseConfig:
     public_url: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     ws_max_per_address: int = 100
+    rate_limit: int = 60
     log_level: str = "INFO"
     log_format: str = "human"
     providers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
@@ -87,6 +89,13 @@ class BaseConfig:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def shared_prefix(self) -> str:
+        """Names what servers on one database share in a Redis, apart from what others keep there."""
+        url = urlsplit(self.database_url or "")
+        database = f"{url.hostname}:{url.port}{url.path}" if self.database_url else str(self.data_dir)
+        return f"tradewright:{hashlib.blake2b(database.encode(), digest_size=8).hexdigest()}"
 
     def validate(self) -> None:
         """Raise ``ConfigError`` with one sentence for each wrong setting; say nothing when all are right."""
@@ -113,6 +122,7 @@ class BaseConfig:
         require(
             1 <= self.ws_max_per_address <= 100_000, "WS_MAX_PER_ADDRESS", "must be between 1 and 100000."
         )
+        require(1 <= self.rate_limit <= 1_000_000, "RATE_LIMIT", "must be between 1 and 1000000.")
         problems += self._data_dir_problems()
         problems += self._address_problems()
         for name in ("JWT_SECRET", "ENCRYPTION_KEY"):
@@ -394,6 +404,7 @@ _PARSERS: Final[dict[str, Callable[[object], object]]] = {
     "require_login": _boolean,
     "trusted_proxies": _listed,
     "ws_max_per_address": _whole_number,
+    "rate_limit": _whole_number,
     "registration": _required_text,
     "log_level": lambda value: _required_text(value).upper(),
     "log_format": _required_text,

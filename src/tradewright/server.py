@@ -16,6 +16,7 @@ from tradewright.app_extensions import configure_logging
 from tradewright.app_extensions.backups import finish_restore
 from tradewright.app_extensions.data_dir import DataDirLock, Secrets, load_secrets, prepare_data_dir
 from tradewright.config import BaseConfig
+from tradewright.web.http_transport import BoundedHttpProtocol
 from tradewright.web.protocol import MESSAGE_BYTES_MAX
 from tradewright.web.ws.transport import LiveSocketProtocol
 
@@ -115,6 +116,7 @@ def uvicorn_config(config: BaseConfig, app: Callable[..., Any]) -> uvicorn.Confi
         access_log=False,
         server_header=False,
         lifespan="on",
+        http=BoundedHttpProtocol,
         ws=LiveSocketProtocol,
         ws_max_size=MESSAGE_BYTES_MAX,
         ws_ping_interval=20,
@@ -122,9 +124,7 @@ def uvicorn_config(config: BaseConfig, app: Callable[..., Any]) -> uvicorn.Confi
         ws_per_message_deflate=False,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=SHUTDOWN_S,
-        h11_max_incomplete_event_size=16 * 1024,
-        proxy_headers=bool(config.trusted_proxies),
-        forwarded_allow_ips=list(config.trusted_proxies),
+        proxy_headers=False,  # the application reads them itself, under any server
     )
 
 

@@ -49,8 +49,6 @@ def test_where_others_reach_it_the_first_user_needs_what_the_server_said(tmp_pat
         status, made = post(url, somebody("anna", setup_token=found[1]))
         assert (status, made["user"]["role"]) == (201, "admin")
         assert post(url, somebody("eve", setup_token=found[1]))[0] == 403
-    with serving(tmp_path, **PEOPLE_EVERYWHERE) as server:
-        assert "set-up token" not in server.said
 
 
 def test_on_this_machine_nobody_needs_one_but_a_proxy_is_not_this_machine(tmp_path: Path) -> None:
@@ -64,8 +62,7 @@ def test_on_this_machine_nobody_needs_one_but_a_proxy_is_not_this_machine(tmp_pa
 
 
 def test_a_wrong_encryption_key_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
-        assert server.get("/healthz")["status"] == "ok"
+    assert command(tmp_path, "user", "list").exit_code == 0
     path = tmp_path / "secrets.toml"
     right = path.read_text()
     path.write_text(re.sub(r'encryption_key = "[^"]+"', f'encryption_key = "{"wrong-" * 8}"', right))

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+from websockets.sync.client import connect
 
 from tests.support import socket_storms as storms
+from tests.support.processes import environment
 
 
 async def test_who_reads_everything_gets_everything_though_others_lag() -> None:
@@ -43,5 +50,25 @@ async def test_tokens_that_run_out_and_sessions_that_end_close_in_time() -> None
 
 
 async def test_who_comes_and_goes_leaves_nothing_behind() -> None:
-    tasks, _ = await storms.churn(30, 10, random.Random(5))
+    tasks, _ = await storms.churn(20, 8, random.Random(5))
     assert tasks <= 0
+
+
+def test_a_token_is_never_logged(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tradewright", "serve", "--port", "0"]
+    settings = environment(tmp_path / "data", {"TRADEWRIGHT_LOG_LEVEL": "DEBUG"})
+    log = tmp_path / "log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        try:
+            assert process.stdout is not None
+            line = next(line for line in process.stdout if " serves on " in line)
+            url = line.split(" serves on ")[1].split()[0].replace("http", "ws", 1) + "/api/v1/ws"
+            with connect(url, subprotocols=["tradewright.v1", "bearer.s3cret-one"]) as client:  # type: ignore[list-item]
+                assert msgspec.json.decode(client.recv(timeout=10))["code"] == "invalid_token"
+                client.send('{"type":"authenticate","id":1,"token":"s3cret-two"}')
+                assert msgspec.json.decode(client.recv(timeout=10))["code"] == "invalid_token"
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+    assert "s3cret" not in log.read_text()

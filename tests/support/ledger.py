@@ -68,6 +68,7 @@ class LedgerPlugin(MarketPlugin):
     def __init__(self, setup: PluginSetup) -> None:
         super().__init__(setup)
         self.closed = 0
+        self.streams_ended = 0
         self.made.append(self)
 
     @classmethod
@@ -108,6 +109,9 @@ class LedgerPlugin(MarketPlugin):
     @property
     def ohlcv_page_limit(self) -> int:
         return self.page_limit
+
+    async def end_streams(self) -> None:
+        self.streams_ended += 1
 
     async def fetch_instruments(self) -> Sequence[Instrument]:
         self._fail()

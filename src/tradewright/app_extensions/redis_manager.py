@@ -16,6 +16,7 @@ from tradewright.storage.guarded_cache import GuardedCache
 from tradewright.storage.redis.address import RedisAddress
 from tradewright.storage.redis.bus import RedisBus
 from tradewright.storage.redis.cache import PREFIX, RedisCache
+from tradewright.storage.redis.call_counter import RedisCallCounter
 from tradewright.storage.redis.client import make_client
 from tradewright.storage.redis.leases import RedisLeases
 
@@ -25,8 +26,8 @@ _REMEMBERED_S: Final = 2.0
 
 
 class RedisManager:
-    """Owns the clients of one Redis: the cache, the bus and the leases, which may be used at any time, before
-    ``open`` as well. The bus and the leases are made when they are first asked for.
+    """Owns the clients of one Redis: the cache, the bus, the leases and the count of calls, which may be
+    used at any time, before ``open`` as well. The bus and the leases are made when they are first asked for.
 
     Makes no connection in ``__init__``; ``ConfigError`` where the URL is none. The URL, which may hold a
     password, is kept nowhere but in the client and said nowhere.
@@ -46,6 +47,10 @@ class RedisManager:
         self._redis_cache = RedisCache(make_client(url, step_timeout_s=None), clock, prefix=prefix)
         self._cache = GuardedCache(self._redis_cache, clock, metrics)
         self._prefix = prefix
+        # Lends and closes its own connections: who counts must not wait for the cache.
+        self._call_counter = RedisCallCounter(
+            make_client(url, step_timeout_s=None), clock, prefix=f"{prefix}:calls"
+        )
         self._address = RedisAddress.of_url(url)
         self._bus_metrics = bus_metrics
         self._bus: RedisBus | None = None
@@ -58,6 +63,11 @@ class RedisManager:
     def cache(self) -> Cache:
         """The cache in Redis, left alone while it fails."""
         return self._cache
+
+    @property
+    def call_counter(self) -> RedisCallCounter:
+        """Counts calls among all servers with this Redis and prefix."""
+        return self._call_counter
 
     @property
     def bus(self) -> RedisBus:
@@ -88,6 +98,7 @@ class RedisManager:
             await self._bus.close()
         if self._leases is not None:
             await self._leases.close()
+        await self._call_counter.close()
         await self._cache.close()
 
     async def ping(self) -> None:

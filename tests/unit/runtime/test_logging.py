@@ -165,10 +165,8 @@ def test_no_key_that_the_process_holds_shows(formatter: logging.Formatter) -> No
         PEM.replace("\n", "\\n"),
     ]
     for text in shown:
-        try:
-            raise ValueError(text)
-        except ValueError:
-            made = logging.LogRecord("ccxt", logging.DEBUG, __file__, 1, "sent %s", (text,), sys.exc_info())
+        failed = (ValueError, ValueError(text), None)
+        made = logging.LogRecord("ccxt", logging.DEBUG, __file__, 1, "sent %s", (text,), failed)
         written = formatter.format(made)
         assert "canary" not in written, written
         assert "sent" in written

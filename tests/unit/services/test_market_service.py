@@ -25,6 +25,7 @@ from tradewright.domain.ports import UserCredential
 from tradewright.domain.timeframes import TIMEFRAMES
 from tradewright.services.data_sources.door import FAILURE_MEMORY_S
 from tradewright.services.market_service import IDLE_S, LISTING_LIFETIME_S, MarketService
+from tradewright.services.plugin_instances import RETIRED_GRACE_S
 from tradewright.storage.memory import MemoryBarStore, MemoryInstrumentStore
 from tradewright.testing.clock import DrivenClock
 from tradewright.testing.store_material import batch
@@ -293,3 +294,100 @@ async def test_a_provider_of_two_plugins_has_a_listing_of_each(clock: DrivenCloc
     await clock.advance(FAILURE_MEMORY_S)
     assert (await markets.instrument(InstrumentKey("stocks", "ledger", SYMBOL))).market == "stocks"
     assert (len(crypto.made), len(stocks.made)) == (1, 1)
+
+
+class Closing(Vault):
+    """Keys that a test changes."""
+
+    def put(self, user_id: str, credential_id: str, api_key: str) -> None:
+        key = UserCredential("crypto", "ledger", False, Credentials({"api_key": api_key}))
+        self._kept[user_id, credential_id] = key
+
+
+@pytest.fixture
+def vault() -> Closing:
+    return Closing()
+
+
+@pytest.fixture
+def accounts(
+    plugin: type[LedgerPlugin], clock: DrivenClock, store: MemoryInstrumentStore, vault: Closing
+) -> MarketService:
+    return MarketService(loader_of(plugin), store, clock, provider_options={}, user_credentials=vault)
+
+
+async def test_nobody_shares_an_instance_with_the_key_of_another(
+    accounts: MarketService, vault: Closing, plugin: type[LedgerPlugin]
+) -> None:
+    for user in ("you", "me"):
+        vault.put(user, "two", "the same")
+    same = Credentials({"api_key": "the same"})
+    async with (
+        accounts.account_plugin("you", "two") as yours,
+        accounts.account_plugin("me", "two") as mine,
+        accounts.plugin("crypto", "ledger", credentials=same) as shared,
+    ):
+        assert len({yours, mine, shared}) == 3
+    await accounts.retire_account("you")
+    assert [made.closed for made in (yours, mine, shared)] == [1, 0, 0]  # type: ignore[attr-defined]
+
+
+async def test_an_instance_that_is_retired_while_it_is_used(
+    accounts: MarketService, vault: Closing, clock: DrivenClock
+) -> None:
+    vault.put("me", "two", "other")
+    async with accounts.account_plugin("me", "one") as first, accounts.account_plugin("me", "two") as second:
+        await accounts.retire_account("me", "one")
+        assert (first.closed, second.closed) == (0, 0)  # type: ignore[attr-defined]
+        assert (first.streams_ended, second.streams_ended) == (1, 0)  # type: ignore[attr-defined]
+        async with accounts.account_plugin("me", "one") as new:
+            assert new is not first
+        assert first.closed == 0, "the other is another's"  # type: ignore[attr-defined]
+    assert (first.closed, second.closed) == (1, 0)  # type: ignore[attr-defined]
+    await clock.advance(RETIRED_GRACE_S)
+    assert first.closed == 1, "and once is enough"  # type: ignore[attr-defined]
+
+
+async def test_who_never_lets_go_is_not_waited_for(accounts: MarketService, clock: DrivenClock) -> None:
+    async with accounts.account_plugin("me", "one") as plugin:
+        await accounts.retire_account("me")
+        await clock.advance(RETIRED_GRACE_S - 1)
+        assert plugin.closed == 0  # type: ignore[attr-defined]
+        await clock.advance(1)
+        assert plugin.closed == 1  # type: ignore[attr-defined]
+    assert plugin.closed == 1  # type: ignore[attr-defined]
+
+
+async def test_a_service_that_ends_closes_what_is_retired(accounts: MarketService) -> None:
+    async with accounts.account_plugin("me", "one") as plugin:
+        await accounts.retire_account("me")
+        await accounts.close()
+        assert plugin.closed == 1  # type: ignore[attr-defined]
+
+
+async def test_a_key_that_is_changed_while_it_is_being_read(
+    accounts: MarketService, vault: Closing, plugin: type[LedgerPlugin]
+) -> None:
+    reading, go_on = asyncio.Event(), asyncio.Event()
+    read = vault.get
+
+    async def slow(user_id: str, credential_id: str) -> UserCredential:
+        found = await read(user_id, credential_id)
+        reading.set()
+        await go_on.wait()
+        return found
+
+    vault.get = slow  # type: ignore[method-assign]
+
+    async def use() -> str | None:
+        async with accounts.account_plugin("me", "one") as mine:
+            assert mine.setup.credentials is not None
+            return mine.setup.credentials.reveal("api_key")
+
+    using = asyncio.ensure_future(use())
+    await reading.wait()
+    vault.put("me", "one", "the new one")
+    await accounts.retire_account("me", "one")
+    go_on.set()
+    assert await using == "the new one"
+    assert len(plugin.made) == 1, "with the old one nothing was made"

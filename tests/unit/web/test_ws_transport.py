@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -81,6 +82,17 @@ async def test_the_subprotocol_is_chosen_and_bytes_flow(protocol: type[QuickProt
             await client.send('{"type":"ping","id":1}')
             assert await client.recv() == '{"type":"pong","id":1}'
         await until(lambda: len(site.connections) == 0)
+
+
+async def test_clients_that_leave_at_once_are_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:
+    async with served() as (site, port, server):
+        for number in range(30):
+            with RawClient(port) as hasty:
+                hasty.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                for _ in range(number % 6):
+                    await asyncio.sleep(0)
+        await until(lambda: not server.server_state.connections and not len(site.connections))
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 async def test_a_refused_handshake_is_no_error_of_ours(caplog: pytest.LogCaptureFixture) -> None:

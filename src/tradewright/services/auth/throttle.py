@@ -21,6 +21,7 @@ from tradewright.services.auth.visits import Visit
 DELAY_MS_MIN: Final = 1_000
 DELAY_MS_MAX: Final = 15 * 60_000
 IN_FLIGHT_MAX: Final = 256
+WAIT_S_MAX: Final = 15.0
 FORGOTTEN_AFTER_MS: Final = 24 * 3_600_000
 
 
@@ -155,8 +156,15 @@ class Throttle:
         hold = self._held.setdefault(key, _Hold())
         hold.users += 1
         try:
-            async with hold.lock:
+            try:
+                async with asyncio.timeout(WAIT_S_MAX):
+                    await hold.lock.acquire()
+            except TimeoutError:
+                raise TooManyLogins("Too many people log in at this moment.", 1.0) from None
+            try:
                 yield
+            finally:
+                hold.lock.release()
         finally:
             hold.users -= 1
             if not hold.users:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final, cast
 
 from tradewright.domain.bars import BarRow
@@ -41,6 +41,7 @@ PAGE_MINUTES: Final = 20
 """Up to so many minutes the venue is asked in one call; more come from history, by its pages."""
 WAITING_MINUTES_MAX: Final = 1_500
 _MARGIN_MS: Final = 250
+_SHORTEST_WAIT_S: Final = 1e-6
 _SNAPSHOT_AGE_MS: Final = 1_000
 """Views that come together share one read of history, which may be this old."""
 
@@ -213,9 +214,12 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         assert self._tracker is not None
         start = self._tracker.closed_through
         if now - start > HOLE_MINUTES_MAX * MINUTE_MS:
-            await self._restart_at(self._settled_through(now))
-            start = self._tracker.closed_through
-        rows = await self._page(plugin, min(start, self._unkept_from(plugin, now)), now)
+            goes_on = self._settled_through(now)
+            rows = await self._page(plugin, goes_on, now)  # nothing is given up before somebody answers
+            self._owed = Interval(self._owed.start if self._owed else start, goes_on)
+            self._go_on_from(goes_on)
+        else:
+            rows = await self._page(plugin, min(start, self._unkept_from(plugin, now)), now)
         known = self._tracker.forming
         events = self._tracker.offer_page(rows, now, now - self._settling_ms)
         self._news = any(event.row is not None and event.row != known for event in events)
@@ -224,6 +228,9 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
             self._keeper.take_page(rows, now - self._settling_ms)
         self._keep(event for event in events if event.kind == "corrected")
         await self._emit(events)
+        if self.owes:
+            with suppress(TradewrightError):  # then it is tried again later
+                await self.make_up()
 
     def _unkept_from(self, plugin: MarketPlugin, now: int) -> int:
         """From where on minutes are wanted that are told, but not stored yet. Data of a testnet never are."""
@@ -246,7 +253,8 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         else:
             followed = self._tracker.closed_through
             goes_on = min(self._queue, default=ONE_MINUTE.floor(now))
-            await self._restart_at(goes_on)
+            self._go_on_from(goes_on)
+            await self._begin_again(self.topics.values())
         self._owed = Interval(self._owed.start if self._owed else followed, goes_on)
         self._confirm()
 
@@ -308,7 +316,11 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
             if unkept < self._tracker.closed_through:
                 due_s = (unkept + MINUTE_MS - now) / 1000 + self._settings.keep_within_s
                 waits.append(max(due_s, self._settings.keep_within_s - since_asked_s))
-        return min(waits, default=None)
+        if not waits:
+            return None
+        # Less than a clock can tell is now: who waited for it would come too early, again and again.
+        due_s = min(waits)
+        return 0.0 if due_s < _SHORTEST_WAIT_S else due_s
 
     async def _page(self, plugin: MarketPlugin, start: int, now: int) -> list[BarRow]:
         """Every minute from ``start`` to ``now``, the venue's time before it is asked."""
@@ -361,12 +373,12 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         for topic in self.topics.values():
             self._begin_derivation(topic)
 
-    async def _restart_at(self, closed_through_ms: int) -> None:
+    def _go_on_from(self, closed_through_ms: int) -> None:
+        """Leave what lies before that; who watches has to begin anew."""
         assert self._tracker is not None
         self._tracker.restart(closed_through_ms)
         if self._keeper is not None:
             self._keeper.go_on_from(closed_through_ms)
-        await self._begin_again(self.topics.values())
         for topic in self.topics.values():
             self._begin_derivation(topic)
 

@@ -37,6 +37,7 @@ from tradewright.web.blueprints.auth_registration import add_registration_state
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import (
     EVERYBODY,
+    HEAVY,
     PERSON,
     allow,
     caller,
@@ -60,7 +61,7 @@ def build(service: AuthService) -> Blueprint:
 
 def _add_coming_in(blueprint: Blueprint, service: AuthService) -> None:
     @blueprint.post("/register")
-    @allow(EVERYBODY)
+    @allow(EVERYBODY, cost=HEAVY)
     @tag(["accounts"])
     @document_request(RegisterRequest)
     @document_response(UserAnswer, 201)
@@ -82,7 +83,7 @@ def _add_coming_in(blueprint: Blueprint, service: AuthService) -> None:
         return json_response(UserAnswer(user=UserItem.of(user)), 201)
 
     @blueprint.post("/login")
-    @allow(EVERYBODY)
+    @allow(EVERYBODY, cost=HEAVY)
     @tag(["accounts"])
     @document_request(LoginRequest)
     @document_response(TokenAnswer)
@@ -120,7 +121,7 @@ def _add_staying_in(blueprint: Blueprint, service: AuthService) -> None:
         return _granted(await service.refresh(token, visit()))
 
     @blueprint.post("/step_up")
-    @allow(PERSON)
+    @allow(PERSON, cost=HEAVY)
     @tag(["accounts"])
     @document_request(StepUpRequest)
     @document_response(StepUpAnswer)

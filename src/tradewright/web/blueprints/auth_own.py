@@ -23,7 +23,7 @@ from tradewright.web.account_models import (
 from tradewright.web.answers import json_response, no_content
 from tradewright.web.auth_cookies import clear_refresh_cookie
 from tradewright.web.decoding import parse_body, parse_query
-from tradewright.web.middleware.authentication import PERSON, PROVEN_PERSON, READS, allow, caller
+from tradewright.web.middleware.authentication import HEAVY, PERSON, PROVEN_PERSON, READS, allow, caller
 from tradewright.web.models import NoQuery, ProblemDocument
 from tradewright.web.peers import visit
 
@@ -73,7 +73,7 @@ def _add_account(blueprint: Blueprint, service: AuthService) -> None:
         return response
 
     @blueprint.post("/password")
-    @allow(PROVEN_PERSON)
+    @allow(PROVEN_PERSON, cost=HEAVY)
     @tag(["accounts"])
     @document_request(PasswordRequest)
     @document_response(Nothing, 204)

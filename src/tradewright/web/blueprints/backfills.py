@@ -10,7 +10,7 @@ from tradewright.services.backfill_manager import BackfillManager
 from tradewright.web.answers import instrument_key, json_response
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_body, parse_query
-from tradewright.web.middleware.authentication import FETCHES, MARKET, allow
+from tradewright.web.middleware.authentication import FETCHES, HEAVY, MARKET, allow
 from tradewright.web.models import BackfillList, BackfillRequest, BackfillsQuery, NoQuery, ProblemDocument
 
 
@@ -19,7 +19,7 @@ def build(backfills: BackfillManager) -> Blueprint:
     blueprint = Blueprint("backfills", __name__, url_prefix="/api/v1/market/backfills")
 
     @blueprint.post("")
-    @allow(FETCHES)
+    @allow(FETCHES, cost=HEAVY)
     @tag(["market"])
     @document_request(BackfillRequest)
     @document_response(BackfillJob, 202)

@@ -30,7 +30,7 @@ from tradewright.web.coverage_models import (
 )
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_query
-from tradewright.web.middleware.authentication import MARKET, allow
+from tradewright.web.middleware.authentication import HEAVY, MARKET, allow
 from tradewright.web.models import TIME_MAX_MS, ProblemDocument
 
 EXPORT_DEADLINE_S: Final = 1_800
@@ -133,7 +133,7 @@ def _add_stored(blueprint: Blueprint, coverage: CoverageService) -> None:
 
 def _add_export(blueprint: Blueprint, exporter: BarExporter) -> None:
     @blueprint.get("/export")
-    @allow(MARKET)
+    @allow(MARKET, cost=HEAVY)
     @tag(["stored data"])
     @document_querystring(ExportQuery)
     @document_response(BarFile)

@@ -22,7 +22,7 @@ from tradewright.services.market_service import MarketService
 from tradewright.web.answers import encoded, instrument_key, json_response
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_query
-from tradewright.web.middleware.authentication import MARKET, allow
+from tradewright.web.middleware.authentication import ASKS_VENUE, MARKET, allow
 from tradewright.web.middleware.warm_history import WarmAnswers
 from tradewright.web.models import (
     InstrumentItem,
@@ -131,7 +131,7 @@ def _add_bars(blueprint: Blueprint, bars: AdjustedBars, warm: WarmAnswers) -> No
     bodies = _Bodies()
 
     @blueprint.get("/ohlcv")
-    @allow(MARKET)
+    @allow(MARKET, cost=ASKS_VENUE)
     @tag(["market"])
     @document_querystring(OhlcvQuery)
     @document_response(OhlcvResponse)
@@ -158,7 +158,7 @@ def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
     """What is now."""
 
     @blueprint.get("/ticker")
-    @allow(MARKET)
+    @allow(MARKET, cost=ASKS_VENUE)
     @tag(["market"])
     @document_querystring(InstrumentQuery)
     @document_response(Ticker)
@@ -167,7 +167,7 @@ def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
         return json_response(await markets.ticker(instrument_key(parse_query(InstrumentQuery))))
 
     @blueprint.get("/order_book")
-    @allow(MARKET)
+    @allow(MARKET, cost=ASKS_VENUE)
     @tag(["market"])
     @document_querystring(OrderBookQuery)
     @document_response(OrderBook)
@@ -177,7 +177,7 @@ def _add_states(blueprint: Blueprint, markets: MarketService) -> None:
         return json_response(await markets.order_book(instrument_key(query), query.depth))
 
     @blueprint.get("/trades")
-    @allow(MARKET)
+    @allow(MARKET, cost=ASKS_VENUE)
     @tag(["market"])
     @document_querystring(TradesQuery)
     @document_response(TradeList)

@@ -19,6 +19,7 @@ from tradewright.web.peers import visit
 
 SCHEME: Final = "bearer"
 _ATTRIBUTE: Final = "_tradewright_policy"
+_COST: Final = "_tradewright_cost"
 _API: Final = "/api/"
 _OUTSIDE: Final = frozenset({"openapi", "frontend.api_docs"})
 """Endpoints under ``/api/`` that are no part of the API: its description, and the page that shows it."""
@@ -53,11 +54,18 @@ ADMIN: Final = Policy("admin")
 PROVEN_ADMIN: Final = Policy("admin", step_up=True)
 
 
-def allow(policy: Policy) -> Callable[[ViewT], ViewT]:
-    """Say whom a route is for."""
+ASKS_VENUE: Final = 3
+"""What a call costs that may ask a provider, in plain calls."""
+HEAVY: Final = 30
+"""What a call costs that reads or fetches much, or has a password looked at."""
+
+
+def allow(policy: Policy, cost: int = 1) -> Callable[[ViewT], ViewT]:
+    """Say whom a route is for, and what a call counts against the limits of who makes it."""
 
     def mark(view: ViewT) -> ViewT:
         setattr(view, _ATTRIBUTE, policy)
+        setattr(view, _COST, cost)
         return view if policy.kind in ("everybody", "market") else security_scheme([{SCHEME: []}])(view)
 
     return mark
@@ -66,6 +74,11 @@ def allow(policy: Policy) -> Callable[[ViewT], ViewT]:
 def policy_of(view: object) -> Policy | None:
     """What the route said; None where it said nothing."""
     return cast("Policy | None", getattr(view, _ATTRIBUTE, None))
+
+
+def cost_of(view: object) -> int:
+    """What a call of the route costs, in plain calls."""
+    return cast(int, getattr(view, _COST, 1))
 
 
 def caller() -> Caller:

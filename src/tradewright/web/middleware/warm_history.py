@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.ids import new_id
+from tradewright.web.peers import network_of
 
 AsgiApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """Scope, receive and send, whose types each server and framework spells in its own way."""
@@ -61,8 +62,8 @@ class WarmAnswers:
 class WarmHistory:
     """An ASGI application in front of another: sends a kept answer itself, hands on everything else.
 
-    ``headers`` are those that every answer of the API has. A host that ``allowed`` does not know is left
-    to the application, which refuses it.
+    ``headers`` are those that every answer of the API has. A host that ``allowed`` does not know, and an
+    address whose call ``counts`` does not let through, are left to the application, which refuses them.
     """
 
     def __init__(
@@ -72,10 +73,12 @@ class WarmHistory:
         *,
         allowed: Callable[[str], bool],
         headers: Mapping[str, str],
+        counts: Callable[[str], bool],
     ) -> None:
         self._app = app
         self._answers = answers
         self._allowed = allowed
+        self._counts = counts
         fixed = {**headers, "Content-Type": "application/json"}
         self._headers = [(name.lower().encode(), value.encode()) for name, value in fixed.items()]
         self._known_hosts: set[bytes] = set()
@@ -83,7 +86,7 @@ class WarmHistory:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "GET":
             body = self._answers.get(scope["query_string"])
-            if body is not None and self._host_is_known(scope):
+            if body is not None and self._host_is_known(scope) and self._counts(network_of(scope)):
                 await self._send(body, send)
                 return
         await self._app(scope, receive, send)

@@ -74,9 +74,10 @@ class LiveSocketProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         extensions = cast("dict[str, Any]", self.scope.setdefault("extensions", {}))
         extensions[EXPEL_EXTENSION] = self.expel
-        if self.takes_frames:
-            extensions[FRAMES_EXTENSION] = TransportFrames(self)
-        self._bound_unsent()
+        if not self.transport.is_closing():  # else the client has left already
+            if self.takes_frames:
+                extensions[FRAMES_EXTENSION] = TransportFrames(self)
+            self._bound_unsent()
         await super().run_asgi()
         self.on_room = self.on_close = None
 
