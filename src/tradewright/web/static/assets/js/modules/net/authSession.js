@@ -239,7 +239,8 @@ export class AuthSession {
       const response = await this.#post("refresh", {});
       if (generation !== this.#generation) return this.token;
       if (response.status === 204 || response.status === 401) {
-        this.#end();
+        if (this.hinted) this.clear();
+        else this.#end();
         return null;
       }
       if (!response.ok) throw await readProblem(response);

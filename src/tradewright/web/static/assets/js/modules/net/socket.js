@@ -11,6 +11,7 @@ import { SequenceTracker } from "./sequence.js";
  * @import {LinkStatus} from "./connection.js"
  * @import {StreamQuery} from "./messages.js"
  * @import {FeedStatus as Feed, ServerMessage, Snapshot, Update} from "./protocol.js"
+ * @typedef {Pick<AuthSession, "tokenSoon" | "renew" | "token" | "watch">} Speaker
  * @typedef {{
  *   onSnapshot: (message: Snapshot) => void,
  *   onUpdate: (message: Update) => void,
@@ -22,6 +23,9 @@ import { SequenceTracker } from "./sequence.js";
 const RETRY_FIRST_MS = 5_000;
 const RETRY_MAX_MS = 60_000;
 const STRAY_MAX = 64;
+
+/** @type {Speaker} */
+const NOBODY = { token: null, tokenSoon: () => null, renew: async () => null, watch: () => () => true };
 
 /** One stream that this page looks at, with everybody who listens to it. */
 class Subscription {
@@ -61,8 +65,8 @@ export class Socket {
   /** @type {() => void} */
   #stopAuth;
 
-  /** @param {string} url @param {Pick<AuthSession, "tokenSoon" | "renew" | "token" | "watch">} auth whom it speaks for */
-  constructor(url, auth) {
+  /** @param {string} url @param {Speaker} [auth] whom it speaks for */
+  constructor(url, auth = NOBODY) {
     this.#connection = new Connection(url, {
       onMessage: (message) => this.#dispatch(message),
       onOpen: () => this.#onOpen(auth.token),

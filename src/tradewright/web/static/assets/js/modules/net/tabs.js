@@ -5,8 +5,8 @@
 const NAME = "tradewright.session";
 /** Who waits longer goes on without the lock; the server answers two at once alike. */
 const LOCK_DEADLINE_MS = 20_000;
-/** How long to listen for what the tab before has sent: its message and its lock travel apart. */
-const HEARSAY_MS = 150;
+/** How long at most to listen for what the tab before has sent: its message and its lock travel apart. */
+const HEARSAY_MS = 1_000;
 
 export class BrowserTabs {
   /** @type {BroadcastChannel | null} */
@@ -53,9 +53,8 @@ export class BrowserTabs {
     this.#heardOf = this.#renewedAt();
     this.#channel = new BroadcastChannel(NAME);
     this.#channel.addEventListener("message", ({ data }) => {
-      if (data?.type === "logout") onMessage(data);
-      if (data?.type !== "token" || typeof data.held?.token !== "string") return;
-      this.#heardOf = data.held.issuedAt;
+      if (data?.type === "token" && typeof data.held?.token === "string") this.#heardOf = data.held.issuedAt;
+      else if (data?.type !== "logout") return;
       onMessage(data);
       this.#onHeard();
     });
@@ -84,7 +83,7 @@ export class BrowserTabs {
    * @template T @param {() => Promise<T>} work @param {boolean} waited for another tab @returns {Promise<T>}
    */
   async #informed(work, waited) {
-    if (waited || this.#renewedAt() > this.#heardOf) {
+    if (this.remembered() === "in" && (waited || this.#renewedAt() > this.#heardOf)) {
       await new Promise((resolve) => {
         this.#onHeard = () => resolve(undefined);
         setTimeout(resolve, HEARSAY_MS);
