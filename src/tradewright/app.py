@@ -405,9 +405,8 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
     engine = services.engine
     bars, markets = engine.stores.bars, engine.markets
     app.register_blueprint(market.build(markets, services.bars, services.warm))
-    app.register_blueprint(
-        coverage.build(CoverageService(bars, markets, clock), BarExporter(bars, markets, clock))
-    )
+    covered, exporter = CoverageService(bars, markets, clock), BarExporter(bars, markets, clock)
+    app.register_blueprint(coverage.build(covered, exporter))
     app.register_blueprint(backfills.build(engine.backfills))
     app.register_blueprint(auth.build(services.auth))
     app.register_blueprint(users.build(services.auth))
