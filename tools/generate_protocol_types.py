@@ -5,7 +5,8 @@
 
 ``tradewright.web.protocol`` names the messages of the socket, ``CLIENT_MESSAGES`` and ``SERVER_MESSAGES``,
 and ``tradewright.web.models`` the answers over HTTP, ``HTTP_MODELS``, with those of what is stored in
-``tradewright.web.coverage_models`` and of accounts in ``tradewright.web.account_models``.
+``tradewright.web.coverage_models`` and of people in
+``tradewright.web.account_models`` and ``tradewright.web.user_models``.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from tradewright.web import account_models, coverage_models, models, protocol
+from tradewright.web import account_models, coverage_models, models, protocol, user_models
 
 Schema: TypeAlias = Mapping[str, object]
 
@@ -51,7 +52,12 @@ def render() -> str:
         "ClientMessage": protocol.CLIENT_MESSAGES,
         "ServerMessage": protocol.SERVER_MESSAGES,
     }
-    answers = [*models.HTTP_MODELS, *coverage_models.COVERAGE_MODELS, *account_models.ACCOUNT_MODELS]
+    answers = [
+        *models.HTTP_MODELS,
+        *coverage_models.COVERAGE_MODELS,
+        *account_models.ACCOUNT_MODELS,
+        *user_models.USER_MODELS,
+    ]
     wanted = [model for group in groups.values() for model in group] + answers
     _, components = msgspec.json.schema_components(wanted, ref_template=REFERENCE)
     declarations = [declaration(name, schema) for name, schema in sorted(components.items())]

@@ -11,10 +11,13 @@ from urllib.request import Request, urlopen
 
 import pyotp
 import pytest
+import pytest_asyncio
 from playwright.async_api import Page, Route, ViewportSize, WebSocket
 from playwright.async_api import Request as PageRequest
 
 from tests.browser.conftest import RunningServer, Visit, Visitor, serve
+from tests.venues.binance import BinanceVenue, generate_capture
+from tests.venues.binance.trading import API_KEY, SECRET
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -22,7 +25,7 @@ AUTH = "/api/v1/auth"
 PASSWORD = "seven quiet lamps at noon"
 PHONE = ViewportSize(width=390, height=844)
 PUBLIC = ("/login", "/register", "/faq", "/support", "/about")
-OWN = ("/profile", "/users")
+OWN = ("/profile", "/credentials", "/users")
 IN = "document.documentElement.dataset.login === 'in'"
 OUT = "document.documentElement.dataset.login === 'out'"
 KEPT = """() => JSON.stringify([
@@ -30,10 +33,18 @@ KEPT = """() => JSON.stringify([
 ])"""
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def venue() -> AsyncIterator[BinanceVenue]:
+    """The emulated Binance, which the server takes for the real one."""
+    async with BinanceVenue(generate_capture(11, 200)) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, venue: BinanceVenue) -> Iterator[RunningServer]:
     """A server whose administrator is anna; berta is there as well."""
-    with serve(tmp_path_factory.mktemp("people"), 'registration = "open"\n') as running:
+    settings = f'registration = "open"\n{venue.provider_toml()}'
+    with serve(tmp_path_factory.mktemp("people"), settings) as running:
         for name in ("anna", "berta"):
             _post(
                 running, "register", {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
@@ -64,8 +75,11 @@ async def logged_in(
 async def test_the_first_one_registers_becomes_administrator_and_stays_in(
     tmp_path_factory: pytest.TempPathFactory, visitor: Visitor
 ) -> None:
-    with serve(tmp_path_factory.mktemp("first"), "") as fresh:
-        async with visitor.visit(f"{fresh.address}/login?next=/support", expected=("422",)) as visit:
+    with serve(tmp_path_factory.mktemp("first"), "require_login = true\n") as fresh:
+        expected = ("401", "422", "WebSocket")
+        async with visitor.visit(f"{fresh.address}/", expected=expected) as visit:
+            # This server shows nothing to those who are not logged in.
+            await visit.page.wait_for_url(f"{fresh.address}/login")
             await visit.page.get_by_role("link", name="Make the first one").click()
             await visit.page.get_by_text("is its administrator").wait_for()
             assert not await visit.page.get_by_label("Set-up token").is_visible()
@@ -82,10 +96,9 @@ async def test_the_first_one_registers_becomes_administrator_and_stays_in(
             assert any(words), "what is wrong is said beside the field"
             await field.fill(PASSWORD)
             await visit.page.keyboard.press("Enter")
-            await visit.page.wait_for_url(f"{fresh.address}/support")
-            await visit.wait(IN)
+            await visit.page.wait_for_url(f"{fresh.address}/")
             await visit.page.reload()
-            await visit.wait(IN)
+            await visit.wait("document.querySelectorAll('#watch tbody tr[data-last]').length > 1")
             await visit.page.get_by_role("button", name="Account of anna").click()
             await visit.page.get_by_role("link", name="Users and audit").click()
             await visit.wait("main.dataset.shown === 'anna'")
@@ -277,6 +290,60 @@ async def test_what_is_weighty_wants_the_password_anew(server: RunningServer, vi
         link = await visit.page.locator("#invites .told .code").inner_text()
         assert link.startswith(f"{server.address}/register#invite=")
         assert asked == 1
+
+
+async def test_a_key_is_kept_tested_and_deleted(
+    server: RunningServer, visitor: Visitor, venue: BinanceVenue
+) -> None:
+    async with logged_in(server, visitor, "/credentials", expected=("422",)) as visit:
+        add = visit.page.locator("#add")
+        await add.get_by_label("Provider", exact=True).select_option(label="Binance")
+        await add.get_by_label("API key", exact=True).fill("no key has spaces")
+        await add.get_by_label("Secret", exact=True).fill(SECRET)
+        await visit.page.keyboard.press("Enter")
+        wrong = add.locator("[aria-invalid=true]")
+        await wrong.wait_for()
+        assert await wrong.get_attribute("name") == "fields.api_key"
+        await wrong.fill(API_KEY)
+        await visit.page.keyboard.press("Enter")
+        card = visit.page.get_by_role("article", name="Binance", exact=True)
+        await card.get_by_text(f"…{API_KEY[-4:]}").wait_for()
+        assert await add.get_by_label("Secret", exact=True).input_value() == ""
+        assert SECRET not in await visit.page.content()
+        venue.trading.rights["enableWithdrawals"] = True
+        await card.get_by_role("button", name="Test").click()
+        await card.get_by_text("This key can withdraw.").wait_for()
+        await visit.picture("credentials-withdraws")
+        await card.get_by_role("button", name="Use it all the same").click()
+        assert await card.get_by_text("This must be confirmed.").is_visible()
+        await card.get_by_role("checkbox").check()
+        await card.get_by_role("button", name="Use it all the same").click()
+        await card.get_by_role("alert").wait_for(state="detached")
+        venue.trading.rights["enableWithdrawals"] = False
+        await card.get_by_role("button", name="Test").click()
+        await card.get_by_text("It can’t withdraw.").wait_for()
+        await card.get_by_role("button", name="Edit").click()
+        await card.get_by_label("Name", exact=True).fill("my spot account")
+        await visit.page.keyboard.press("Enter")
+        card = visit.page.get_by_role("article", name="my spot account")
+        await card.get_by_role("button", name="Delete").click()
+        await visit.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        await visit.page.get_by_text("You have entered no key.").wait_for()
+
+
+async def test_choices_follow_the_person_to_another_browser(server: RunningServer, visitor: Visitor) -> None:
+    async with logged_in(server, visitor, "/profile", name="berta") as visit:
+        form = visit.page.locator("#preferences")
+        await form.get_by_label("Theme").select_option("light")
+        await form.get_by_label("Time zone").select_option("utc")
+        await form.get_by_label("Default market").select_option(label="Kraken · crypto")
+        async with visit.page.expect_response("**/api/v1/user/preferences") as told:
+            await form.get_by_role("button", name="Save").click()
+        assert (await told.value).status == 200
+    async with logged_in(server, visitor, "/faq", name="berta") as visit:
+        await visit.wait("document.documentElement.dataset.theme === 'light'")
+        stored = await visit.page.evaluate("JSON.parse(localStorage['tradewright.preferences'])")
+        assert (stored["zone"], stored["home"]) == ("utc", {"market": "crypto", "provider": "kraken"})
 
 
 async def test_every_page_loads_without_a_complaint(server: RunningServer, visitor: Visitor) -> None:

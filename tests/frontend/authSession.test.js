@@ -31,7 +31,7 @@ class Server {
     if (path.startsWith("/api/v1/auth/")) return new Response(null, { status: 204 });
     const token = this.calls.at(-1).token;
     if (token === `t${this.tokens}`) return Response.json({ fine: true });
-    return problem(401, token === null ? "login_required" : "invalid_token");
+    return problem(401, token === null ? "unauthorized" : "invalid_token");
   }
 
   grant() {

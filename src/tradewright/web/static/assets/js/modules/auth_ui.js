@@ -1,6 +1,8 @@
 /** The corner of every page that says who is logged in, and lets them in and out. */
 
-import { AUTH_CHANGE, authSession, logoutUser } from "./net/auth.js";
+import { account } from "./data/accountService.js";
+import { PreferenceSync } from "./data/preferenceSync.js";
+import { AUTH_CHANGE, authSession, LOGIN_WANTED, logoutUser } from "./net/auth.js";
 import { asApiError } from "./net/errors.js";
 import { withReturn } from "./state/returnPath.js";
 import { element, find, icon, replace } from "./ui/element.js";
@@ -14,12 +16,16 @@ class AuthMenu {
   #menu = null;
   /** @type {string | null} */
   #shownId = null;
+  /** @type {PreferenceSync | null} */
+  #sync = null;
   #said = element("p", { class: "hint", role: "status" });
 
   start() {
     document.addEventListener(AUTH_CHANGE, () => this.#show());
+    document.addEventListener(LOGIN_WANTED, () => location.replace(withReturn("/login", location.pathname + location.search)));
     this.#show();
     authSession.restore();
+    globalThis.addEventListener("pagehide", () => this.#sync?.flush());
     // Back from the browser's cache of pages: who was here may be gone.
     globalThis.addEventListener("pageshow", ({ persisted }) => persisted && authSession.user && authSession.renew().catch(() => undefined));
   }
@@ -30,10 +36,30 @@ class AuthMenu {
     if (user && this.#shownId !== null && user.id !== this.#shownId) location.reload();
     this.#shownId = user?.id ?? this.#shownId;
     document.documentElement.dataset.login = user ? "in" : authSession.restored ? "out" : "unknown";
+    this.#follow(user);
     this.#menu?.destroy();
     this.#menu = null;
     if (user) this.#showUser(user);
     else if (authSession.restored || !authSession.hinted) this.#showLogin();
+  }
+
+  /** Keeps the choices of whoever is here at the server. @param {UserItem | null} user */
+  #follow(user) {
+    if (user === null) {
+      this.#sync?.stop();
+      this.#sync = null;
+    }
+    if (user === null || this.#sync) return;
+    this.#sync = new PreferenceSync({
+      read: () => account.preferences(),
+      write: (changes) => account.savePreferences(changes),
+      after: (ms, work) => {
+        const timer = setTimeout(work, ms);
+        return () => clearTimeout(timer);
+      },
+    });
+    // Without an answer this browser's own choices hold.
+    this.#sync.pull().catch(() => undefined);
   }
 
   #showLogin() {

@@ -10,7 +10,7 @@ import { failure } from "../modules/ui/failure.js";
 import { FieldForm } from "../modules/ui/fieldForm.js";
 
 /**
- * @import {CredentialCheck, CredentialItem} from "../modules/net/people.js"
+ * @import {CheckAnswer, CredentialItem} from "../modules/net/protocol.js"
  * @import {CredentialField, ProviderItem} from "../modules/net/protocol.js"
  * @import {Field, Values} from "../modules/ui/fieldForm.js"
  */
@@ -133,7 +133,7 @@ export class CredentialCard {
     }
   }
 
-  /** @param {CredentialCheck} check */
+  /** @param {CheckAnswer} check */
   #showCheck({ permissions, can_withdraw: withdraws, ip_restricted: restricted, balances }) {
     const held = Object.entries(balances ?? {}).map(([currency, amount]) => `${amount} ${currency}`);
     const facts = [

@@ -12,8 +12,7 @@ import { ThemeToggle } from "../modules/ui/themeToggle.js";
 import { CredentialCard, fieldsOf, secretsIn } from "./credentialCard.js";
 
 /**
- * @import {ProviderItem} from "../modules/net/protocol.js"
- * @import {CredentialItem} from "../modules/net/people.js"
+ * @import {CredentialItem, ProviderItem} from "../modules/net/protocol.js"
  * @import {Values} from "../modules/ui/fieldForm.js"
  */
 

@@ -4,7 +4,7 @@ import { getJson, sendJson } from "../net/http.js";
 
 /**
  * @import {Page} from "../net/answers.js"
- * @import {CredentialCheck, CredentialItem} from "../net/people.js"
+ * @import {CheckAnswer, CredentialItem} from "../net/protocol.js"
  * @import {AuditItem, EnrolAnswer, InviteItem, Me, RecoveryCodes, RegistrationState, SessionItem, TokenItem, UserItem} from "../net/protocol.js"
  */
 
@@ -58,7 +58,7 @@ export const credentials = {
   change: (id, body) => sendJson("PATCH", at(`${API}/credentials`, id), { body }),
   /** @param {string} id @returns {Promise<void>} */
   remove: (id) => sendJson("DELETE", at(`${API}/credentials`, id)),
-  /** @param {string} id @returns {Promise<CredentialCheck>} what the venue says of it; the venue may take its time */
+  /** @param {string} id @returns {Promise<CheckAnswer>} what the venue says of it; the venue may take its time */
   test: (id) => sendJson("POST", `${at(`${API}/credentials`, id)}/test`, { deadlineMs: 40_000 }),
 };
 

@@ -2,7 +2,8 @@
 
 import { LiveBackfills } from "./liveBackfills.js";
 import { LiveBars } from "./liveBars.js";
-import { authSession } from "../net/auth.js";
+import { authSession, LOGIN_WANTED } from "../net/auth.js";
+import { asApiError, LOGIN_REQUIRED } from "../net/errors.js";
 import { buildUrl, getJson, sendJson } from "../net/http.js";
 import { Socket } from "../net/socket.js";
 
@@ -60,7 +61,11 @@ export class DataService {
   /** @returns {Promise<MarketItem[]>} asked once per page */
   markets() {
     this.#markets ??= this.#all(`${API}/market/markets`, {});
-    this.#markets.catch(() => (this.#markets = null));
+    this.#markets.catch((error) => {
+      this.#markets = null;
+      // A server that keeps even its markets for people has nothing to show to anybody else.
+      if (asApiError(error).code === LOGIN_REQUIRED) document.dispatchEvent(new CustomEvent(LOGIN_WANTED));
+    });
     return this.#markets;
   }
 

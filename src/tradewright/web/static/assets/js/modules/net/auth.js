@@ -13,6 +13,9 @@ const DEADLINE_MS = 15_000;
 /** Dispatched on `document` when somebody came, went or changed; `detail.user` is who is there, or null. */
 export const AUTH_CHANGE = "authChange";
 
+/** Dispatched on `document` where the server shows this page to nobody who is not logged in. */
+export const LOGIN_WANTED = "loginWanted";
+
 export const authSession = new AuthSession({
   fetch: (path, init) => fetch(path, { signal: AbortSignal.timeout(DEADLINE_MS), credentials: "same-origin", ...init }),
   now: () => Date.now(),

@@ -3,7 +3,7 @@
  * script can read, before it ends, once however many calls and tabs wait for it.
  */
 
-import { ApiError } from "./errors.js";
+import { ApiError, LOGIN_REQUIRED } from "./errors.js";
 import { readProblem } from "./problems.js";
 
 /**
@@ -196,7 +196,7 @@ export class AuthSession {
   async #afterRefusal(response, token) {
     const { code } = await readProblem(response);
     if (token === null) {
-      if (code !== "login_required") return null;
+      if (code !== LOGIN_REQUIRED) return null;
       await this.restore();
       return this.token;
     }

@@ -34,6 +34,7 @@ export class ApiError extends Error {
   }
 }
 
+export const LOGIN_REQUIRED = "unauthorized";
 export const UNKNOWN_MARKET = "unknown_market";
 export const UNKNOWN_PROVIDER = "unknown_provider";
 export const UNKNOWN_SYMBOL = "unknown_symbol";

@@ -78,6 +78,42 @@ export interface BackfillRequest {
 }
 
 /**
+ * A chart that can be gone back to.
+ */
+export interface ChartChoice {
+  market: string;
+  provider: string;
+  symbol: string;
+  timeframe: "12h" | "15m" | "1M" | "1d" | "1h" | "1m" | "1w" | "2h" | "30m" | "3m" | "4h" | "5m" | "6h";
+}
+
+/**
+ * How charts look.
+ */
+export interface ChartLook {
+  type?: "area" | "candle_solid" | "candle_up_stroke" | "ohlc";
+  axis?: "logarithm" | "normal";
+  indicators?: IndicatorChoice[];
+  favourites?: ("12h" | "15m" | "1M" | "1d" | "1h" | "1m" | "1w" | "2h" | "30m" | "3m" | "4h" | "5m" | "6h")[];
+  side_panel?: boolean;
+}
+
+/**
+ * What the venue says of a key: ``permissions`` (``read``, ``spot``, ``margin``, ``futures``,
+ * ``options``, ``trade``, ``transfer``, ``withdraw``), whether it can withdraw and whether it is taken from
+ * certain addresses alone, null where the venue does not say; ``balances`` as decimal strings, null where
+ * they can't be asked for. ``detail`` is a warning for the person, where there is one.
+ */
+export interface CheckAnswer {
+  permissions: string[] | null;
+  can_withdraw: boolean | null;
+  ip_restricted: boolean | null;
+  balances: Record<string, string> | null;
+  detail: string | null;
+  tested_ms: number | null;
+}
+
+/**
  * For ``[start, end)`` the stored bars of the timeframe are all there are (``complete``), or the venue
  * was down (``outage``).
  */
@@ -110,6 +146,35 @@ export interface CredentialField {
   name: "api_key" | "password" | "private_key" | "secret" | "uid" | "wallet_address";
   secret: boolean;
   required: boolean;
+}
+
+/**
+ * A key. Of its fields only ``key_hint``, the last four characters of its public part, is ever told.
+ * ``tested_ms`` is when the venue took it last, ``can_withdraw`` what the venue said then, null where it did
+ * not say; ``may_trade``: it was tested, and where it can withdraw its owner has accepted that.
+ */
+export interface CredentialItem {
+  id: string;
+  market: string;
+  provider: string;
+  label: string;
+  testnet: boolean;
+  key_hint: string;
+  created_ms: number;
+  changed_ms: number;
+  tested_ms: number | null;
+  can_withdraw: boolean | null;
+  withdrawal_accepted: boolean;
+  may_trade: boolean;
+  last_used_ms: number | null;
+}
+
+/**
+ * One's keys, oldest first.
+ */
+export interface CredentialList {
+  items: CredentialItem[];
+  next_cursor?: string | null;
 }
 
 /**
@@ -191,6 +256,24 @@ export interface Hole {
 }
 
 /**
+ * An indicator on the chart, with its parameters.
+ */
+export interface IndicatorChoice {
+  name: string;
+  params: number[];
+  visible?: boolean;
+}
+
+/**
+ * An instrument.
+ */
+export interface InstrumentChoice {
+  market: string;
+  provider: string;
+  symbol: string;
+}
+
+/**
  * An instrument; steps and limits are decimal strings, null where the provider does not tell.
  */
 export interface InstrumentItem {
@@ -229,6 +312,15 @@ export interface InviteItem {
 export interface InviteList {
   items: InviteItem[];
   next_cursor?: string | null;
+}
+
+/**
+ * Charts beside each other, under one name.
+ */
+export interface Layout {
+  name: string;
+  columns?: number;
+  charts: ChartChoice[];
 }
 
 /**
@@ -310,6 +402,25 @@ export interface Ping {
 export interface Pong {
   type: "pong";
   id: number;
+}
+
+/**
+ * What a person has chosen; what is left out was not. In a change null takes a choice back.
+ *
+ * ``timezone`` is ``browser``, ``utc`` or a name such as ``Europe/Berlin``; ``default_…`` say where a page
+ * begins that is not told otherwise.
+ */
+export interface Preferences {
+  theme?: "dark" | "light" | "system" | null;
+  timezone?: string | null;
+  default_market?: string | null;
+  default_provider?: string | null;
+  default_symbol?: string | null;
+  default_timeframe?: "12h" | "15m" | "1M" | "1d" | "1h" | "1m" | "1w" | "2h" | "30m" | "3m" | "4h" | "5m" | "6h" | null;
+  chart?: ChartLook | null;
+  recent?: ChartChoice[] | null;
+  watchlists?: Watchlist[] | null;
+  layouts?: Layout[] | null;
 }
 
 /**
@@ -681,6 +792,14 @@ export interface UserItem {
 export interface UserList {
   items: UserItem[];
   next_cursor?: string | null;
+}
+
+/**
+ * Instruments under one name.
+ */
+export interface Watchlist {
+  name: string;
+  items: InstrumentChoice[];
 }
 
 export type ClientMessage = Authenticate | Ping | Subscribe | Unsubscribe;
