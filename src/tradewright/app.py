@@ -17,9 +17,8 @@ from quart_schema import HttpSecurityScheme, QuartSchema
 
 from tradewright import __version__
 from tradewright.app_extensions import init_app_extensions
-from tradewright.app_extensions.doctor import Finding, look_around
 from tradewright.app_extensions.operator_secrets import OperatorSecrets
-from tradewright.app_extensions.people import People, PeopleDatabases, people_of
+from tradewright.app_extensions.people import People, people_of
 from tradewright.app_extensions.provider_options import check_provider_options
 from tradewright.app_extensions.readiness import Readiness
 from tradewright.app_extensions.redis_manager import RedisManager
@@ -207,44 +206,6 @@ async def open_accounts(config: BaseConfig) -> AsyncIterator[AuthService]:
         yield accounts
 
 
-async def examine(config: BaseConfig) -> AsyncIterator[Finding]:
-    """What ``tradewright doctor`` tells of a server of this configuration."""
-    clock = SystemClock()
-
-    @asynccontextmanager
-    async def open_bars() -> AsyncIterator[BarStore]:
-        async with open_stores(config) as (bars, _):
-            yield bars
-
-    @asynccontextmanager
-    async def open_cache() -> AsyncIterator[Cache]:
-        redis = RedisManager(config.redis_url or "", clock)
-        try:
-            await redis.ping()
-            yield redis.cache
-        finally:
-            await redis.close()
-
-    @asynccontextmanager
-    async def open_people() -> AsyncIterator[PeopleDatabases]:
-        people = people_of(config, clock)
-        try:
-            yield people
-        finally:
-            await people.close()
-
-    async def message_problem() -> str | None:
-        redis = RedisManager(config.redis_url or "", clock)
-        try:
-            return await redis.message_problem()
-        finally:
-            await redis.close()
-
-    cache, messages = (open_cache, message_problem) if config.redis_url else (None, None)
-    async for finding in look_around(config, open_bars, cache, messages, open_people):
-        yield finding
-
-
 def create_app(config: BaseConfig, adapters: Adapters | None = None) -> Quart:
     """The application, made but not yet opened; ``services_of`` tells its services."""
     adapters = adapters or Adapters()
@@ -345,12 +306,7 @@ def _services(config: BaseConfig, adapters: Adapters) -> Services:
         encryption=encryption,
         auth=accounts,
         user=own,
-        calls=CallLimits(
-            MemoryCallCounter(clock).take_now,
-            clock,
-            CallQuotas.of_rate(config.rate_limit),
-            engine.redis.call_counter if engine.redis else None,
-        ),
+        calls=_call_limits(config, engine, clock),
         bars=bars,
         warm=WarmAnswers(clock),
         backfill_stream=backfill_stream,
@@ -366,6 +322,13 @@ def _services(config: BaseConfig, adapters: Adapters) -> Services:
             login_first=config.require_login,
         ),
     )
+
+
+def _call_limits(config: BaseConfig, engine: Engine, clock: Clock) -> CallLimits:
+    """In memory, and among all servers where there is Redis."""
+    together = engine.redis.call_counter if engine.redis else None
+    quotas = CallQuotas.of_rate(config.rate_limit)
+    return CallLimits(MemoryCallCounter(clock).take_now, clock, quotas, together)
 
 
 def make_auth(
@@ -405,9 +368,8 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
     engine = services.engine
     bars, markets = engine.stores.bars, engine.markets
     app.register_blueprint(market.build(markets, services.bars, services.warm))
-    app.register_blueprint(
-        coverage.build(CoverageService(bars, markets, clock), BarExporter(bars, markets, clock))
-    )
+    covered, exporter = CoverageService(bars, markets, clock), BarExporter(bars, markets, clock)
+    app.register_blueprint(coverage.build(covered, exporter))
     app.register_blueprint(backfills.build(engine.backfills))
     app.register_blueprint(auth.build(services.auth))
     app.register_blueprint(users.build(services.auth))

@@ -280,7 +280,7 @@ def doctor() -> None:
 
 
 async def _doctor(config: BaseConfig) -> int:
-    from tradewright.app import examine
+    from tradewright.commands.doctor import examine
 
     worst = 0
     async for finding in examine(config):

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.postgres_schemas import execute
-from tradewright.app import examine
 from tradewright.app_extensions.data_dir import prepare_data_dir
 from tradewright.app_extensions.doctor import Finding
+from tradewright.commands.doctor import examine
 from tradewright.config import TestingConfig
 from tradewright.storage.people import AUTH
 

@@ -10,7 +10,12 @@ import aiohttp
 import msgspec
 
 from tradewright.domain.credentials import Credentials
-from tradewright.domain.errors import MalformedAnswerPluginError, NetworkPluginError, TimeoutPluginError
+from tradewright.domain.errors import (
+    AuthenticationPluginError,
+    MalformedAnswerPluginError,
+    NetworkPluginError,
+    TimeoutPluginError,
+)
 from tradewright.plugins._alpaca_errors import NAME, malformed, refusal
 from tradewright.plugins._alpaca_options import Addresses
 from tradewright.plugins._alpaca_pace import Pace
@@ -40,6 +45,7 @@ class ApiClient:
     ) -> None:
         self._urls: dict[Host, str] = {"data": where.data_url, "trading": where.trading_url}
         self._headers = _key_headers(credentials)
+        self._sendable = all(value.isascii() and value.isprintable() for value in self._headers.values())
         self._paces: dict[Host, Pace] = {"data": Pace(clock), "trading": Pace(clock)}
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         self._session: aiohttp.ClientSession | None = None
@@ -92,6 +98,8 @@ class ApiClient:
         """Every call to Alpaca, sent once: who reads decides whether to read again. (Where a kept
         connection turns out to be dead, aiohttp dials anew for GET and DELETE, never for POST and PATCH;
         a cancellation that arrives twice changes nothing.)"""
+        if not self._sendable:
+            raise AuthenticationPluginError(f"{NAME} has no keys of such a form.")
         pace = self._paces[host]
         await pace.acquire()
         writing = method != "GET"

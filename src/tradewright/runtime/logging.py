@@ -106,6 +106,13 @@ class HumanFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
 
+    def format(self, record: logging.LogRecord) -> str:
+        record.exc_text = None  # what another formatter left there is not masked
+        try:
+            return super().format(record)
+        finally:
+            record.exc_text = None
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  the base class's name
         record.message = redacted(record.message).translate(_ESCAPED).replace("\n", "\\n")
         line = super().formatMessage(record)

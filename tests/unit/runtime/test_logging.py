@@ -216,3 +216,12 @@ def test_a_long_line_takes_no_time() -> None:
     for text in ("a-" * 50_000, "secret" * 20_000, "api_key=" * 10_000, "eyJ" + "a." * 50_000):
         HumanFormatter().format(record("%s", text))
     assert time.perf_counter() - began < 2
+
+
+def test_what_another_formatter_made_of_an_error_is_not_written() -> None:
+    failed = (ValueError, ValueError("apiKey=canary0123"), None)
+    made = logging.LogRecord("a", logging.ERROR, __file__, 1, "failed", (), failed)
+    assert "canary" in logging.Formatter().format(made)
+    written = HumanFormatter().format(made)
+    assert "canary" not in written
+    assert "ValueError" in written

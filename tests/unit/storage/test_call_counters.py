@@ -19,30 +19,40 @@ TEN = Quota(10, 10)
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def counter(request: pytest.FixtureRequest) -> AsyncIterator[CallCounter]:
-    made: CallCounter = MemoryCallCounter(SystemClock())
-    if request.param == "redis":
-        url = request.getfixturevalue("redis_url")
-        made = RedisCallCounter(
-            make_client(url, step_timeout_s=None),
+async def counters(request: pytest.FixtureRequest) -> AsyncIterator[tuple[CallCounter, CallCounter]]:
+    """Two that count together, and are connected."""
+    if request.param == "memory":
+        counter = MemoryCallCounter(SystemClock())
+        yield counter, counter
+        return
+    prefix, url = f"t{uuid.uuid4().hex}", request.getfixturevalue("redis_url")
+    one, two = (
+        RedisCallCounter(
+            make_client(url, step_timeout_s=None, connections_max=1),
             SystemClock(),
-            prefix=f"t{uuid.uuid4().hex}",
+            prefix=prefix,
             deadline_s=10,
         )
-    yield made
-    await made.close()
+        for _ in range(2)
+    )
+    for each in (one, two):
+        assert await each.take("somebody", TEN) is None
+    yield one, two
+    for each in (one, two):
+        await each.close()
 
 
-async def test_of_two_hundred_at_once_as_many_pass_as_may(counter: CallCounter) -> None:
+async def test_of_two_hundred_at_once_as_many_pass_as_may(counters: tuple[CallCounter, CallCounter]) -> None:
     quota = Quota(100, 60)
-    answers = await asyncio.gather(*(counter.take("anna", quota) for _ in range(200)))
+    answers = await asyncio.gather(*(counters[number % 2].take("anna", quota) for number in range(200)))
     assert answers.count(None) == 100
     waits = [answer for answer in answers if answer is not None]
     assert all(0 < wait <= 60 for wait in waits)
-    assert await counter.take("berta", quota) is None, "who else calls is not held up"
+    assert await counters[0].take("berta", quota) is None, "who else calls is not held up"
 
 
-async def test_what_costs_more_is_counted_for_more(counter: CallCounter) -> None:
+async def test_what_costs_more_is_counted_for_more(counters: tuple[CallCounter, CallCounter]) -> None:
+    counter, _ = counters
     assert [await counter.take("anna", TEN, 3) is None for _ in range(4)] == [True, True, True, False]
     assert await counter.take("anna", TEN) is None
     assert await counter.take("anna", TEN) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ from tradewright.domain.errors import StorageUnavailable
 from tradewright.storage.postgres.address import Address
 from tradewright.storage.postgres.lending import keep_alive, server_settings
 from tradewright.storage.postgres.migrations import check_schema_name
+
+# aiosqlite logs statements with their parameters at DEBUG, and so what is stored of people: it gets to say
+# warnings alone, whatever levels are configured.
+logging.getLogger("aiosqlite").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 _WRITING: Final = "tradewright_writes"
 _BUSY_S: Final = 0.1

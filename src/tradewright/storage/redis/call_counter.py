@@ -40,7 +40,8 @@ class RedisCallCounter(CallCounter):
                     return None
                 ends_s = (await self._windows.get_window_stats(item, key)).reset_time
         except (StorageError, OSError) as error:  # of the kind alone: the text may hold the address
-            raise CountUnavailable(f"Redis does not count: {type(error).__name__}.") from None
+            kind = type(error.storage_error if isinstance(error, StorageError) else error).__name__
+            raise CountUnavailable(f"Redis does not count: {kind}.") from None
         # The library keeps the wall clock's time, in seconds.
         left_s = ends_s - self._clock.now_ms() / 1000
         return left_s if math.isfinite(left_s) and 0 < left_s < quota.window_s else float(quota.window_s)

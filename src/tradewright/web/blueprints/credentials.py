@@ -11,7 +11,7 @@ from tradewright.services.user_service import UserService
 from tradewright.web.account_models import Nothing
 from tradewright.web.answers import json_response, no_content
 from tradewright.web.decoding import parse_body, parse_query
-from tradewright.web.middleware.authentication import PERSON, PROVEN_PERSON, allow, caller
+from tradewright.web.middleware.authentication import HEAVY, PERSON, PROVEN_PERSON, allow, caller
 from tradewright.web.models import NoQuery, ProblemDocument
 from tradewright.web.peers import visit
 from tradewright.web.user_models import (
@@ -56,7 +56,7 @@ def _add_reading(blueprint: Blueprint, service: UserService) -> None:
         return json_response(CredentialItem.of(await desk.get(caller().user_id, credential_id)))
 
     @blueprint.post("/<credential_id>/test")
-    @allow(PERSON)
+    @allow(PERSON, cost=HEAVY)
     @tag(["credentials"])
     @document_response(CheckAnswer)
     @document_response(ProblemDocument, 404)
