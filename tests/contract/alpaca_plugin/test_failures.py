@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from tests.contract.alpaca_plugin.rig import make_plugin
+from tests.contract.alpaca_plugin.rig import make_plugin, wait_until
 from tests.venues.alpaca import AlpacaVenue
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import (
@@ -80,6 +80,23 @@ async def test_a_venue_that_is_silent_or_breaks_off(venue: AlpacaVenue, plugin: 
         await plugin.fetch_ticker("AAPL")
     await venue.faults.heal()
     assert (await plugin.fetch_ticker("AAPL")).last
+
+
+async def test_streams_end_and_calls_go_on(venue: AlpacaVenue, plugin: AlpacaPlugin) -> None:
+    await plugin.fetch_instruments()
+    streams = [plugin.watch_trades("AAPL"), plugin.watch_orders()]
+    waiting = [asyncio.ensure_future(anext(stream)) for stream in streams]
+    await wait_until(lambda: len(venue.hub.sockets) == 2)
+    await plugin.end_streams()
+    for one in waiting:
+        with pytest.raises(NetworkPluginError, match="closed"):
+            await one
+    await wait_until(lambda: not venue.hub.sockets)
+    for stream in (plugin.watch_trades("AAPL"), plugin.watch_orders(), plugin.watch_ticker("AAPL")):
+        with pytest.raises(NetworkPluginError, match="closed"):
+            await anext(stream)
+    assert await plugin.fetch_balances()
+    assert (await plugin.key_permissions()).permissions == ("read", "trade")
 
 
 async def test_a_closed_plugin_says_so(plugin: AlpacaPlugin) -> None:

@@ -13,7 +13,7 @@ from tradewright.services.user_service import UserService
 from tradewright.web.account_models import UserItem
 from tradewright.web.answers import json_response
 from tradewright.web.decoding import parse_body, parse_query
-from tradewright.web.middleware.authentication import PERSON, READS, allow, caller
+from tradewright.web.middleware.authentication import HEAVY, PERSON, READS, allow, caller
 from tradewright.web.models import NoQuery, ProblemDocument
 from tradewright.web.peers import visit
 from tradewright.web.user_models import ProfilePatch
@@ -34,7 +34,7 @@ def build(service: UserService, has_proved_lately: Callable[[Caller], bool]) -> 
         return json_response(UserItem.of(await service.profile(caller().user_id)))
 
     @blueprint.patch("/profile")
-    @allow(PERSON)
+    @allow(PERSON, cost=HEAVY)
     @tag(["user"])
     @document_request(ProfilePatch)
     @document_response(UserItem)
