@@ -199,11 +199,11 @@ async def test_the_live_line_speaks_for_whoever_is_there(server: RunningServer, 
         assert first.socket.is_closed()
 
 
-@pytest.mark.parametrize("wanted", ["//evil.example/", "/..//evil.example", "https://evil.example/"])
-async def test_a_login_leads_to_no_other_site(server: RunningServer, visitor: Visitor, wanted: str) -> None:
+async def test_a_login_leads_to_no_other_site(server: RunningServer, visitor: Visitor) -> None:
     async with logged_in(server, visitor, "/faq") as visit:
-        await visit.page.goto(f"{server.address}/login?next={wanted}")
-        await visit.page.wait_for_url(f"{server.address}/")
+        for wanted in ("//evil.example/", "/..//evil.example", "https://evil.example/"):
+            await visit.page.goto(f"{server.address}/login?next={wanted}")
+            await visit.page.wait_for_url(f"{server.address}/")
 
 
 async def test_it_says_what_is_wrong_and_when_to_try_again(server: RunningServer, visitor: Visitor) -> None:
