@@ -27,7 +27,7 @@ async def test_no_bar_and_no_trade_is_lost_or_doubled(
 ) -> None:
     chance = random.Random(5)
     async with (
-        BinanceVenue(generate_capture(5, 500), lead_in_s=240) as venue,
+        BinanceVenue(generate_capture(5, 900), lead_in_s=600) as venue,
         cut_house(tmp_path, venue, own_redis, postgres_url, browser) as house,
     ):
         await house.whole()
