@@ -94,6 +94,8 @@ class Verdict:
     trades_twice: int = 0
     trades_skipped: int = 0
     trades_lost: int = 0
+    examples: list[str] = field(default_factory=list)
+    """Some of the bars that are not as they should be."""
 
     @property
     def faults(self) -> int:
@@ -201,7 +203,7 @@ class CutHouse:
             if time.monotonic() - began_s > deadline_s:
                 seen = [await chart.look() for chart in self.charts]
                 states = [(each["connection"], each["trades"]) for each in seen]
-                raise AssertionError(f"after {deadline_s:.0f} s: {verdict}; {states}")
+                raise AssertionError(f"after {deadline_s:.0f} s: {verdict}; {verdict.examples}; {states}")
             await asyncio.sleep(0.5)
 
     async def verdict(self) -> Verdict:
@@ -249,7 +251,10 @@ def _judge_bars(
     verdict.bars += len(truth)
     verdict.missing += len(truth.keys() - held.keys())
     verdict.invented += len(held.keys() - truth.keys())
-    verdict.different += sum(held[time] != truth[time] for time in truth.keys() & held.keys())
+    different = [time for time in truth.keys() & held.keys() if held[time] != truth[time]]
+    verdict.different += len(different)
+    for time in sorted({*different, *(truth.keys() ^ held.keys())})[:3]:
+        verdict.examples.append(f"{held.get(time)} in place of {truth.get(time)}")
 
 
 def _judge_trades(verdict: Verdict, seen: dict[str, int] | None) -> None:
