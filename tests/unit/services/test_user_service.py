@@ -14,7 +14,14 @@ from tests.support.accounts import HOME, People, Secrets, key
 from tests.support.ledger import LedgerPlugin, ledger_plugin, random_minutes
 from tests.support.loaders import loader_of
 from tradewright.domain.capabilities import CredentialField, ProviderInfo
-from tradewright.domain.errors import Conflict, NotFound, StorageUnavailable
+from tradewright.domain.credentials import KeyPermissions
+from tradewright.domain.errors import (
+    Conflict,
+    NotFound,
+    PluginFeatureNotSupportedError,
+    RateLimitPluginError,
+    StorageUnavailable,
+)
 from tradewright.domain.people import StoredCredential, User
 from tradewright.services.encryption_service import EncryptionService, SealedUnreadable, SealingKeyMissing
 from tradewright.services.key_rotation import SealedStores, reseal_all
@@ -138,6 +145,51 @@ async def test_without_the_right_key_nothing_opens_and_nothing_is_lost(house: Ho
     assert renamed.sealed == kept.sealed
     house.secrets.keys = (key("seal"),)
     assert (await house.vault.get(anna.id, kept.id)).credentials.reveal("api_key") == FIELDS["api_key"]
+
+
+async def test_what_is_found_of_a_key_is_not_said_of_its_successor(house: House) -> None:
+    anna = await house.people.add()
+    kept = await house.add(anna)
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_plugin: object) -> KeyPermissions:
+        asked.set()
+        await answered.wait()
+        return KeyPermissions(permissions=("read",), can_withdraw=False)
+
+    house.plugin.key_permissions = slowly  # type: ignore[method-assign, assignment]
+    testing = asyncio.ensure_future(house.desk.test(anna.id, kept.id, HOME))
+    await asked.wait()
+    changed = await house.desk.change(anna.id, kept.id, CredentialChanges(fields=OTHER), HOME)
+    answered.set()
+    with pytest.raises(Conflict, match="changed while it was tested"):
+        await testing
+    found = await house.desk.get(anna.id, kept.id)
+    assert (found.tested_ms, found.may_trade, found.sealed) == (None, False, changed.sealed)
+
+
+async def test_what_a_venue_repeats_of_a_key_is_not_told(house: House) -> None:
+    anna = await house.people.add()
+    kept = await house.add(anna)
+
+    async def tells(plugin: LedgerPlugin) -> KeyPermissions:
+        key_ = plugin.setup.credentials
+        assert key_ is not None
+        raise RateLimitPluginError(f"{key_.reveal('api_key')} asks too often: {key_.reveal('secret')}", 7.0)
+
+    house.plugin.key_permissions = tells  # type: ignore[method-assign, assignment]
+    with pytest.raises(RateLimitPluginError) as raised:
+        await house.desk.test(anna.id, kept.id, HOME)
+    assert (raised.value.message, raised.value.retry_after_s) == ("*** asks too often: ***", 7.0)
+    assert raised.value.__suppress_context__
+
+
+async def test_a_venue_that_offers_nothing_to_test_a_key_by(house: House) -> None:
+    anna = await house.people.add()
+    kept = await house.add(anna)
+    with pytest.raises(PluginFeatureNotSupportedError):
+        await house.desk.test(anna.id, kept.id, HOME)
+    assert (await house.desk.get(anna.id, kept.id)).tested_ms is None
 
 
 class Rival:
