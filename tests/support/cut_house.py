@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,12 +18,15 @@ from tests.support.lines import Line, open_line
 from tests.support.postgres_schemas import own_database
 from tests.support.server_units import ServerUnit, server_units
 from tests.venues.binance import BinanceVenue
+from tests.venues.binance.klines import Kline
 from tools.private_servers import OwnRedis
+from tradewright.domain.bars import BarRow, Bars
+from tradewright.domain.resampling import resample
+from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
 
 LEAD_IN_S: Final = 400.0
 WHOLE_DEADLINE_S: Final = 75.0
 """By then after the last cut every chart must be live and whole again."""
-MINUTE_MS: Final = 60_000
 
 # Collects trades as a page's own module gives them: what came, what came twice, and what never came.
 _FOLLOW_TRADES: Final = """
@@ -189,9 +192,14 @@ class CutHouse:
 
     # The truth, and what the charts have of it
 
-    def _truth(self, timeframe: str) -> dict[int, list[float]]:
-        klines = self.venue.markets["BTCUSDT"].klines.series(timeframe).select(None, None, 10_000)
-        return {kline.open_ms: [float(value) for value in _values(kline)] for kline in klines if kline.closed}
+    def _truth(self, timeframe: str) -> dict[int, BarRow]:
+        """What has ended, made of the venue's minutes."""
+        klines = self.venue.markets["BTCUSDT"].klines.series("1m").select(None, None, 10_000)
+        minutes = Bars.from_rows([_row(kline) for kline in klines if kline.closed])
+        frame = Timeframe.parse(timeframe)
+        ended_ms = int(minutes.time[-1]) + MINUTE_MS
+        made = minutes if frame is ONE_MINUTE else resample(minutes, frame)
+        return {row[0]: row for row in made.rows() if frame.end(row[0]) <= ended_ms}
 
     async def whole(self, deadline_s: float = WHOLE_DEADLINE_S) -> float:
         """Wait until every chart is live and shows what the venue says; for how long that took."""
@@ -229,8 +237,14 @@ def _write_config(home: Path, venue: BinanceVenue) -> Path:
     return config
 
 
-def _values(kline: Any) -> tuple[Any, ...]:
-    return kline.open_ms, kline.open, kline.high, kline.low, kline.close, kline.volume
+def _row(kline: Kline) -> BarRow:
+    values = (kline.open, kline.high, kline.low, kline.close, kline.volume)
+    return (kline.open_ms, *(float(value) for value in values))  # type: ignore[return-value]
+
+
+def _alike(bar: Sequence[float], true: BarRow) -> bool:
+    """Equal but for the order in which volumes were added up."""
+    return [*bar[:5]] == [*true[:5]] and abs(bar[5] - true[5]) <= 1e-9 * true[5]
 
 
 def _follows(trades: dict[str, int] | None, newest: int) -> bool:
@@ -239,7 +253,7 @@ def _follows(trades: dict[str, int] | None, newest: int) -> bool:
 
 
 def _judge_bars(
-    verdict: Verdict, truth: dict[int, list[float]], bars: list[list[float]], shown: list[int]
+    verdict: Verdict, truth: dict[int, BarRow], bars: list[list[float]], shown: list[int]
 ) -> None:
     """Compare the final bars, those before the newest one that the page has."""
     times = [int(bar[0]) for bar in bars]
@@ -251,10 +265,10 @@ def _judge_bars(
     verdict.bars += len(truth)
     verdict.missing += len(truth.keys() - held.keys())
     verdict.invented += len(held.keys() - truth.keys())
-    different = [time for time in truth.keys() & held.keys() if held[time] != truth[time]]
+    different = [time for time in truth.keys() & held.keys() if not _alike(held[time], truth[time])]
     verdict.different += len(different)
-    for time in sorted({*different, *(truth.keys() ^ held.keys())})[:3]:
-        verdict.examples.append(f"{held.get(time)} in place of {truth.get(time)}")
+    for wrong in sorted({*different, *(truth.keys() ^ held.keys())})[:3]:
+        verdict.examples.append(f"{held.get(wrong)} in place of {truth.get(wrong)}")
 
 
 def _judge_trades(verdict: Verdict, seen: dict[str, int] | None) -> None:
