@@ -3,6 +3,7 @@ keeps it off is taken away."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -71,6 +72,18 @@ async def test_not_even_with_a_token_does_a_page_elsewhere_change_anything(site:
         for call in (call for call in site.calls if call.changes):
             answer = await site.anna.call(call.method, call.address(ids), call.body(), **headers)
             assert (answer.status, answer.body["code"]) == (403, "origin_not_allowed"), call
+    assert await site.state() == before
+
+
+async def test_nothing_but_json_is_read(site: Attacked) -> None:
+    """What a form can send without asking is no body of ours, even with a token."""
+    ids = await ids_of(site.anna)
+    before = await site.state()
+    for kind in ("a form", "a form with a file", "plain text", "no kind of content"):
+        for call in (call for call in site.calls if call.schema is not None):
+            data = msgspec.json.encode(call.body())
+            answer = await site.anna.call(call.method, call.address(ids), data, **FROM_ELSEWHERE[kind])
+            assert (answer.status, answer.body["code"]) == (415, "unsupported_media_type"), (kind, call)
     assert await site.state() == before
 
 
@@ -266,6 +279,6 @@ async def test_only_our_own_names_are_served(
                     assert "pong" in await socket.receive()
                 continue
             with pytest.raises(WebsocketResponseError) as refused:
-                async with opening as socket:
+                async with opening as socket, asyncio.timeout(5):
                     await socket.receive()
             assert refused.value.response.status_code == 403, host

@@ -77,7 +77,10 @@ async def test_a_head_of_16_kib(port: int, lines: int) -> None:
 
 
 @pytest.mark.parametrize("piece", [b"a" * 1_000, b"a" * 100 + b"\r\nX-B: "])
-async def test_a_head_that_never_ends_is_not_gathered(port: int, piece: bytes) -> None:
+async def test_a_head_that_never_ends_is_not_gathered(
+    port: int, piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_transport, "HEAD_DEADLINE_S", 60)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(GET + b"X-A: ")
     sent = 0
