@@ -43,6 +43,8 @@ def configure_logging(config: BaseConfig) -> None:
                 "uvicorn.error": {"filters": ["flood"]},
                 "uvicorn.access": {"level": "WARNING"},
                 "asyncio": {"level": "WARNING"},
+                # It names each of its own parts at every start; what it does is said by us.
+                "alembic": {"level": "WARNING"},
             },
         }
     )

@@ -19,6 +19,8 @@ import { WatchTable } from "../modules/ui/watchTable.js";
 
 const WATCHED_MAX = 6;
 const HEALTH_EVERY_MS = 10_000;
+/** What a person calls the parts that the server stands on. @type {Record<string, string>} */
+const DEPENDENCY_WORDS = { auth_db: "accounts", user_configs_db: "preferences and keys" };
 
 class Dashboard {
   #service = new DataService(location.origin);
@@ -159,7 +161,7 @@ function healthList({ dependencies }) {
     element(
       "div",
       { class: "pair" },
-      element("dt", {}, name.replaceAll("_", " ")),
+      element("dt", {}, DEPENDENCY_WORDS[name] ?? name.replaceAll("_", " ")),
       element(
         "dd",
         { class: "status", "data-state": ok ? "live" : "down" },
