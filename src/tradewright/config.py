@@ -198,11 +198,17 @@ class BaseConfig:
             )
         for proxy in self.trusted_proxies:
             try:
-                ipaddress.ip_network(proxy)
+                everybody = ipaddress.ip_network(proxy).prefixlen == 0
             except ValueError:
                 problems.append(
                     f"{PREFIX}TRUSTED_PROXIES holds {proxy!r}, which is no address or network: "
                     "list them like 10.0.0.1,192.168.1.0/24."
+                )
+                continue
+            if everybody:
+                problems.append(
+                    f"{PREFIX}TRUSTED_PROXIES holds {proxy!r}, which is everybody: anyone could claim any "
+                    "address. List the proxies alone."
                 )
         for provider, table in self.providers.items():
             if not re.fullmatch(r"[a-z0-9][a-z0-9_]{0,39}", provider) or not isinstance(table, Mapping):
