@@ -92,6 +92,8 @@ async def test_it_loads_and_moves(live_server: str, visitor: Visitor) -> None:
 async def test_its_bars_are_those_of_the_api(live_server: str, visitor: Visitor) -> None:
     async with visitor.visit(chart_url(live_server, timeframe="5m")) as visit:
         await loaded(visit, "BTC/USDT", "5m")
+        # What the socket brings at first is a part of that, and may come before the history.
+        await visit.wait("Number(main.dataset.bars) >= 490")
         bars = await visit.bars()
         answered = await ohlcv(live_server, timeframe="5m", limit=500)
         final = {bar[0]: bar for bar in answered[:-1]}
