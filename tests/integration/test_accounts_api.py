@@ -19,6 +19,7 @@ from tradewright.services.auth.registration import Applicant
 from tradewright.services.auth.visits import Visit
 from tradewright.storage.memory_user_configs import memory_people
 from tradewright.testing.clock import DrivenClock
+from tradewright.web.cursors import write_cursor
 
 BACKFILL = {"market": "crypto", "provider": "simulated", "symbol": "BTC/USDT", "start": 0, "end": 1}
 
@@ -305,6 +306,16 @@ async def test_the_audit_log_is_paged(app: RunningApp, anna: Client) -> None:
         cursor = f"&cursor={page['next_cursor']}"
     assert seen == sorted(seen, reverse=True)
     assert len(seen) == len(set(seen)) == 7
+    for position in (2**63, -(2**63), 10**30):
+        assert (await anna.get(f"/api/v1/audit?cursor={write_cursor(position)}")).status == 422
+
+
+async def test_half_a_letter_is_no_word_of_ours(app: RunningApp) -> None:
+    stranger = Client(app.app, "198.51.100.7")
+    body = rb'{"login": "a", "password": "b", "client": "\ud800"}'
+    answer = await stranger.post(f"{AUTH}/login", body, Content_Type="application/json")
+    assert answer.status == 422
+    assert answer.body["errors"] == {"client": "must be text in UTF-8"}
 
 
 async def test_changing_the_password_and_leaving(app: RunningApp, anna: Client, clock: DrivenClock) -> None:

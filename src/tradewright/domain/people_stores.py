@@ -32,8 +32,9 @@ class UserStore(Protocol):
         """Keep a new user; ``NameTaken`` where name or address (whatever their case) is somebody's.
 
         With ``invite_hash`` the invitation of that hash is used up in the same transaction, as it stands at
-        the user's ``created_ms``; ``RegistrationClosed`` where there is none that is free and has not ended,
-        whatever the name: who has no invitation learns no names.
+        the user's ``created_ms``; ``RegistrationClosed`` where there is none that is free, has not ended
+        and was made by somebody who is an administrator still, whatever the name: who has no invitation
+        learns no names.
         """
         ...
 

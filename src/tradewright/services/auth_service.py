@@ -244,8 +244,8 @@ class AuthService:
         return record.user, len(record.recovery_hashes)
 
     async def change_password(self, caller: Caller, present: str, new: str, visit: Visit) -> None:
-        """Replace the password, which ends every other session. ``InvalidLogin`` where the present one is
-        wrong, ``InvalidInput`` where the new one can't be taken."""
+        """Replace the password, which ends every other session; API tokens, of which programs live, go on.
+        ``InvalidLogin`` where the present one is wrong, ``InvalidInput`` where the new one can't be taken."""
         record, session_id = await self._record(caller), _session_of(caller)
         user = record.user
         check_new_password(new, words_of(user.username, user.email))
@@ -255,14 +255,15 @@ class AuthService:
         await self.audit.note("password.changed", visit, user_id=user.id, sessions=len(ended))
 
     async def reset_password(self, user_id: str, new: str, visit: Visit, *, keep_totp: bool) -> None:
-        """What the operator does for somebody who can't log in any more: ends every session and, unless it
-        is to be kept, removes the second factor."""
+        """What the operator does for somebody who can't log in any more: ends every session and API token
+        and, unless it is to be kept, removes the second factor."""
         user = await self.administration.user(user_id)
         check_new_password(new, words_of(user.username, user.email))
         await self._set_password(user_id, new)
         if not keep_totp:
             await self._second_factor.remove(user_id)
         await self._sessions.end_all(user_id)
+        await self._tokens.delete_all(user_id, visit)
         await self.audit.note("password.reset", visit, user_id=user_id, totp_kept=keep_totp)
 
     async def _set_password(self, user_id: str, new: str) -> None:

@@ -63,12 +63,20 @@ class MemoryUserStore:
         invite = None if invite_hash is None else self._auth.invites.get(invite_hash)
         user = record.user
         if invite_hash is not None and (
-            invite is None or invite.used_by is not None or invite.expires_ms <= user.created_ms
+            invite is None
+            or invite.used_by is not None
+            or invite.expires_ms <= user.created_ms
+            or not self._manages(invite.created_by)
         ):
             raise RegistrationClosed("There is no such invitation, or it was used, or it has ended.")
         self._keep(record)
         if invite_hash is not None and invite is not None:
             self._auth.invites[invite_hash] = msgspec.structs.replace(invite, used_by=user.id)
+
+    def _manages(self, user_id: str) -> bool:
+        """Whoever may invite nobody any more has invited nobody."""
+        maker = self._auth.users.get(user_id)
+        return maker is not None and maker.user.role == "admin" and not maker.user.disabled
 
     async def add_first(self, record: LoginRecord) -> bool:
         if self._auth.users:

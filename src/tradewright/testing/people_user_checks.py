@@ -132,6 +132,13 @@ async def check_invitations(people: PeopleStores) -> None:
         "what has ended takes no room"
     )
     await _refused(NotFound, invites.add(invite("nobody", "seven"), hashed("seven"), open_max=99))
+    await users.add(record("deputy", "admin"))
+    for change in (users.set_role("id-host", "trader"), users.set_disabled("id-host", True)):
+        await change
+        await _refused(RegistrationClosed, users.add(record("crony"), invite_hash=hashed("five")))
+        await users.set_role("id-host", "admin")
+    await users.set_disabled("id-host", False)
+    await users.add(record("friend"), invite_hash=hashed("five"))
 
 
 async def check_passwords(people: PeopleStores) -> None:

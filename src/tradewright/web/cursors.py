@@ -23,6 +23,15 @@ def read_cursor(cursor: str, kind: type[PositionT]) -> PositionT:
     """The position that was written; ``InvalidInput`` where it is none of ours."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        return msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=kind)
+        data = base64.b64decode(padded, altchars=b"-_", validate=True)
+        _check_numbers(msgspec.json.decode(data))
+        return msgspec.json.decode(data, type=kind)
     except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
         raise InvalidInput("The cursor is not one of ours.", {"cursor": "not valid"}) from None
+
+
+def _check_numbers(position: object) -> None:
+    """``ValueError`` where a number is larger than a database can hold."""
+    parts = position if isinstance(position, list) else [position]
+    if any(isinstance(part, int) and abs(part) >= 1 << 63 for part in parts):
+        raise ValueError("a number is too large")

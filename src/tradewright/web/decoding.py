@@ -86,6 +86,22 @@ def _converted(kind: type[QueryT], values: Mapping[str, object], errors: dict[st
         elif not errors:
             errors["query"] = str(error)
         return None
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can spell and UTF-8 can't
+        errors.setdefault(_half_letter_in(values), "must be text in UTF-8")
+        return None
+
+
+def _half_letter_in(values: Mapping[str, object]) -> str:
+    """The field in which it stands."""
+    return next((name for name, value in values.items() if not _is_utf8(value)), "query")
+
+
+def _is_utf8(value: object) -> bool:
+    try:
+        msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(name: str) -> str:

@@ -11,6 +11,7 @@ from tests.support.accounts import AWAY, HOME, PASSWORD, People
 from tradewright.domain.errors import Conflict, InvalidInput, NotFound
 from tradewright.domain.people import (
     InvalidToken,
+    MissingScope,
     NameTaken,
     RegistrationClosed,
     Role,
@@ -19,6 +20,7 @@ from tradewright.domain.people import (
     User,
 )
 from tradewright.services.auth.registration import INVITE_MS, SETUP_TOKEN_MS, Applicant
+from tradewright.services.auth.socket_accounts import SocketAccounts
 from tradewright.services.auth.visits import Visit
 
 
@@ -189,6 +191,36 @@ async def test_a_token_ends_with_itself_its_user_or_their_role() -> None:
         await people.auth.authenticate(text)
 
 
+async def test_no_token_outlives_a_password_that_the_operator_resets() -> None:
+    people = People()
+    anna = await people.add()
+    _, text = await people.auth.make_token(await people.caller(), "thief", ["trade"], 365, HOME)
+    await people.auth.reset_password(anna.id, PASSWORD + "!", HOME, keep_totp=True)
+    with pytest.raises(InvalidToken):
+        await people.auth.authenticate(text)
+
+
+async def test_nobody_makes_a_token_for_more_than_they_may() -> None:
+    people = People()
+    await people.add()
+    await people.add("vera", "viewer")
+    with pytest.raises(MissingScope):
+        await people.auth.make_token(await people.caller("vera"), "bot", ["trade"], 30, HOME)
+
+
+async def test_a_token_that_is_not_for_reading_opens_no_socket() -> None:
+    people = People()
+    await people.add()
+    anna, accounts = await people.caller(), SocketAccounts(people.auth)
+    _, trading = await people.auth.make_token(anna, "bot", ["trade"], 30, HOME)
+    _, reading = await people.auth.make_token(anna, "eye", ["read"], 30, HOME)
+    with pytest.raises(MissingScope):
+        await accounts.authenticate(trading)
+    identity = await accounts.authenticate(reading)
+    assert identity.user == anna.user_id
+    assert await accounts.is_current(identity)
+
+
 async def test_the_last_administrator_stays() -> None:
     people = People()
     anna = await people.add()
@@ -209,20 +241,19 @@ async def test_the_last_administrator_stays() -> None:
 
 
 async def test_a_user_who_goes_takes_everything_along() -> None:
-    gone: list[str] = []
+    forgotten: list[tuple[str, bool]] = []
     people = People()
     anna = await people.add()
 
     async def forget(user_id: str) -> None:
-        assert await people.stores.users.get(user_id) is not None, "others forget first"
-        gone.append(user_id)
+        forgotten.append((user_id, await people.stores.users.get(user_id) is not None))
 
     people.auth._forget_user = forget
     caller = await people.caller()
     _, text = await people.auth.make_token(caller, "bot", ["read"], 1, HOME)
     granted = (await people.login()).granted
     await people.auth.delete_me(caller, HOME)
-    assert gone == [anna.id]
+    assert forgotten == [(anna.id, True), (anna.id, False)], "others forget first, and once more at the end"
     for token in (text, granted.access_token):
         with pytest.raises(InvalidToken):
             await people.auth.authenticate(token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from tradewright.domain.errors import LimitExceeded, NotFound
@@ -13,6 +14,7 @@ from tradewright.domain.people import (
     ApiToken,
     Caller,
     InvalidToken,
+    MissingScope,
     Role,
     Scope,
     User,
@@ -50,14 +52,18 @@ class ApiTokens:
     async def make(
         self, user_id: str, role: Role, label: str, scopes: Sequence[Scope], days: int, visit: Visit
     ) -> tuple[ApiToken, str]:
-        """A new token and its text, told once. ``LimitExceeded`` where the user has ``KEPT_MAX``."""
+        """A new token and its text, told once. ``LimitExceeded`` where the user has ``KEPT_MAX``,
+        ``MissingScope`` where the role has not what the token shall have."""
+        granted = tuple(scope for scope in ROLE_SCOPES[role] if scope in scopes)
+        if set(granted) != set(scopes):
+            raise MissingScope("Your role allows no such token.")
         text = PREFIX + secrets.token_urlsafe(32)
         now_ms = self._clock.now_ms()
         token = ApiToken(
             id=new_id(),
             user_id=user_id,
             label=label,
-            scopes=tuple(scope for scope in ROLE_SCOPES[role] if scope in scopes),
+            scopes=granted,
             hint=text[:_HINT_LETTERS],
             created_ms=now_ms,
             expires_ms=now_ms + days * 86_400_000,
@@ -79,6 +85,14 @@ class ApiTokens:
         self._known.forget()
         await self._endings.announce([TOKEN_HOLDER + token_id])
         await self._audit.note("token.deleted", visit, user_id=user_id, token=token_id)
+
+    async def delete_all(self, user_id: str, visit: Visit) -> int:
+        """Remove all of a user's; how many."""
+        tokens = await self.of_user(user_id)
+        for token in tokens:
+            with suppress(NotFound):  # they delete it themselves at this moment
+                await self.delete(user_id, token.id, visit)
+        return len(tokens)
 
     async def is_alive(self, user_id: str, token_id: str) -> bool:
         """Whether that user's token has not ended, and they may still come in."""

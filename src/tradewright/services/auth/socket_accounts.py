@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tradewright.domain.people import MissingScope
 from tradewright.services.auth_service import AuthService
 from tradewright.services.authentication import Identity
 
@@ -15,8 +16,10 @@ class SocketAccounts:
         self._auth = auth
 
     async def authenticate(self, token: str) -> Identity:
-        """Whose token it is; ``InvalidToken``."""
+        """Whose token it is; ``InvalidToken``, ``MissingScope`` where it is not for reading."""
         caller = await self._auth.authenticate(token)
+        if "read" not in caller.scopes:
+            raise MissingScope("This token is not for reading.")
         return Identity(caller.user_id, caller.holder, caller.expires_ms)
 
     async def is_current(self, identity: Identity) -> bool:

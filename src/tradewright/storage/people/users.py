@@ -201,6 +201,10 @@ async def _use_up(connection: AsyncConnection, invite_hash: bytes, user: User) -
         InviteRow.code_hash == invite_hash,
         InviteRow.used_by.is_(None),
         InviteRow.expires_ms > user.created_ms,
+        # Whoever may invite nobody any more has invited nobody.
+        InviteRow.created_by.in_(
+            select(UserRow.id).where(UserRow.role == "admin", UserRow.disabled.is_(False))
+        ),
     )
     if (await connection.execute(change.values(used_by=user.id))).rowcount != 1:
         raise RegistrationClosed(REGISTRATION_CLOSED)

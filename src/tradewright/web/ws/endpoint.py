@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from werkzeug.datastructures import Headers
 
 from tradewright.domain.errors import LimitExceeded
-from tradewright.web.peers import address_of
+from tradewright.web.peers import network_of
 from tradewright.web.protocol import SUBPROTOCOL, CloseCode
 from tradewright.web.ws.connections import WebSocketConnections
 from tradewright.web.ws.transport import expel_of, frames_of
@@ -89,7 +89,7 @@ class LiveSockets:
         if scope["type"] != "websocket" or scope["path"] != PATH:
             await self._app(scope, receive, send)
             return
-        address = address_of(scope) or "unknown"
+        address = network_of(scope) or "unknown"
         refusal = self._refusal(scope, address)
         if refusal is not None:
             await _refuse(scope, send, *refusal)
