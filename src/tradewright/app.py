@@ -349,6 +349,8 @@ def make_auth(
         await stores.preferences.delete(user_id)
 
     alone = config.listens_on_loopback and config.public_url is None and not config.trusted_proxies
+    # In production somebody may stand in front who says nothing of it, and then everybody is on this machine.
+    alone = alone and config.env != "production"
     settings = AuthSettings(
         registration=cast(Registration, config.registration),
         trusts_loopback=alone,

@@ -16,7 +16,17 @@ AsgiApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 """Scope, receive and send, whose types each server and framework spells in its own way."""
 
 DEVICE_COOKIE: Final = "tw_device"
-_SIGNS_OF_A_PROXY: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
+_SIGNS_OF_A_PROXY: Final = (
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Server",
+    "X-Real-IP",
+    "X-Client-IP",
+    "CF-Connecting-IP",
+    "Via",
+)
 
 
 def from_this_machine() -> bool:

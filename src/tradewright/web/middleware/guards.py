@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from tradewright.config import BaseConfig
 from tradewright.domain.errors import NotAllowed
 
-_LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost", "testserver"})
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -107,6 +107,9 @@ class WebSocketConnections:
         self._ended[session] = None
         while len(self._ended) > ENDED_SESSIONS_MAX:
             del self._ended[next(iter(self._ended))]
+        self._close_those_of(session)
+
+    def _close_those_of(self, session: str) -> None:
         for connection in self._connections:
             if connection.identity is not None and connection.identity.session == session:
                 connection.end(CloseCode.TOKEN_EXPIRED, "session ended")
@@ -167,4 +170,5 @@ class WebSocketConnections:
                 except (StorageUnavailable, TimeoutError):
                     break  # nobody can be looked up now; the next round will
                 if not current:
-                    self.end_session(session)
+                    # Not for good: whoever is shut out may be let in again, and their API tokens with them.
+                    self._close_those_of(session)
