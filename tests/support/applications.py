@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -88,6 +89,7 @@ async def running_app(
     """The real application over a data directory, opened and closed again; what it keeps of people is in
     memory, unless the adapters have something else."""
     settings.setdefault("rate_limit", 1_000_000)  # a driven clock gives nothing back
+    await asyncio.to_thread(data_dir.mkdir, parents=True, exist_ok=True)  # as `serve` does
     config = TestingConfig(data_dir=data_dir, **settings)
     config.validate()
     adapters = replace(adapters or Adapters())
