@@ -67,7 +67,7 @@ def _nothing() -> Any:
     raise AssertionError("nothing is dialled here")
 
 
-_KEY: Final = Credentials({"api_key": "key", "secret": "secret"})
+_KEY: Final = Credentials({"api_key": "key", "secret": "not a word of any log"})
 
 
 def _takes() -> list[Callable[[Any], object]]:
