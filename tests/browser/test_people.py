@@ -196,7 +196,7 @@ async def test_the_live_line_speaks_for_whoever_is_there(server: RunningServer, 
         await visit.page.get_by_role("button", name="Account of anna").click()
         async with visit.page.expect_websocket():
             await visit.page.get_by_role("button", name="Log out", exact=True).click()
-        assert first.socket.is_closed()
+        await first.closed()
 
 
 async def test_a_login_leads_to_no_other_site(server: RunningServer, visitor: Visitor) -> None:
@@ -429,11 +429,17 @@ class Line:
         self._moved = asyncio.Event()
         socket.on("framesent", lambda text: self._note(self._sent, text))
         socket.on("framereceived", lambda text: self._note(self._heard, text))
+        self._closed = asyncio.Event()
+        socket.on("close", lambda _: self._closed.set())
 
     @property
     def refusals(self) -> list[dict[str, Any]]:
         """What the server did not take."""
         return [message for message in self._heard if message["type"] == "error"]
+
+    async def closed(self) -> None:
+        """Wait until the page is known to have closed it, which may be told after the next one was opened."""
+        await asyncio.wait_for(self._closed.wait(), 20)
 
     async def sent(self, kind: str) -> dict[str, Any]:
         """The first message of the page of this kind."""
