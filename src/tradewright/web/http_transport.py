@@ -30,6 +30,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _silent = 0
     """How much came since the parser last told something: it gathers a value until that is whole."""
     _told = False
+    _head_is_open = False
     _status = 400
     _deadline: asyncio.TimerHandle | None = None
 
@@ -49,6 +50,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return
         self._told = False
         super().data_received(data)
+        if self._head_is_open and self._deadline is None:
+            self._await_head()  # most heads come whole, and then nothing has to be waited for
         self._silent = 0 if self._told else self._silent + len(data)
         if self._silent > HEAD_BYTES_MAX and not self.transport.is_closing():
             self._status = 431
@@ -57,9 +60,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._told, self._size = True, 0
-        if self._deadline is None:
-            self._await_head()
+        self._told, self._size, self._head_is_open = True, 0, True
 
     def on_url(self, url: bytes) -> None:
         """A part of the address."""
@@ -81,7 +82,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        self._told = True
+        self._told, self._head_is_open = True, False
         self._stop_waiting()
         super().on_headers_complete()
 

@@ -10,6 +10,7 @@ from quart import request
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tradewright.runtime.logging import request_id_var
+from tradewright.services.auth import visits
 from tradewright.services.auth.visits import Visit
 
 AsgiApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
@@ -58,7 +59,7 @@ def address_of(scope: Any) -> str:
 
 def network_of(scope: Any) -> str:
     """What the limits count it under: the address, of IPv6 its first 64 bits."""
-    return Visit(address=address_of(scope)).network
+    return visits.network_of(address_of(scope))
 
 
 class ForwardedPeers:

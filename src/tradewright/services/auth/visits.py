@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,18 @@ class Visit:
     @property
     def network(self) -> str:
         """What one household or machine has at will: the address, of IPv6 its first 64 bits."""
-        try:
-            address = ipaddress.ip_address(self.address.partition("%")[0])
-        except ValueError:
-            return self.address[:64]
-        if isinstance(address, ipaddress.IPv6Address):
-            if address.ipv4_mapped is not None:
-                return str(address.ipv4_mapped)
-            return str(ipaddress.ip_network((int(address), 64), strict=False).network_address)
-        return str(address)
+        return network_of(self.address)
+
+
+@lru_cache(maxsize=1024)
+def network_of(address: str) -> str:
+    """What one household or machine has at will of this address, which may be none."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((int(parsed), 64), strict=False).network_address)
+    return str(parsed)
