@@ -57,9 +57,11 @@ class House:
     async def ask(
         self, timeframe: str, start_ms: int | None = None, end_ms: int | None = None, limit: int = 500
     ) -> BarsAnswer:
-        return await self.orchestrator.get_bars(
+        answer = await self.orchestrator.get_bars(
             series(timeframe), start_ms=start_ms, end_ms=end_ms, limit=limit
         )
+        await self.orchestrator.remember()  # so that the next may be answered from the cache
+        return answer
 
 
 def house(

@@ -43,6 +43,11 @@ class TaskSupervisor:
             # nobody awaits would otherwise end without a word.
             _log.exception("task %s/%s failed", self._name, name)
 
+    async def settle(self) -> None:
+        """Wait until nothing runs any more, whoever starts it meanwhile."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
     async def close(self) -> None:
         """Cancel what still runs and wait until all of it has ended."""
         self._closed = True

@@ -52,8 +52,12 @@ class Chunk:
     @classmethod
     def of(cls, bars: Bars, coverage: Coverage) -> Chunk:
         """The chunk that knows this."""
-        words = [column.astype("<f8", copy=False).view("<i8") for column in bars.values()]
-        return cls(np.stack([bars.time, *words]), coverage.complete, coverage.outage)
+        table = np.empty((_COLUMNS, len(bars)), dtype=np.int64)
+        table[0] = bars.time
+        floats = table.view(np.float64)
+        for row, column in enumerate(bars.values(), start=1):
+            floats[row] = column
+        return cls(table, coverage.complete, coverage.outage)
 
     @property
     def coverage(self) -> Coverage:
@@ -100,11 +104,15 @@ def encode(key: str, chunk: Chunk) -> bytes | None:
     complete, outage = chunk.complete, chunk.outage
     if max(len(complete), len(outage)) > _INTERVALS_MAX:
         return None
-    body = np.array([*complete, *outage], dtype="<i8").tobytes() + chunk.table.astype("<i8").tobytes()
+    place = _HEAD_WORDS + 2 * (len(complete) + len(outage))
+    value = bytearray((place + chunk.table.size) * _WORD_BYTES)
+    words = np.frombuffer(value, "<i8")
+    words[_HEAD_WORDS:place] = [time for interval in (*complete, *outage) for time in interval]
+    words[place:].reshape(chunk.table.shape)[:] = chunk.table
     counts = (_MAGIC, len(complete), len(outage))
-    unbalanced = np.frombuffer(_HEAD.pack(*counts, 0) + body, "<i8")
-    balance = (_sum_due(key, unbalanced) - _sum(unbalanced)) & _WORD_MASK
-    return _HEAD.pack(*counts, balance) + body
+    _HEAD.pack_into(value, 0, *counts, 0)
+    _HEAD.pack_into(value, 0, *counts, (_sum_due(key, words) - _sum(words)) & _WORD_MASK)
+    return bytes(value)
 
 
 def decode(key: str, value: bytes) -> Chunk | None:

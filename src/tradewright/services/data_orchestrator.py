@@ -34,6 +34,7 @@ from tradewright.services.data_sources.base import (
 from tradewright.services.data_sources.cache import CacheSource
 from tradewright.services.data_sources.db import DbSource
 from tradewright.services.data_sources.plugin import PluginSource
+from tradewright.services.data_sources.remembering import Remembering
 from tradewright.services.market_service import MarketService
 
 LIMIT_MAX: Final = 5_000
@@ -110,8 +111,10 @@ class DataOrchestrator:
         self._store = store
         self.repair: Repair = _leave
         plugin = self.venue = PluginSource(markets, store, clock)
-        self._minutes = SourceChain(CacheSource(cache, store), plugin)
-        self._higher = SourceChain(AggregateSource(store, cache), DbSource(store), plugin)
+        self._remembering = Remembering()
+        self._minutes = SourceChain(CacheSource(cache, store, self._remembering), plugin)
+        made = AggregateSource(store, cache, self._remembering)
+        self._higher = SourceChain(made, DbSource(store), plugin)
         self._flights: dict[_Question, _Flight] = {}
 
     async def close(self) -> None:
@@ -120,6 +123,11 @@ class DataOrchestrator:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        await self._remembering.close()
+
+    async def remember(self) -> None:
+        """Wait until what reads have found so far is in the cache, as far as the cache takes it."""
+        await self._remembering.settle()
 
     async def get_bars(
         self,

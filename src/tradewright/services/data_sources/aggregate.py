@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import ClassVar, Final
 
 from tradewright.domain.bars import Bars
@@ -12,6 +13,7 @@ from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import DAY_MS, ONE_MINUTE
 from tradewright.services.cache_manager import CacheManager
 from tradewright.services.data_sources.base import BarRequest, DataSource, SourceAnswer, SourceName
+from tradewright.services.data_sources.remembering import Remembering
 
 CHUNK_MS: Final = 60 * DAY_MS
 
@@ -24,10 +26,11 @@ class AggregateSource(DataSource):
 
     name: ClassVar[SourceName] = "aggregate"
 
-    def __init__(self, store: BarStore, cache: CacheManager) -> None:
+    def __init__(self, store: BarStore, cache: CacheManager, remembering: Remembering) -> None:
         self._store = store
         self._minutes = ResampledMinutes(store)
         self._cache = cache
+        self._remembering = remembering
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
         """Remembered bars, then bars made from the minutes of the store."""
@@ -50,7 +53,12 @@ class AggregateSource(DataSource):
             # Of a bar with an outage inside it is not remembered which part that was; and the bar in which
             # the instrument was listed is another one once an import knows older minutes.
             whole = made.complete.subtract(request.bar_of_listing())
-            await self._cache.set_resampled(request.key, revision, made.bars.inside(whole), Coverage(whole))
+            self._remembering.begin(
+                f"{request.key.symbol} {request.key.timeframe}",
+                partial(
+                    self._cache.set_resampled, request.key, revision, made.bars.inside(whole), Coverage(whole)
+                ),
+            )
         return SourceAnswer.join([remembered, made])
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from tradewright.domain.ports import BarStore, Coverage
 from tradewright.services.cache_manager import CacheManager
 from tradewright.services.data_sources.base import BarRequest, DataSource, SourceAnswer, SourceName
 from tradewright.services.data_sources.db import DbSource
+from tradewright.services.data_sources.remembering import Remembering
 
 
 class CacheSource(DataSource):
@@ -16,8 +18,9 @@ class CacheSource(DataSource):
 
     name: ClassVar[SourceName] = "cache"
 
-    def __init__(self, cache: CacheManager, store: BarStore) -> None:
+    def __init__(self, cache: CacheManager, store: BarStore, remembering: Remembering) -> None:
         self._cache = cache
+        self._remembering = remembering
         self._store = store
         self._stored = DbSource(store)
 
@@ -39,5 +42,8 @@ class CacheSource(DataSource):
         stored = await self._stored.fetch(request.narrowed(missing))
         if stored.answered:
             known = Coverage(stored.complete.intersect(stored.answered), stored.outage)
-            await self._cache.store_1m_bars(request.instrument, revision, stored.bars, known)
+            self._remembering.begin(
+                f"{request.key.symbol} {request.key.timeframe}",
+                partial(self._cache.store_1m_bars, request.instrument, revision, stored.bars, known),
+            )
         return SourceAnswer.join([cached, stored])

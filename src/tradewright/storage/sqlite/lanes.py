@@ -25,19 +25,15 @@ class Ticket:
     """One call on its way through a thread; abandoned, it ends at the next chance and changes nothing."""
 
     def __init__(self) -> None:
-        self._abandoned = threading.Event()
+        self.abandoned = False
 
     def abandon(self) -> None:
         """Say that nobody waits for the outcome any more."""
-        self._abandoned.set()
-
-    @property
-    def abandoned(self) -> bool:
-        return self._abandoned.is_set()
+        self.abandoned = True
 
     def check(self) -> None:
         """Raise ``StorageUnavailable`` once the ticket is abandoned."""
-        if self._abandoned.is_set():
+        if self.abandoned:
             raise StorageUnavailable("The database did not answer in time.")
 
     def wait_for_lock(self, attempt: Callable[[], T]) -> T:

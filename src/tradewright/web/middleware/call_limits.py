@@ -9,7 +9,7 @@ from quart import Quart, g, request
 from tradewright.domain.people import Caller
 from tradewright.services.call_limits import CallLimits, RouteClass
 from tradewright.web.middleware.authentication import cost_of
-from tradewright.web.peers import visit
+from tradewright.web.peers import network_of
 
 _OPERATIONS: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
@@ -30,7 +30,7 @@ def install_address_limits(app: Quart, limits: CallLimits) -> None:
 
     @app.before_request
     async def count_for_address() -> None:
-        await limits.take_for_address(route_class(), visit().network, _cost(app))
+        await limits.take_for_address(route_class(), network_of(request.scope), _cost(app))
 
 
 def install_user_limits(app: Quart, limits: CallLimits) -> None:
