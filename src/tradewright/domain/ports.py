@@ -14,7 +14,7 @@ from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import TradewrightError
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey, Split
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
-from tradewright.domain.timeframes import Timeframe
+from tradewright.domain.timeframes import Timeframe, Times
 
 CoverageKind: TypeAlias = Literal["complete", "outage"]
 
@@ -130,6 +130,16 @@ class BarStore(Protocol):
         ``[start_ms, end_ms)``: one wherever at least one of its minutes is stored. Whether all of them
         are is for coverage to tell. Equal to resampling what ``read`` gives, volume within 1e-12.
         The cost grows with the bars returned, not with the minutes stored."""
+        ...
+
+    async def read_openings(self, key: SeriesKey, start_ms: int, end_ms: int) -> Times:
+        """When the bars open that ``read`` gives, which costs less where nothing else is wanted."""
+        ...
+
+    async def read_resampled_openings(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> Times:
+        """When the bars open that ``read_resampled`` gives."""
         ...
 
     async def revision(self, key: SeriesKey) -> int:

@@ -254,14 +254,15 @@ class _RowReader:
 
     async def _traded(self, timeframe: Timeframe, *, from_minutes: bool = False) -> IntervalSet:
         """The time of the bars that have a trade in them."""
-        first = timeframe.floor(self._start)
+        store, first = self._store, timeframe.floor(self._start)
+        own = NO_INTERVALS
+        if timeframe is ONE_MINUTE or not from_minutes:
+            times = await store.read_openings(self._key.series(timeframe), first, self._end)
+            own = occupied(times, timeframe)
         if timeframe is ONE_MINUTE:
-            return occupied(await self._store.read(self._key.series(timeframe), first, self._end), timeframe)
-        made = occupied(await self._store.read_resampled(self._key, timeframe, first, self._end), timeframe)
-        if from_minutes:
-            return made
-        own = await self._store.read(self._key.series(timeframe), first, self._end)
-        return made.union(occupied(own, timeframe))
+            return own
+        times = await store.read_resampled_openings(self._key, timeframe, first, self._end)
+        return own.union(occupied(times, timeframe))
 
     def _made_of_minutes(self, timeframe: Timeframe, sessions: IntervalSet, start: int, end: int) -> Coverage:
         """What a higher timeframe can be made of: bars all of whose trading minutes are known."""

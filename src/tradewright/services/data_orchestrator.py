@@ -20,7 +20,7 @@ from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore
 from tradewright.domain.streams import Gap, GapReason, Problem
-from tradewright.domain.timeframes import ONE_DAY, ONE_MINUTE, Timeframe
+from tradewright.domain.timeframes import ONE_DAY, ONE_MINUTE, Timeframe, Times
 from tradewright.runtime.clock import Clock
 from tradewright.services.cache_manager import CacheManager
 from tradewright.services.data_sources.aggregate import AggregateSource
@@ -406,7 +406,7 @@ class _Reader:
         """The stretches without a bar, and why. The forming bar, bars that have only just ended, closed
         sessions and the time before the listing are none."""
         end = min(end, self._timeframe.floor(max(0, self._expected_ms)))
-        missing = self._expected(start, end).subtract(occupied(self._bars, self._timeframe))
+        missing = self._expected(start, end).subtract(occupied(self._bars.time, self._timeframe))
         quiet = missing.intersect(found.complete)
         # A bar without a trade in what was there of it, and with an outage in the rest, is all outage.
         broken = ((self._timeframe.floor(s), self._timeframe.ceil(e)) for s, e in found.outage)
@@ -427,13 +427,13 @@ class _Reader:
         return IntervalSet.of((timeframe.floor(s), timeframe.ceil(e)) for s, e in sessions).clip(start, end)
 
 
-def occupied(bars: Bars, timeframe: Timeframe) -> IntervalSet:
-    """The time that the bars take up."""
-    if not len(bars):
+def occupied(openings: Times, timeframe: Timeframe) -> IntervalSet:
+    """The time that bars take up which open then."""
+    if not len(openings):
         return NO_INTERVALS
-    ends = timeframe.end_array(bars.time)
-    breaks = bars.time[1:] != ends[:-1]
-    starts = bars.time[np.concatenate(([True], breaks))]
+    ends = timeframe.end_array(openings)
+    breaks = openings[1:] != ends[:-1]
+    starts = openings[np.concatenate(([True], breaks))]
     stops = ends[np.concatenate((breaks, [True]))]
     return IntervalSet.of(zip(starts.tolist(), stops.tolist(), strict=True))
 

@@ -62,6 +62,9 @@ async def check_ranges(stores: Stores) -> None:
             found, known = await store.read_with_coverage(KEY, minute(start), minute(end))
             assert found.equals(every.between(minute(start), minute(end))), (start, end)
             assert known == Coverage(minutes((max(start, 0), min(end, 8)))), (start, end)
+            openings = await store.read_openings(KEY, minute(start), minute(end))
+            assert openings.dtype == np.int64
+            assert openings.tolist() == found.time.tolist(), (start, end)
     inner = await store.coverage(KEY, minute(2) + 1, minute(3) - 1)
     assert inner.complete == IntervalSet.single(minute(2) + 1, minute(3) - 1)
     assert (await store.read(KEY, minute(1) + 1, minute(3) + 1)).equals(bars_at([3]))

@@ -29,6 +29,8 @@ async def expect_resampled(
     expected = resample(minutes, to).between(start_ms, end_ms)
     where = f"{to} in [{start_ms}, {end_ms})"
     assert found.time.tolist() == expected.time.tolist(), f"openings of {where}"
+    openings = await store.read_resampled_openings(instrument, to, start_ms, end_ms)
+    assert openings.tolist() == found.time.tolist(), f"openings alone of {where}"
     for name in ("open", "high", "low", "close"):
         one, other = getattr(found, name), getattr(expected, name)
         assert np.array_equal(one, other), f"{name} of {where}: {one} instead of {other}"

@@ -24,7 +24,7 @@ from tradewright.domain.ports import (
     SeriesBars,
     StoreDescription,
 )
-from tradewright.domain.timeframes import Timeframe
+from tradewright.domain.timeframes import Timeframe, Times
 from tradewright.services.backfill.series import CLOCK_TOLERANCE_MS
 from tradewright.services.data_sources.plugin import CLOCK_DOUBT_MS
 
@@ -132,6 +132,16 @@ class WatchedBars:
     ) -> Bars:
         self._line.use()
         return await self._inner.read_resampled(instrument, timeframe, start_ms, end_ms)
+
+    async def read_openings(self, key: SeriesKey, start_ms: int, end_ms: int) -> Times:
+        self._line.use()
+        return await self._inner.read_openings(key, start_ms, end_ms)
+
+    async def read_resampled_openings(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> Times:
+        self._line.use()
+        return await self._inner.read_resampled_openings(instrument, timeframe, start_ms, end_ms)
 
     async def noted_silences(self, *, after_ms: int, until_ms: int, limit: int) -> tuple[NotedSilence, ...]:
         self._line.use()

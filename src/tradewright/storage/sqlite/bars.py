@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import numpy as np
+
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
@@ -18,7 +20,7 @@ from tradewright.domain.ports import (
     StoreDescription,
 )
 from tradewright.domain.resampling import resample
-from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
+from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe, Times
 from tradewright.storage.acceptance import check_all_storable, check_storable, registrations
 from tradewright.storage.merging import clipped, total
 from tradewright.storage.rollups import source_of, source_range
@@ -99,6 +101,23 @@ class SQLiteBarStore:
         def work(connection: sqlite3.Connection) -> Bars:
             finer = table.read(connection, known_id(connection, key), *bounds)
             return finer if source is timeframe else resample(finer, timeframe)
+
+        return await self._database.read(work)
+
+    async def read_openings(self, key: SeriesKey, start_ms: int, end_ms: int) -> Times:
+        return await self._database.read(
+            lambda connection: BARS.openings(connection, known_id(connection, key), start_ms, end_ms)
+        )
+
+    async def read_resampled_openings(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> Times:
+        key, source = instrument.series(ONE_MINUTE), source_of(timeframe)
+        table, bounds = ROLLUP_TABLES.get(source, BARS), source_range(timeframe, start_ms, end_ms)
+
+        def work(connection: sqlite3.Connection) -> Times:
+            finer = table.openings(connection, known_id(connection, key), *bounds)
+            return np.unique(timeframe.floor_array(finer))
 
         return await self._database.read(work)
 
