@@ -89,9 +89,9 @@ class Viewer:
 
     def _bar(self, row: BarRow, final: bool) -> None:
         if final and row[0] < max(self.newest_update, self.finals[-1] + 1 if self.finals else 0):
-            known = self.rows.get(row[0], row)
-            if known[:5] != row[:5] or abs(known[5] - row[5]) > 1e-9 * row[5]:
-                self.corrections.append(row)
+            known = self.rows.get(row[0])
+            assert known != row, "a closed bar comes again only where it is another one now"
+            self.corrections.append(row)
             self.rows[row[0]] = row
             return
         assert not self.finals or row[0] > self.finals[-1], "nothing comes after a bar's final update"
