@@ -21,7 +21,7 @@ from tradewright.domain.ports import (
     StoreDescription,
 )
 from tradewright.domain.resampling import resample
-from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe, Times
+from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
 from tradewright.storage.acceptance import by_symbol, check_all_storable, check_storable, registrations
 from tradewright.storage.merging import (
     Difference,
@@ -33,6 +33,7 @@ from tradewright.storage.merging import (
     outside,
     total,
 )
+from tradewright.storage.openings import OpeningsOfBars
 from tradewright.storage.rollups import source_range
 
 
@@ -85,7 +86,7 @@ class _Listing:
 _NOTHING = _Series(Bars.empty(), Coverage(), empty=(), revision=0)
 
 
-class MemoryBarStore:
+class MemoryBarStore(OpeningsOfBars):
     """A ``BarStore`` in memory; every call is atomic, because none of them gives up the event loop."""
 
     def __init__(self) -> None:
@@ -112,14 +113,6 @@ class MemoryBarStore:
     ) -> Bars:
         key, bounds = instrument.series(ONE_MINUTE), source_range(timeframe, start_ms, end_ms)
         return resample(await self.read(key, *bounds), timeframe)
-
-    async def read_openings(self, key: SeriesKey, start_ms: int, end_ms: int) -> Times:
-        return (await self.read(key, start_ms, end_ms)).time
-
-    async def read_resampled_openings(
-        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
-    ) -> Times:
-        return (await self.read_resampled(instrument, timeframe, start_ms, end_ms)).time
 
     async def revision(self, key: SeriesKey) -> int:
         return self._series.get(key, _NOTHING).revision

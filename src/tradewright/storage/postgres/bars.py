@@ -17,9 +17,10 @@ from tradewright.domain.ports import (
     StoreDescription,
 )
 from tradewright.domain.resampling import resample
-from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe, Times
+from tradewright.domain.timeframes import ONE_MINUTE, TIMEFRAMES, Timeframe
 from tradewright.storage.acceptance import check_all_storable, check_storable, registrations
 from tradewright.storage.merging import clipped, total
+from tradewright.storage.openings import OpeningsOfBars
 from tradewright.storage.postgres.appending import write_all
 from tradewright.storage.postgres.columns import storable_ms
 from tradewright.storage.postgres.database import PostgresDatabase
@@ -57,7 +58,7 @@ _VERSIONS: Final = (
 )
 
 
-class PostgresBarStore:
+class PostgresBarStore(OpeningsOfBars):
     """A ``BarStore`` in a PostgreSQL database."""
 
     def __init__(self, database: PostgresDatabase) -> None:
@@ -111,14 +112,6 @@ class PostgresBarStore:
 
         many = rollups.takes_many_statements(source, within)
         return resample(await self._database.read(work, snapshot=many), timeframe)
-
-    async def read_openings(self, key: SeriesKey, start_ms: int, end_ms: int) -> Times:
-        return (await self.read(key, start_ms, end_ms)).time
-
-    async def read_resampled_openings(
-        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
-    ) -> Times:
-        return (await self.read_resampled(instrument, timeframe, start_ms, end_ms)).time
 
     async def revision(self, key: SeriesKey) -> int:
         async def work(session: Session) -> int:
