@@ -277,6 +277,8 @@ class VenueHistory:
         self.calls: list[SeriesKey] = []
         self.missing_timeframes: set[str] = set()
         self.hidden_from_ms: int | None = None
+        self.failing = False
+        """Whether the venue's past can't be asked for, though all else goes on."""
         self.before: Callable[[], float] = lambda: 0.0
         self.after: Callable[[], float] = lambda: 0.0
 
@@ -292,7 +294,7 @@ class VenueHistory:
 
     def _look_up(self, key: SeriesKey, start_ms: int | None, end_ms: int | None, limit: int) -> Answer:
         now = self._venue.clock.now_ms()
-        if not self._venue.rest_up:
+        if self.failing or not self._venue.rest_up:
             problem = Problem("plugin", "provider_unavailable", "the venue can't be reached")
             return Answer(Bars.empty(), False, (), (problem,))
         if key.timeframe in self.missing_timeframes and start_ms is not None and end_ms is not None:

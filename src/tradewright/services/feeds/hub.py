@@ -41,6 +41,8 @@ SILENT_S: Final = 6.0
 """So long without a word, not even that there is nothing new, and the views are told."""
 HISTORY_LIFETIME_S: Final = 1.0
 HISTORY_DEADLINE_S: Final = 15.0
+MENDED_EACH_S: Final = 10.0
+"""At least so often history is read again for views whose snapshot it failed to be part of."""
 _SILENT: Final = "Nothing is heard of this stream; another server may be taking it over."
 _decoder: Final = msgspec.json.Decoder(FeedMessage)
 _encoder: Final = msgspec.json.Encoder()
@@ -165,6 +167,9 @@ class TopicHub:
         self._reading: set[asyncio.Task[HistoryAnswer]] = set()
         """All reads under way, also those whose answer is not wanted any more."""
         self._snapshots: dict[int, tuple[tuple[str, int, float], bytes]] = {}
+        self._lacking: set[View] = set()
+        """Those whose snapshot came without the history, or without a part of it, because that failed."""
+        self._mending: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to listen."""
@@ -199,6 +204,7 @@ class TopicHub:
             return
         view.closed, view.live = True, False
         self.views.discard(view)
+        self._lacking.discard(view)
         if not self.views:
             self._streams.release(self.key)
             self.unwanted_since_s = self._clock.monotonic()
@@ -240,8 +246,9 @@ class TopicHub:
         view.live = False
         view.opening += 1
         opening = view.opening
+        whole = True
         if self.key.kind == "ohlcv":
-            data = await self._bars_snapshot(view.history)
+            data, whole = await self._bars_snapshot(view.history)
         else:
             await self._wait_for_state()
             data = _encoder.encode(self._plain_snapshot())
@@ -251,26 +258,50 @@ class TopicHub:
         view.live = True
         view.sink.offer(TopicMessage(self.topic, self.key.kind, data))
         self._send_status(view)
+        self._lacking.discard(view)
+        if not whole:
+            self._lacking.add(view)
+            if self._mending is None or self._mending.done():
+                self._mending = self._tasks.start("mend snapshots", self._mend())
 
-    async def _bars_snapshot(self, count: int) -> bytes:
-        problems: tuple[Problem, ...] = ()
-        answer: HistoryAnswer | None = None
-        try:
-            answer = await self._read_history(count)
-            problems = answer.problems
-        except TradewrightError as error:
-            problems = (Problem("history", error.code, error.message),)
-        except TimeoutError:
-            problems = (Problem("history", "timeout", "The history could not be read in time."),)
+    async def _mend(self) -> None:
+        """Give those who lack history a fresh snapshot once it can be read: nobody else would tell them."""
+        delay_s = HISTORY_LIFETIME_S
+        while self._lacking:
+            await self._clock.sleep(delay_s)
+            delay_s = min(2 * delay_s, MENDED_EACH_S)
+            for count in {view.history for view in self._lacking}:
+                answer, problems = await self._try_history(count)
+                if answer is None or problems:
+                    continue
+                for view in [view for view in self._lacking if view.history == count]:
+                    self._lacking.discard(view)
+                    if view.live:
+                        self.resync(view, "epoch_changed")
+
+    async def _bars_snapshot(self, count: int) -> tuple[bytes, bool]:
+        """The snapshot, and whether all of the history that it should have could be read."""
+        answer, problems = await self._try_history(count)
+        whole = answer is not None and not problems
         as_of = (self._epoch, self._seq, self._read_at(count))
         made = self._snapshots.get(count)
         if made is not None and made[0] == as_of:
-            return made[1]
+            return made[1], whole
         data = _encoder.encode(self._merged(answer, count, problems))
         self._snapshots[count] = (as_of, data)
         while len(self._snapshots) > 8:
             del self._snapshots[next(iter(self._snapshots))]
-        return data
+        return data, whole
+
+    async def _try_history(self, count: int) -> tuple[HistoryAnswer | None, tuple[Problem, ...]]:
+        """The newest bars, None where they can't be had, and what went wrong."""
+        try:
+            answer = await self._read_history(count)
+        except TradewrightError as error:
+            return None, (Problem("history", error.code, error.message),)
+        except TimeoutError:
+            return None, (Problem("history", "timeout", "The history could not be read in time."),)
+        return answer, answer.problems
 
     def _merged(self, answer: HistoryAnswer | None, count: int, problems: tuple[Problem, ...]) -> Snapshot:
         live = self._replica.bars.values()
