@@ -36,6 +36,7 @@ from tradewright.domain.ports import (
 )
 from tradewright.plugins import PluginLoader
 from tradewright.runtime.clock import Clock, SystemClock
+from tradewright.runtime.finishing import Finisher
 from tradewright.runtime.metrics import Metrics
 from tradewright.services.adjusted_bars import AdjustedBars
 from tradewright.services.auth.passwords import PasswordCost
@@ -76,6 +77,7 @@ from tradewright.web.blueprints import (
 from tradewright.web.middleware.authentication import SCHEME, install_authentication
 from tradewright.web.middleware.call_limits import install_address_limits, install_user_limits
 from tradewright.web.middleware.error_handler import install_error_handler
+from tradewright.web.middleware.finishing import install_finishing
 from tradewright.web.middleware.guards import host_check, install_guards, socket_check
 from tradewright.web.middleware.headers import api_headers, install_headers
 from tradewright.web.middleware.warm_history import WarmAnswers, WarmHistory
@@ -140,6 +142,7 @@ class Services:
     subscriptions: SubscriptionService
     registry: SubscriptionRegistry
     connections: WebSocketConnections
+    changes: Finisher = field(default_factory=lambda: Finisher("changes"))
 
     @property
     def markets(self) -> MarketService:
@@ -363,6 +366,7 @@ def make_auth(
 def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Clock) -> None:
     install_headers(app, config)
     install_guards(app, config)
+    install_finishing(app, services.changes)
     install_address_limits(app, services.calls)
     install_authentication(app, services.auth, require_login=config.require_login)
     install_user_limits(app, services.calls)
@@ -459,6 +463,7 @@ def _install_lifespan(app: Quart, services: Services) -> None:
         stack.push_async_callback(services.backfill_stream.close)
         stack.push_async_callback(services.subscriptions.close)
         stack.push_async_callback(services.connections.close)
+        stack.push_async_callback(services.changes.close)
 
     @app.after_serving
     async def close_everything() -> None:

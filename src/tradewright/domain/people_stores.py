@@ -59,8 +59,11 @@ class UserStore(Protocol):
         """Users by id ascending, those behind ``after``."""
         ...
 
-    async def set_password(self, user_id: str, password_hash: str, changed_ms: int) -> bool:
-        """Replace it; False where there is no such user."""
+    async def set_password(
+        self, user_id: str, password_hash: str, changed_ms: int, *, but: str | None = None
+    ) -> tuple[str, ...] | None:
+        """Replace it and end all of the user's sessions but one, in one step; the ids of those that ended,
+        None where there is no such user."""
         ...
 
     async def update_hash(self, user_id: str, old_hash: str, new_hash: str) -> bool:

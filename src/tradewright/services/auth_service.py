@@ -250,8 +250,7 @@ class AuthService:
         user = record.user
         check_new_password(new, words_of(user.username, user.email))
         await self._proving.password_again(record, session_id, present, visit)
-        await self._set_password(user.id, new)
-        ended = await self._sessions.end_all(user.id, but=session_id)
+        ended = await self._set_password(user.id, new, but=session_id)
         await self.audit.note("password.changed", visit, user_id=user.id, sessions=len(ended))
 
     async def reset_password(self, user_id: str, new: str, visit: Visit, *, keep_totp: bool) -> None:
@@ -262,14 +261,17 @@ class AuthService:
         await self._set_password(user_id, new)
         if not keep_totp:
             await self._second_factor.remove(user_id)
-        await self._sessions.end_all(user_id)
         await self._tokens.delete_all(user_id, visit)
         await self.audit.note("password.reset", visit, user_id=user_id, totp_kept=keep_totp)
 
-    async def _set_password(self, user_id: str, new: str) -> None:
+    async def _set_password(self, user_id: str, new: str, *, but: str | None = None) -> tuple[str, ...]:
+        """Replace it and end the user's sessions but one, whose ids come back."""
         password_hash = await self._passwords.make(new)
-        if not await self._users.set_password(user_id, password_hash, self._clock.now_ms()):
+        ended = await self._users.set_password(user_id, password_hash, self._clock.now_ms(), but=but)
+        if ended is None:
             raise NotFound("There is no such user.")
+        await self._sessions.gone(ended)
+        return ended
 
     async def sessions(self, caller: Caller) -> tuple[Session, ...]:
         """The caller's sessions, the last used first."""

@@ -116,6 +116,9 @@ class Throttle:
                 attempt = Attempt()
                 try:
                     yield attempt
+                except asyncio.CancelledError:
+                    attempt.fail()  # whoever leaves before the answer has tried all the same
+                    raise
                 finally:
                     if attempt.failed:
                         await self._store.add_failure(self._counted(guess, counts), self._clock.now_ms())

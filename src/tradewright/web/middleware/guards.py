@@ -12,11 +12,9 @@ from werkzeug.datastructures import Headers
 
 from tradewright.config import BaseConfig
 from tradewright.domain.errors import NotAllowed
+from tradewright.web.middleware.finishing import READING
 
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
-
-
-_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class ForeignOrigin(NotAllowed):
@@ -112,7 +110,7 @@ def install_guards(app: Quart, config: BaseConfig) -> None:
 
     @app.before_request
     async def check_origin() -> None:
-        if request.method in _READING:
+        if request.method in READING:
             return
         cross_site = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
         if cross_site or not origin_allowed(request.headers, request.scheme, config.public_url):
