@@ -219,6 +219,10 @@ class AttemptStore(Protocol):
         """Count one more for each."""
         ...
 
+    async def take_back(self, failures: Mapping[str, int]) -> None:
+        """Count so many fewer for each key; none is left where there were no more."""
+        ...
+
     async def clear(self, keys: Sequence[str]) -> None:
         """Forget them."""
         ...

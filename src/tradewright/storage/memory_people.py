@@ -371,6 +371,12 @@ class MemoryAttemptStore:
             count, last_ms = self._failures.get(key, (0, now_ms))
             self._failures[key] = count + 1, max(last_ms, now_ms)
 
+    async def take_back(self, failures: Mapping[str, int]) -> None:
+        for key, fewer in failures.items():
+            count, last_ms = self._failures.pop(key, (0, 0))
+            if count > fewer:
+                self._failures[key] = count - fewer, last_ms
+
     async def clear(self, keys: Sequence[str]) -> None:
         for key in keys:
             self._failures.pop(key, None)

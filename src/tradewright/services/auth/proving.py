@@ -49,8 +49,10 @@ class Proving:
         """Who logs in. ``InvalidLogin``, ``TotpRequired``, ``TooManyLogins``."""
         record = await self._users.find(login)
         device_id = await self._known_device(record, visit)
-        account = record.user.id if record else login_key(login)
-        guess = guess_of_device(device_id) if device_id else guess_of_login(account, visit)
+        owner_id = record.user.id if record else None
+        guess = (
+            guess_of_device(device_id) if device_id else guess_of_login(login_key(login), owner_id, visit)
+        )
         proven = await self._prove(record, guess, password, code, visit, "login.failed")
         return Proven(proven.record, proven.factors, device_id)
 
@@ -86,11 +88,13 @@ class Proving:
     ) -> LoginRecord:
         user_id = record.user.id if record else None
         async with self._throttle.attempt(guess) as attempt:
-            fits = await self._passwords.check(record.password_hash if record else None, password)
+            compared = None if record is None or attempt.spent else record.password_hash
+            fits = await self._passwords.check(compared, password)
             if record is None or not fits or record.user.disabled:
                 attempt.fail()
+                why = "held back" if attempt.spent else "password"
                 # With a name that nobody has goes no name: people type passwords into the wrong field.
-                await self._audit.note(failed, visit, user_id=user_id, why="password")
+                await self._audit.note(failed, visit, user_id=user_id, why=why)
                 raise InvalidLogin("Name or password is wrong.")
             attempt.succeed()
         return record
