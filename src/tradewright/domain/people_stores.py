@@ -199,8 +199,9 @@ class InviteStore(Protocol):
         when the new one is made. ``NotFound`` where who made it is not there any more."""
         ...
 
-    async def invites(self, *, limit: int = 100) -> tuple[Invite, ...]:
-        """The newest, newest first."""
+    async def invites(self, *, limit: int = 100, behind: tuple[int, str] | None = None) -> tuple[Invite, ...]:
+        """The newest, newest first, those of one time by id ascending; those behind a time (``created_ms``)
+        and id."""
         ...
 
     async def delete(self, invite_id: str) -> bool:

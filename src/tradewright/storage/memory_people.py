@@ -345,9 +345,11 @@ class MemoryInviteStore:
         self._auth.invites[code_hash] = invite
         return True
 
-    async def invites(self, *, limit: int = 100) -> tuple[Invite, ...]:
-        found = sorted(self._auth.invites.values(), key=lambda each: (-each.created_ms, each.id))
-        return tuple(found[:limit])
+    async def invites(self, *, limit: int = 100, behind: tuple[int, str] | None = None) -> tuple[Invite, ...]:
+        place = (0, "") if behind is None else (-behind[0], behind[1])
+        found = {(-each.created_ms, each.id): each for each in self._auth.invites.values()}
+        places = sorted(each for each in found if behind is None or each > place)
+        return tuple(found[each] for each in places[:limit])
 
     async def delete(self, invite_id: str) -> bool:
         for key, invite in self._auth.invites.items():

@@ -106,6 +106,16 @@ async def check_invitations(people: PeopleStores) -> None:
         assert await invites.add(invite("id-host", name, NOW + number), hashed(name), open_max=3)
     assert not await invites.add(invite("id-host", "four"), hashed("four"), open_max=3), "no more than that"
     assert [each.id for each in await invites.invites(limit=2)] == ["invite-three", "invite-two"]
+    for number, name in enumerate(("b", "a", "c")):
+        assert await invites.add(
+            invite("id-host", f"same-{name}", NOW - 9), hashed(f"same-{number}"), open_max=9
+        )
+    seen = [each.id for each in await invites.invites(behind=(NOW + 1, "invite-two"))]
+    assert seen == ["invite-one", *(f"invite-same-{name}" for name in "abc")], "in pages"
+    page = await invites.invites(behind=(NOW - 9, "invite-same-a"), limit=1)
+    assert [each.id for each in page] == ["invite-same-b"], "those of one time by id"
+    for name in "abc":
+        assert await invites.delete(f"invite-same-{name}")
     later = NOW + DAY + 1
     await _refused(RegistrationClosed, users.add(record("late", created_ms=later), invite_hash=hashed("two")))
     await _refused(RegistrationClosed, users.add(record("stray"), invite_hash=hashed("four")))

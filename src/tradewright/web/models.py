@@ -82,8 +82,8 @@ class BackfillRequest(msgspec.Struct, frozen=True, kw_only=True):
     newest_first: bool = False
 
 
-class BackfillsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which page of the backfills."""
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page of a list: so many behind the one whose ``next_cursor`` is given."""
 
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     cursor: Annotated[str, Meta(max_length=256)] | None = None

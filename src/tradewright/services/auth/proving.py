@@ -50,9 +50,7 @@ class Proving:
         record = await self._users.find(login)
         device_id = await self._known_device(record, visit)
         owner_id = record.user.id if record else None
-        guess = (
-            guess_of_device(device_id) if device_id else guess_of_login(login_key(login), owner_id, visit)
-        )
+        guess = guess_of_device(device_id) if device_id else guess_of_login(login_key(login), owner_id, visit)
         proven = await self._prove(record, guess, password, code, visit, "login.failed")
         return Proven(proven.record, proven.factors, device_id)
 

@@ -69,8 +69,8 @@ export const administration = {
   users: (cursor) => getJson(`${API}/users`, { query: { cursor } }),
   /** @param {string} id @param {{role?: string, disabled?: boolean}} body @returns {Promise<UserItem>} */
   changeUser: (id, body) => sendJson("PATCH", at(`${API}/users`, id), { body }),
-  /** @returns {Promise<Page<InviteItem>>} */
-  invites: () => getJson(`${AUTH}/invites`),
+  /** @param {string | null} cursor @returns {Promise<Page<InviteItem>>} */
+  invites: (cursor) => getJson(`${AUTH}/invites`, { query: { cursor } }),
   /** @param {string} role @returns {Promise<InviteItem>} which tells the code, this once */
   invite: (role) => sendJson("POST", `${AUTH}/invites`, { body: { role } }),
   /** @param {string} id @returns {Promise<void>} */

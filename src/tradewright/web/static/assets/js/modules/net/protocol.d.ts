@@ -170,7 +170,7 @@ export interface CredentialItem {
 }
 
 /**
- * One's keys, oldest first.
+ * A page of one's keys, oldest first.
  */
 export interface CredentialList {
   items: CredentialItem[];
@@ -307,7 +307,7 @@ export interface InviteItem {
 }
 
 /**
- * The newest invitations, newest first.
+ * A page of invitations, newest first.
  */
 export interface InviteList {
   items: InviteItem[];
@@ -525,7 +525,7 @@ export interface SessionItem {
 }
 
 /**
- * One's sessions, the last used first.
+ * A page of one's sessions, the last used first.
  */
 export interface SessionList {
   items: SessionItem[];
@@ -716,7 +716,7 @@ export interface TokenItem {
 }
 
 /**
- * One's API tokens, newest first.
+ * A page of one's API tokens, newest first.
  */
 export interface TokenList {
   items: TokenItem[];
