@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, cast
 
 from quart import Quart
@@ -74,7 +75,7 @@ from tradewright.web.blueprints import (
     user,
     users,
 )
-from tradewright.web.middleware.authentication import SCHEME, install_authentication
+from tradewright.web.middleware.authentication import SCHEME, install_authentication, is_insider
 from tradewright.web.middleware.call_limits import install_address_limits, install_user_limits
 from tradewright.web.middleware.error_handler import install_error_handler
 from tradewright.web.middleware.finishing import install_finishing
@@ -272,7 +273,7 @@ def _services(config: BaseConfig, adapters: Adapters) -> Services:
     stores = people.stores
     secrets = OperatorSecrets(config)
     encryption = EncryptionService(secrets.encryption)
-    vault = CredentialVault(stores.credentials, stores.users, encryption, clock)
+    vault = CredentialVault(stores, encryption, clock)
     engine = make_engine(config, adapters, vault)
     own = UserService(stores, vault, engine.markets, clock)
     bus = adapters.bus or (engine.redis.bus if engine.redis else MemoryBus())
@@ -382,7 +383,14 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
     app.register_blueprint(audit.build(services.auth))
     app.register_blueprint(user.build(services.user, services.auth.has_proved_lately))
     app.register_blueprint(credentials.build(services.user))
-    app.register_blueprint(operations.build(__version__, _dependencies(services, clock), engine.metrics))
+    app.register_blueprint(
+        operations.build(
+            __version__,
+            _dependencies(services, clock),
+            engine.metrics,
+            is_insider=partial(is_insider, services.auth),
+        )
+    )
     app.register_blueprint(views.build())
     QuartSchema(
         app,

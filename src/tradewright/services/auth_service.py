@@ -33,6 +33,7 @@ from tradewright.services.auth.api_tokens import PREFIX, ApiTokens
 from tradewright.services.auth.audit import AuditLog
 from tradewright.services.auth.devices import Device, Devices
 from tradewright.services.auth.endings import Endings
+from tradewright.services.auth.held_back import HeldBack
 from tradewright.services.auth.passwords import PasswordCost, Passwords, check_new_password
 from tradewright.services.auth.proving import Proving
 from tradewright.services.auth.registration import Applicant, RegistrationDesk, words_of
@@ -104,6 +105,7 @@ class AuthService:
         )
         self._tokens = ApiTokens(stores.api_tokens, stores.users, self.audit, self._endings, clock)
         self._second_factor = SecondFactor(stores.users, encryption, self._throttle, clock)
+        self._held_back = HeldBack(self.audit, clock)
         self._proving = Proving(
             stores.users,
             self._passwords,
@@ -112,6 +114,7 @@ class AuthService:
             self._sessions,
             self._devices,
             self.audit,
+            self._held_back,
         )
         self.administration = Administration(stores.users, self._sessions, self._tokens, self.audit, shut_out)
         self.registration = RegistrationDesk(
@@ -133,12 +136,14 @@ class AuthService:
             self._tasks.start("forget what has ended", self._tidy())
             self._tasks.start("make the hash of nobody", self._passwords.warm())
             self._tasks.start("hear of sessions that end", self._endings.listen())
+            self._tasks.start("tell what was held back", self._held_back.run())
 
     async def close(self) -> None:
         """End what was started; may be called twice."""
         if self._tasks is not None:
             await self._tasks.close()
             self._tasks = None
+            await self._held_back.tell(everything=True)
         self._passwords.close()
 
     async def _tidy(self) -> None:

@@ -241,14 +241,15 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The server is alive."""
+    """The server is alive. Its version is for who is logged in, or sits at the server itself."""
 
     status: Literal["ok"]
-    version: str
+    version: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class DependencyState(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that serving depends on; without one that is not ``required`` the server still serves."""
+    """One thing that serving depends on; without one that is not ``required`` the server still serves.
+    ``detail`` is for who is logged in, or sits at the server itself."""
 
     name: str
     ok: bool

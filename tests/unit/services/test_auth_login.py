@@ -12,6 +12,7 @@ from tests.support.accounts import AWAY, HOME, PASSWORD, People
 from tests.support.login_attack import area_under_curve, refusal_times
 from tradewright.domain.errors import InvalidInput, StorageUnavailable
 from tradewright.domain.people import InvalidLogin, TooManyLogins
+from tradewright.services.auth.held_back import TOLD_AFTER_S
 from tradewright.services.auth.passwords import (
     AT_ONCE,
     WAITING_MAX,
@@ -256,6 +257,45 @@ async def test_a_try_that_is_broken_off_is_a_failed_one(people: People) -> None:
             await leaving
     with pytest.raises(TooManyLogins):
         await asyncio.wait_for(leave(), 5)
+
+
+async def held_back(people: People) -> list[tuple[str, str | None, object]]:
+    """What the audit log says of tries that were held back, oldest first."""
+    events = [event async for event in people.stores.audit.all() if event.kind.endswith("held_back")]
+    return [(event.kind, event.user_id, event.details["tries"]) for event in events]
+
+
+async def test_what_is_held_back_stands_in_the_audit_log_in_sums(people: People) -> None:
+    """Soon, for each account, and no more than a line for it every ten minutes."""
+    people.auth.start()
+    anna = (await people.auth.find_user("anna")).id
+    for name in ("anna", "nobody"):
+        for _ in range(BY_PAIR.free + 7):
+            await guess(people, name, replace(AWAY, address=f"198.51.100.{len(name)}"))
+    assert await held_back(people) == []
+    await people.clock.advance(TOLD_AFTER_S)
+    assert await held_back(people) == [("login.held_back", anna, 7), ("login.held_back", None, 7)]
+    refused = 0
+    for number in range(2_000):
+        refused += not await guess(people, f"anyone{number % 50}", AWAY)
+        await people.clock.advance(1)
+    lines = (await held_back(people))[2:]
+    assert len(lines) <= 2_000 // 600 + 1
+    await people.auth.close()
+    assert sum(int(str(tries)) for _, _, tries in (await held_back(people))[2:]) == refused, "none is lost"
+
+
+async def test_a_step_up_that_is_held_back_is_told_as_well(people: People) -> None:
+    caller = await people.caller()
+    for _ in range(8):
+        with pytest.raises((InvalidLogin, TooManyLogins)):
+            await people.auth.step_up(caller, "wrong", None, HOME)
+        with pytest.raises((InvalidLogin, TooManyLogins)):
+            await people.auth.change_password(caller, "wrong", PASSWORD + "!", HOME)
+    people.auth.start()
+    await people.clock.advance(TOLD_AFTER_S)
+    await people.auth.close()
+    assert {kind for kind, _, _ in await held_back(people)} == {"step_up.held_back", "password.held_back"}
 
 
 async def test_waiting_helps_and_a_day_forgets(people: People) -> None:

@@ -179,6 +179,7 @@ export interface CredentialList {
 
 /**
  * One thing that serving depends on; without one that is not ``required`` the server still serves.
+ * ``detail`` is for who is logged in, or sits at the server itself.
  */
 export interface DependencyState {
   name: string;
@@ -240,11 +241,11 @@ export interface Gap {
 }
 
 /**
- * The server is alive.
+ * The server is alive. Its version is for who is logged in, or sits at the server itself.
  */
 export interface Health {
   status: "ok";
-  version: string;
+  version?: string;
 }
 
 /**
