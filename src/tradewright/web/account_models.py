@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -266,29 +266,10 @@ class InviteList(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: str | None = None
 
 
-class AuditItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was done: when, what, about whom, by whom, and from where."""
-
-    position: int
-    time_ms: int
-    kind: str
-    user_id: str | None
-    actor_id: str | None
-    address: str
-    request_id: str
-    details: dict[str, Any]
-    digest: str
-
-    @classmethod
-    def of(cls, event: AuditEvent) -> AuditItem:
-        """The wire form of an event."""
-        return cls(**{name: getattr(event, name) for name in cls.__struct_fields__})
-
-
 class AuditList(msgspec.Struct, frozen=True, kw_only=True):
     """A page of events, newest first."""
 
-    items: list[AuditItem]
+    items: list[AuditEvent]
     next_cursor: str | None = None
 
 

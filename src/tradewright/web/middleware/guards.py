@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
-from quart import Quart, Response, request, websocket
+from quart import Quart, request
 from werkzeug.datastructures import Headers
 
 from tradewright.config import BaseConfig
@@ -93,8 +93,8 @@ def socket_check(config: BaseConfig) -> Callable[[Headers, str], bool]:
 
 
 def install_guards(app: Quart, config: BaseConfig) -> None:
-    """Refuse foreign hosts everywhere, and foreign origins on sockets and where something would change,
-    before anything else happens."""
+    """Refuse foreign hosts everywhere, and foreign origins where something would change, before anything else
+    happens. Sockets do not come here: ``LiveSockets`` stands in front, and asks ``socket_check``."""
     allowed = host_check(config)
 
     @app.before_request
@@ -115,10 +115,3 @@ def install_guards(app: Quart, config: BaseConfig) -> None:
         cross_site = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
         if cross_site or not origin_allowed(request.headers, request.scheme, config.public_url):
             raise ForeignOrigin("A page of another origin may not change anything here.")
-
-    admits = socket_check(config)
-
-    @app.before_websocket
-    async def check_socket() -> Response | None:
-        known = admits(websocket.headers, websocket.scheme)
-        return None if known else Response("This origin may not open a socket here.\n", status=403)

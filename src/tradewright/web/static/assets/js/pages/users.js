@@ -12,7 +12,7 @@ import { requireUser } from "../modules/ui/loginGate.js";
 import { tellOnce } from "../modules/ui/tellOnce.js";
 import { ThemeToggle } from "../modules/ui/themeToggle.js";
 
-/** @import {AuditItem, InviteItem, UserItem} from "../modules/net/protocol.js" */
+/** @import {AuditEvent, InviteItem, UserItem} from "../modules/net/protocol.js" */
 
 const ROLES = ["viewer", "trader", "admin"];
 
@@ -23,7 +23,7 @@ class UsersPage {
   #users = [];
   /** @type {InviteItem[]} */
   #invitations = [];
-  /** @type {AuditItem[]} */
+  /** @type {AuditEvent[]} */
   #events = [];
   /** @type {string | null} */
   #usersCursor = null;
@@ -207,7 +207,7 @@ class UsersPage {
     }
   }
 
-  /** @param {AuditItem} event */
+  /** @param {AuditEvent} event */
   #eventRow({ time_ms: at, kind, user_id: whom, actor_id: by, address, details, request_id: request }) {
     const name = (/** @type {string | null} */ id) => (id === null ? "–" : (this.#users.find((user) => user.id === id)?.username ?? id.slice(0, 8)));
     const told = Object.entries(details).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);

@@ -5,7 +5,7 @@ import { getJson, sendJson } from "../net/http.js";
 /**
  * @import {Page} from "../net/answers.js"
  * @import {CheckAnswer, CredentialItem} from "../net/protocol.js"
- * @import {AuditItem, EnrolAnswer, InviteItem, Me, RecoveryCodes, RegistrationState, SessionItem, TokenItem, UserItem} from "../net/protocol.js"
+ * @import {AuditEvent, EnrolAnswer, InviteItem, Me, RecoveryCodes, RegistrationState, SessionItem, TokenItem, UserItem} from "../net/protocol.js"
  */
 
 const API = "/api/v1";
@@ -75,6 +75,6 @@ export const administration = {
   invite: (role) => sendJson("POST", `${AUTH}/invites`, { body: { role } }),
   /** @param {string} id @returns {Promise<void>} */
   deleteInvite: (id) => sendJson("DELETE", at(`${AUTH}/invites`, id)),
-  /** @param {{cursor: string | null, user_id?: string | null}} query @returns {Promise<Page<AuditItem>>} */
+  /** @param {{cursor: string | null, user_id?: string | null}} query @returns {Promise<Page<AuditEvent>>} */
   audit: (query) => getJson(`${API}/audit`, { query }),
 };

@@ -1,9 +1,10 @@
 // Written by tools/generate_protocol_types.py from the server's definitions. Do not edit.
 
 /**
- * Something that was done: when, what, about whom, by whom, and from where.
+ * Something that was done, by whom and from where. ``position`` counts all events; ``digest`` (hex) is
+ * made of the event and of the digest before it, so that a changed or removed one shows.
  */
-export interface AuditItem {
+export interface AuditEvent {
   position: number;
   time_ms: number;
   kind: string;
@@ -19,7 +20,7 @@ export interface AuditItem {
  * A page of events, newest first.
  */
 export interface AuditList {
-  items: AuditItem[];
+  items: AuditEvent[];
   next_cursor?: string | null;
 }
 
