@@ -224,9 +224,10 @@ async def test_an_account_has_one_budget_for_both_its_names(people: People) -> N
         await people.login("anna@example.com", visit=AWAY)
     (event, *_) = await people.stores.audit.newest(limit=1)
     assert (event.kind, event.details) == ("login.failed", {"why": "held back"})
-    with pytest.raises(InvalidLogin):
-        await people.login("ANNA@example.com", visit=replace(AWAY, address="192.0.2.44"))
-    await people.clock.advance(4)
+    for _ in range(BY_PAIR.free):
+        with pytest.raises(InvalidLogin):
+            await people.login("ANNA@example.com", visit=replace(AWAY, address="192.0.2.44"))
+    await people.clock.advance(1)
     await people.login("anna@example.com", visit=AWAY)
 
 

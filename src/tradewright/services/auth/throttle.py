@@ -73,11 +73,13 @@ class Guess:
         """Those that are told and those that are not."""
         return self.keys | self.silent
 
-    def counted(self, counts: Mapping[str, int]) -> list[str]:
-        """The keys that one more failure counts under."""
+    def counted(self, counts: Mapping[str, int], *, spent: bool) -> list[str]:
+        """The keys that one more failure counts under. One that was ``spent`` has told nothing about the
+        account, which it does not count against; that it writes as much must not show either."""
         allowed = self.all
         full = {key for key, by in self.shared.items() if counts.get(by, 0) >= allowed[by].free}
-        return [key for key in allowed if key not in full]
+        counted = [key for key in allowed if key not in full]
+        return [f"spent-{key}" if spent and key in self.silent else key for key in counted]
 
     def taken_back(self, counts: Mapping[str, int]) -> dict[str, int]:
         """How many failures a success takes back of each key: all that were counted here, and of a shared
@@ -173,7 +175,9 @@ class Throttle:
                     raise
                 finally:
                     if attempt.failed:
-                        await self._store.add_failure(guess.counted(counts), self._clock.now_ms())
+                        await self._store.add_failure(
+                            guess.counted(counts, spent=spent), self._clock.now_ms()
+                        )
                     elif attempt.succeeded:
                         await self._store.take_back(guess.taken_back(counts))
         finally:
