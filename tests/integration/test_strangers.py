@@ -57,8 +57,8 @@ async def test_who_is_logged_in_is_told_from_anywhere(site: Attacked) -> None:
     assert (refused.status, refused.body["code"]) == (401, "unauthorized")
 
 
-@pytest.mark.parametrize("header", ["X_Forwarded_For", "Forwarded", "Via", "X_Real_IP"])
-async def test_a_proxy_on_this_machine_speaks_for_strangers(site: Attacked, header: str) -> None:
+async def test_a_proxy_on_this_machine_speaks_for_strangers(site: Attacked) -> None:
     proxied = Client(site.running.app)
-    assert (await proxied.get(DOCUMENT, **{header: "203.0.113.9"})).status == 401
-    assert (await proxied.get("/healthz", **{header: "203.0.113.9"})).body == {"status": "ok"}
+    for header in ("X_Forwarded_For", "Forwarded", "Via", "X_Real_IP"):
+        assert (await proxied.get(DOCUMENT, **{header: "203.0.113.9"})).status == 401, header
+        assert (await proxied.get("/healthz", **{header: "203.0.113.9"})).body == {"status": "ok"}, header
