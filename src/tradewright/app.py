@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, cast
 
 from quart import Quart
@@ -36,6 +37,7 @@ from tradewright.domain.ports import (
 )
 from tradewright.plugins import PluginLoader
 from tradewright.runtime.clock import Clock, SystemClock
+from tradewright.runtime.finishing import Finisher
 from tradewright.runtime.metrics import Metrics
 from tradewright.services.adjusted_bars import AdjustedBars
 from tradewright.services.auth.passwords import PasswordCost
@@ -73,9 +75,10 @@ from tradewright.web.blueprints import (
     user,
     users,
 )
-from tradewright.web.middleware.authentication import SCHEME, install_authentication
+from tradewright.web.middleware.authentication import SCHEME, install_authentication, is_insider
 from tradewright.web.middleware.call_limits import install_address_limits, install_user_limits
 from tradewright.web.middleware.error_handler import install_error_handler
+from tradewright.web.middleware.finishing import install_finishing
 from tradewright.web.middleware.guards import host_check, install_guards, socket_check
 from tradewright.web.middleware.headers import api_headers, install_headers
 from tradewright.web.middleware.warm_history import WarmAnswers, WarmHistory
@@ -140,6 +143,7 @@ class Services:
     subscriptions: SubscriptionService
     registry: SubscriptionRegistry
     connections: WebSocketConnections
+    changes: Finisher = field(default_factory=lambda: Finisher("changes"))
 
     @property
     def markets(self) -> MarketService:
@@ -269,7 +273,7 @@ def _services(config: BaseConfig, adapters: Adapters) -> Services:
     stores = people.stores
     secrets = OperatorSecrets(config)
     encryption = EncryptionService(secrets.encryption)
-    vault = CredentialVault(stores.credentials, stores.users, encryption, clock)
+    vault = CredentialVault(stores, encryption, clock)
     engine = make_engine(config, adapters, vault)
     own = UserService(stores, vault, engine.markets, clock)
     bus = adapters.bus or (engine.redis.bus if engine.redis else MemoryBus())
@@ -363,6 +367,7 @@ def make_auth(
 def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Clock) -> None:
     install_headers(app, config)
     install_guards(app, config)
+    install_finishing(app, services.changes)
     install_address_limits(app, services.calls)
     install_authentication(app, services.auth, require_login=config.require_login)
     install_user_limits(app, services.calls)
@@ -378,7 +383,14 @@ def _install_web(app: Quart, config: BaseConfig, services: Services, clock: Cloc
     app.register_blueprint(audit.build(services.auth))
     app.register_blueprint(user.build(services.user, services.auth.has_proved_lately))
     app.register_blueprint(credentials.build(services.user))
-    app.register_blueprint(operations.build(__version__, _dependencies(services, clock), engine.metrics))
+    app.register_blueprint(
+        operations.build(
+            __version__,
+            _dependencies(services, clock),
+            engine.metrics,
+            is_insider=partial(is_insider, services.auth),
+        )
+    )
     app.register_blueprint(views.build())
     QuartSchema(
         app,
@@ -459,6 +471,7 @@ def _install_lifespan(app: Quart, services: Services) -> None:
         stack.push_async_callback(services.backfill_stream.close)
         stack.push_async_callback(services.subscriptions.close)
         stack.push_async_callback(services.connections.close)
+        stack.push_async_callback(services.changes.close)
 
     @app.after_serving
     async def close_everything() -> None:

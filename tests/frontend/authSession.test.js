@@ -124,7 +124,7 @@ test("a call carries the token, and only to this server", async () => {
   await session.login(LOGIN);
   await session.fetch("/api/v1/orders");
   assert.equal(server.calls.at(-1).token, "t1");
-  for (const path of ["https://evil.example/", "//evil.example/", "/\\evil.example", "api"]) {
+  for (const path of ["https://evil.example/", "//evil.example/", "/\\evil.example", "/\t/evil.example", "/\n/evil.example", "/\r\\evil.example", "api"]) {
     await assert.rejects(() => session.fetch(path));
   }
   assert.equal(server.calls.length, 2);

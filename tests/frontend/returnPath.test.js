@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { load } from "./modules.js";
 
-const { returnPath, withReturn } = await load("state/returnPath.js");
+const { returnPath, withReturn } = await load("net/returnPath.js");
 
 const ORIGIN = "https://trade.example.com";
 const back = (wanted) => returnPath(`?${new URLSearchParams({ next: wanted })}`, ORIGIN);

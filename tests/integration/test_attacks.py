@@ -267,6 +267,9 @@ async def test_only_our_own_names_are_served(
 ) -> None:
     """A name that others point at this machine is not ours, whatever else a request says; sockets alike."""
     async with running_app(tmp_path, host=listens, public_url=public_url) as running:
+        assert not any(rule.websocket for rule in running.app.url_map.iter_rules()), (
+            "every socket is looked at before Quart"
+        )
         for host, served in names.items():
             for claimed in ({}, {"X-Forwarded-Host": "127.0.0.1"}, {"Forwarded": "host=127.0.0.1"}):
                 answer = await running.get_with("/api/v1/market/markets", {"Host": host, **claimed})

@@ -15,6 +15,7 @@ from tests.support.applications import RunningApp, memory_stores, running_app
 from tradewright.app import Adapters
 from tradewright.app_extensions.people import GivenPeople
 from tradewright.services.auth.registration import Applicant
+from tradewright.services.auth.throttle import BY_RENAMER
 from tradewright.services.auth.visits import Visit
 from tradewright.services.user.preferences import BYTES_MAX
 from tradewright.storage.memory_user_configs import memory_people
@@ -85,6 +86,23 @@ async def test_a_new_address_wants_a_proof(anna: Client, clock: DrivenClock) -> 
     assert (await change(anna, PROFILE, {"username": "anna2"})).status == 200
     assert (await anna.post(f"{AUTH}/step_up", {"password": PASSWORD})).status == 200
     assert (await change(anna, PROFILE, {"email": "anna2@example.com"})).status == 200
+
+
+async def test_nobody_tries_names_at_will(anna: Client, ben: Client, clock: DrivenClock) -> None:
+    """Each change tells whether a name is taken, whatever comes of it."""
+    for number in range(BY_RENAMER.free):
+        name = "anna" if number % 2 else f"ben{number}"
+        assert (await change(ben, PROFILE, {"username": name})).status == (409 if number % 2 else 200)
+        assert (await change(ben, PROFILE, {"username": "!"})).status == 422, "which tells nothing"
+    for name in ("anna", "nobody"):
+        held_back = await change(ben, PROFILE, {"username": name})
+        assert (held_back.status, held_back.body["code"]) == (429, "too_many_logins")
+        assert held_back.headers["Retry-After"] == "1"
+    assert (await ben.get(PROFILE)).body["username"] == "ben8"
+    elsewhere = Client(anna.app, "192.0.2.44", anna.token)
+    assert (await change(elsewhere, PROFILE, {"username": "Anna"})).status == 200, "others may"
+    await clock.advance(1)
+    assert (await change(ben, PROFILE, {"username": "ben"})).status == 200
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def create(name: str, email: str, role: Role | None, password_stdin: bool) -> No
 def reset(login: str, password_stdin: bool, keep_totp: bool) -> None:
     """Give the user LOGIN (name or address) a new password.
 
-    Ends all their sessions, and removes the second factor.
+    Ends all their sessions and API tokens, and removes the second factor.
     """
     from tradewright.services.auth.visits import Visit
 

@@ -59,8 +59,11 @@ class UserStore(Protocol):
         """Users by id ascending, those behind ``after``."""
         ...
 
-    async def set_password(self, user_id: str, password_hash: str, changed_ms: int) -> bool:
-        """Replace it; False where there is no such user."""
+    async def set_password(
+        self, user_id: str, password_hash: str, changed_ms: int, *, but: str | None = None
+    ) -> tuple[str, ...] | None:
+        """Replace it and end all of the user's sessions but one, in one step; the ids of those that ended,
+        None where there is no such user."""
         ...
 
     async def update_hash(self, user_id: str, old_hash: str, new_hash: str) -> bool:
@@ -196,8 +199,9 @@ class InviteStore(Protocol):
         when the new one is made. ``NotFound`` where who made it is not there any more."""
         ...
 
-    async def invites(self, *, limit: int = 100) -> tuple[Invite, ...]:
-        """The newest, newest first."""
+    async def invites(self, *, limit: int = 100, behind: tuple[int, str] | None = None) -> tuple[Invite, ...]:
+        """The newest, newest first, those of one time by id ascending; those behind a time (``created_ms``)
+        and id."""
         ...
 
     async def delete(self, invite_id: str) -> bool:
@@ -214,6 +218,10 @@ class AttemptStore(Protocol):
 
     async def add_failure(self, keys: Sequence[str], now_ms: int) -> None:
         """Count one more for each."""
+        ...
+
+    async def take_back(self, failures: Mapping[str, int]) -> None:
+        """Count so many fewer for each key; none is left where there were no more."""
         ...
 
     async def clear(self, keys: Sequence[str]) -> None:

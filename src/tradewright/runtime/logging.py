@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
-from tradewright.domain.credentials import living_credentials
+from tradewright.domain.credentials import hide_all, living_credentials
 
 request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request that is being served, for the log and the error answer."""
@@ -41,9 +41,8 @@ _SECRETS: Final = re.compile(
 def redacted(text: str) -> str:
     """The text without anything secret: no field of a key that this process holds, nothing that looks like a
     signature, a password or a token."""
-    for credentials in living_credentials():
-        text = credentials.hide_in(text)
-    return _SECRETS.sub(lambda found: f"{found['kept'] or ''}***", text)
+    shown = hide_all(living_credentials(), text)
+    return _SECRETS.sub(lambda found: f"{found['kept'] or ''}***", shown)
 
 
 class ContextFilter(logging.Filter):

@@ -33,6 +33,7 @@ from tradewright.services.auth.api_tokens import PREFIX, ApiTokens
 from tradewright.services.auth.audit import AuditLog
 from tradewright.services.auth.devices import Device, Devices
 from tradewright.services.auth.endings import Endings
+from tradewright.services.auth.held_back import HeldBack
 from tradewright.services.auth.passwords import PasswordCost, Passwords, check_new_password
 from tradewright.services.auth.proving import Proving
 from tradewright.services.auth.registration import Applicant, RegistrationDesk, words_of
@@ -104,6 +105,7 @@ class AuthService:
         )
         self._tokens = ApiTokens(stores.api_tokens, stores.users, self.audit, self._endings, clock)
         self._second_factor = SecondFactor(stores.users, encryption, self._throttle, clock)
+        self._held_back = HeldBack(self.audit, clock)
         self._proving = Proving(
             stores.users,
             self._passwords,
@@ -112,6 +114,7 @@ class AuthService:
             self._sessions,
             self._devices,
             self.audit,
+            self._held_back,
         )
         self.administration = Administration(stores.users, self._sessions, self._tokens, self.audit, shut_out)
         self.registration = RegistrationDesk(
@@ -133,12 +136,14 @@ class AuthService:
             self._tasks.start("forget what has ended", self._tidy())
             self._tasks.start("make the hash of nobody", self._passwords.warm())
             self._tasks.start("hear of sessions that end", self._endings.listen())
+            self._tasks.start("tell what was held back", self._held_back.run())
 
     async def close(self) -> None:
         """End what was started; may be called twice."""
         if self._tasks is not None:
             await self._tasks.close()
             self._tasks = None
+            await self._held_back.tell(everything=True)
         self._passwords.close()
 
     async def _tidy(self) -> None:
@@ -250,8 +255,7 @@ class AuthService:
         user = record.user
         check_new_password(new, words_of(user.username, user.email))
         await self._proving.password_again(record, session_id, present, visit)
-        await self._set_password(user.id, new)
-        ended = await self._sessions.end_all(user.id, but=session_id)
+        ended = await self._set_password(user.id, new, but=session_id)
         await self.audit.note("password.changed", visit, user_id=user.id, sessions=len(ended))
 
     async def reset_password(self, user_id: str, new: str, visit: Visit, *, keep_totp: bool) -> None:
@@ -262,14 +266,17 @@ class AuthService:
         await self._set_password(user_id, new)
         if not keep_totp:
             await self._second_factor.remove(user_id)
-        await self._sessions.end_all(user_id)
         await self._tokens.delete_all(user_id, visit)
         await self.audit.note("password.reset", visit, user_id=user_id, totp_kept=keep_totp)
 
-    async def _set_password(self, user_id: str, new: str) -> None:
+    async def _set_password(self, user_id: str, new: str, *, but: str | None = None) -> tuple[str, ...]:
+        """Replace it and end the user's sessions but one, whose ids come back."""
         password_hash = await self._passwords.make(new)
-        if not await self._users.set_password(user_id, password_hash, self._clock.now_ms()):
+        ended = await self._users.set_password(user_id, password_hash, self._clock.now_ms(), but=but)
+        if ended is None:
             raise NotFound("There is no such user.")
+        await self._sessions.gone(ended)
+        return ended
 
     async def sessions(self, caller: Caller) -> tuple[Session, ...]:
         """The caller's sessions, the last used first."""

@@ -11,6 +11,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.auth.audit import AuditLog
 from tradewright.services.auth.registration import check_email, check_username
+from tradewright.services.auth.throttle import Throttle, guess_of_names
 from tradewright.services.auth.visits import Visit
 from tradewright.services.market_service import MarketService
 from tradewright.services.user.credentials import CredentialDesk
@@ -37,6 +38,7 @@ class UserService:
         self._markets = markets
         self._audit = audit
         self._clock = clock
+        self._throttle = Throttle(stores.attempts, clock)
         self._preferences = PreferenceDesk(stores.preferences)
         self.credentials = CredentialDesk(stores.credentials, stores.users, vault, markets, audit, clock)
         self._tasks: TaskSupervisor | None = None
@@ -65,8 +67,8 @@ class UserService:
     async def change_profile(
         self, user_id: str, *, username: str | None, email: str | None, proved: bool, visit: Visit
     ) -> User:
-        """Change what is given. ``InvalidInput``, ``NameTaken``; ``StepUpRequired`` where the address is to
-        be changed and the person has not ``proved`` lately who they are."""
+        """Change what is given. ``InvalidInput``, ``NameTaken``, ``TooManyLogins``; ``StepUpRequired`` where
+        the address is to be changed and the person has not ``proved`` lately who they are."""
         given = {"username": username, "email": email}
         if not any(given.values()):
             raise InvalidInput("Nothing is to be changed.", {"username": "or email must be given"})
@@ -79,7 +81,10 @@ class UserService:
             raise InvalidInput("Some fields are wrong.", wrong)
         if email is not None and not proved:
             raise StepUpRequired("Prove again who you are: POST /api/v1/auth/step_up.")
-        user = await self._users.set_profile(user_id, username=username, email=email)
+        # Every change counts as a wrong try: each tells whether somebody has that name.
+        async with self._throttle.attempt(guess_of_names(user_id, visit)) as attempt:
+            attempt.fail()
+            user = await self._users.set_profile(user_id, username=username, email=email)
         if user is None:
             raise _unknown()
         await self._audit.note("user.profile", visit, user_id=user_id,

@@ -52,6 +52,11 @@ class MemoryAuth:
         self.tokens = {key: token for key, token in self.tokens.items() if token.session_id not in gone}
         return tuple(session_id for session_id in session_ids if session_id in gone)
 
+    def end_all(self, user_id: str, *, but: str | None) -> tuple[str, ...]:
+        """Remove all of a user's but one."""
+        own = [each.id for each in self.sessions.values() if each.user_id == user_id and each.id != but]
+        return self.end_sessions(own)
+
 
 class MemoryUserStore:
     """``UserStore`` in memory."""
@@ -98,13 +103,15 @@ class MemoryUserStore:
         ids = sorted(user_id for user_id in self._auth.users if after is None or user_id > after)
         return tuple(self._auth.users[user_id].user for user_id in ids[:limit])
 
-    async def set_password(self, user_id: str, password_hash: str, changed_ms: int) -> bool:
+    async def set_password(
+        self, user_id: str, password_hash: str, changed_ms: int, *, but: str | None = None
+    ) -> tuple[str, ...] | None:
         record = self._auth.users.get(user_id)
         if record is None:
-            return False
+            return None
         user = msgspec.structs.replace(record.user, password_changed_ms=changed_ms)
         self._auth.users[user_id] = replace(record, user=user, password_hash=password_hash)
-        return True
+        return self._auth.end_all(user_id, but=but)
 
     async def update_hash(self, user_id: str, old_hash: str, new_hash: str) -> bool:
         record = self._auth.users.get(user_id)
@@ -272,7 +279,7 @@ class MemorySessionStore:
         return bool(self._auth.end_sessions([session_id]))
 
     async def end_all(self, user_id: str, *, but: str | None = None) -> tuple[str, ...]:
-        return self._auth.end_sessions([each.id for each in await self.of_user(user_id) if each.id != but])
+        return self._auth.end_all(user_id, but=but)
 
     async def known_device(self, user_id: str, device_id: str, since_ms: int) -> bool:
         last_ms = self._auth.devices.get(user_id, {}).get(device_id)
@@ -338,9 +345,11 @@ class MemoryInviteStore:
         self._auth.invites[code_hash] = invite
         return True
 
-    async def invites(self, *, limit: int = 100) -> tuple[Invite, ...]:
-        found = sorted(self._auth.invites.values(), key=lambda each: (-each.created_ms, each.id))
-        return tuple(found[:limit])
+    async def invites(self, *, limit: int = 100, behind: tuple[int, str] | None = None) -> tuple[Invite, ...]:
+        place = (0, "") if behind is None else (-behind[0], behind[1])
+        found = {(-each.created_ms, each.id): each for each in self._auth.invites.values()}
+        places = sorted(each for each in found if behind is None or each > place)
+        return tuple(found[each] for each in places[:limit])
 
     async def delete(self, invite_id: str) -> bool:
         for key, invite in self._auth.invites.items():
@@ -363,6 +372,12 @@ class MemoryAttemptStore:
         for key in set(keys):
             count, last_ms = self._failures.get(key, (0, now_ms))
             self._failures[key] = count + 1, max(last_ms, now_ms)
+
+    async def take_back(self, failures: Mapping[str, int]) -> None:
+        for key, fewer in failures.items():
+            count, last_ms = self._failures.pop(key, (0, 0))
+            if count > fewer:
+                self._failures[key] = count - fewer, last_ms
 
     async def clear(self, keys: Sequence[str]) -> None:
         for key in keys:

@@ -31,6 +31,14 @@ async def check_attempts(people: PeopleStores) -> None:
     assert max(last_ms for _, last_ms in found.values()) == NOW + 59, "with the time of the last"
     await attempts.add_failure([keys[0]], NOW)
     assert (await attempts.failures([keys[0]]))[keys[0]] == (wanted[keys[0]] + 1, found[keys[0]][1])
+    await attempts.take_back({keys[1]: 1, keys[2]: wanted[keys[2]], keys[3]: 10_000, "another": 1})
+    left = await attempts.failures([*keys, "another"])
+    assert left.keys() == {keys[0], keys[1]}, "nothing less than nothing"
+    assert left[keys[1]] == (wanted[keys[1]] - 1, found[keys[1]][1])
+    await attempts.take_back({})
+    await asyncio.gather(*(attempts.take_back({keys[1]: 1}) for _ in range(5)))
+    assert (await attempts.failures(keys))[keys[1]][0] == wanted[keys[1]] - 6, "each of them"
+    await attempts.add_failure(keys[2:], NOW)
     await attempts.clear([keys[0], "another"])
     assert set(await attempts.failures(keys)) == set(keys[1:])
     await attempts.add_failure(["early"], NOW - 2)

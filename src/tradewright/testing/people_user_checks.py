@@ -106,6 +106,16 @@ async def check_invitations(people: PeopleStores) -> None:
         assert await invites.add(invite("id-host", name, NOW + number), hashed(name), open_max=3)
     assert not await invites.add(invite("id-host", "four"), hashed("four"), open_max=3), "no more than that"
     assert [each.id for each in await invites.invites(limit=2)] == ["invite-three", "invite-two"]
+    for number, name in enumerate(("b", "a", "c")):
+        assert await invites.add(
+            invite("id-host", f"same-{name}", NOW - 9), hashed(f"same-{number}"), open_max=9
+        )
+    seen = [each.id for each in await invites.invites(behind=(NOW + 1, "invite-two"))]
+    assert seen == ["invite-one", *(f"invite-same-{name}" for name in "abc")], "in pages"
+    page = await invites.invites(behind=(NOW - 9, "invite-same-a"), limit=1)
+    assert [each.id for each in page] == ["invite-same-b"], "those of one time by id"
+    for name in "abc":
+        assert await invites.delete(f"invite-same-{name}")
     later = NOW + DAY + 1
     await _refused(RegistrationClosed, users.add(record("late", created_ms=later), invite_hash=hashed("two")))
     await _refused(RegistrationClosed, users.add(record("stray"), invite_hash=hashed("four")))
@@ -146,8 +156,8 @@ async def check_passwords(people: PeopleStores) -> None:
     users = people.users
     await users.add(record("anna"))
     await users.add(record("ben"))
-    assert await users.set_password("id-anna", "new", NOW + 5)
-    assert not await users.set_password("nobody", "new", NOW + 5)
+    assert await users.set_password("id-anna", "new", NOW + 5) == ()
+    assert await users.set_password("nobody", "new", NOW + 5) is None
     assert await users.update_hash("id-anna", "new", "better")
     assert not await users.update_hash("id-anna", "new", "worse"), "not when it is another by now"
     assert not await users.update_hash("nobody", "new", "worse")
@@ -158,6 +168,22 @@ async def check_passwords(people: PeopleStores) -> None:
     assert anna.password_hash == "better"  # noqa: S105  a hash in name only
     assert (anna.user.password_changed_ms, anna.user.last_login_ms) == (NOW + 5, NOW + 9)
     assert await users.get("id-ben") == record("ben"), "nobody else's changes"
+
+
+async def check_password_ends_sessions(people: PeopleStores) -> None:
+    """With a new password all of the user's sessions end but one, in the same step."""
+    for owner, names in (("anna", "abc"), ("ben", "d")):
+        await people.users.add(record(owner))
+        for name in names:
+            made = session(f"id-{owner}", name)
+            await people.sessions.add(made, token(made.id, name), kept_max=9)
+    ended = await people.users.set_password("id-anna", "new", NOW + 5, but="session-b")
+    assert ended is not None
+    assert set(ended) == {"session-a", "session-c"}
+    assert await people.sessions.token(hashed("a")) is None, "with its tokens"
+    assert [each.id for each in await people.sessions.of_user("id-anna")] == ["session-b"]
+    assert [each.id for each in await people.sessions.of_user("id-ben")] == ["session-d"], "nobody else's"
+    assert await people.users.set_password("id-anna", "newer", NOW + 6) == ("session-b",)
 
 
 async def check_second_factor(people: PeopleStores) -> None:

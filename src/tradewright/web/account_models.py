@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -18,6 +18,7 @@ from tradewright.domain.people import (
     User,
 )
 from tradewright.services.auth.api_tokens import DAYS_MAX
+from tradewright.web.models import PageQuery
 
 Name = Annotated[str, Meta(min_length=1, max_length=254)]
 Password = Annotated[str, Meta(min_length=1, max_length=512)]
@@ -106,13 +107,6 @@ class UserPatch(msgspec.Struct, frozen=True, kw_only=True):
 
     role: Role | None = None
     disabled: bool | None = None
-
-
-class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which page."""
-
-    limit: Annotated[int, Meta(ge=1, le=200)] = 50
-    cursor: Annotated[str, Meta(max_length=256)] | None = None
 
 
 class AuditQuery(PageQuery, frozen=True, kw_only=True):
@@ -214,7 +208,7 @@ class SessionItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionList(msgspec.Struct, frozen=True, kw_only=True):
-    """One's sessions, the last used first."""
+    """A page of one's sessions, the last used first."""
 
     items: list[SessionItem]
     next_cursor: str | None = None
@@ -240,7 +234,7 @@ class TokenItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenList(msgspec.Struct, frozen=True, kw_only=True):
-    """One's API tokens, newest first."""
+    """A page of one's API tokens, newest first."""
 
     items: list[TokenItem]
     next_cursor: str | None = None
@@ -266,35 +260,16 @@ class InviteItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InviteList(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest invitations, newest first."""
+    """A page of invitations, newest first."""
 
     items: list[InviteItem]
     next_cursor: str | None = None
 
 
-class AuditItem(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was done: when, what, about whom, by whom, and from where."""
-
-    position: int
-    time_ms: int
-    kind: str
-    user_id: str | None
-    actor_id: str | None
-    address: str
-    request_id: str
-    details: dict[str, Any]
-    digest: str
-
-    @classmethod
-    def of(cls, event: AuditEvent) -> AuditItem:
-        """The wire form of an event."""
-        return cls(**{name: getattr(event, name) for name in cls.__struct_fields__})
-
-
 class AuditList(msgspec.Struct, frozen=True, kw_only=True):
     """A page of events, newest first."""
 
-    items: list[AuditItem]
+    items: list[AuditEvent]
     next_cursor: str | None = None
 
 

@@ -1,17 +1,45 @@
-"""Cursors of lists: where the next page begins, opaque to clients."""
+"""Pages of lists, and their cursors: where the next one begins, opaque to clients."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
 from tradewright.domain.errors import InvalidInput
+from tradewright.web.models import PageQuery
 
+ItemT = TypeVar("ItemT")
+Position: TypeAlias = tuple[int, str]
+"""Where an item stands in its list, ascending: a time (negative where the newest comes first), and an id."""
 PositionT = TypeVar("PositionT")
 _encoder: Final = msgspec.json.Encoder()
+
+
+def after_of(query: PageQuery) -> Position | None:
+    """Behind which position the page begins; None for the first one. ``InvalidInput``."""
+    return None if query.cursor is None else read_cursor(query.cursor, tuple[int, str])
+
+
+def page_of(
+    found: Sequence[ItemT], query: PageQuery, position: Callable[[ItemT], Position]
+) -> tuple[Sequence[ItemT], str | None]:
+    """The page, and the cursor of the next; ``found`` are the items behind ``after_of``, one more than
+    ``query.limit`` of them where there are more."""
+    page = found[: query.limit]
+    return page, write_cursor(position(page[-1])) if len(found) > len(page) else None
+
+
+def page_of_all(
+    items: Iterable[ItemT], query: PageQuery, position: Callable[[ItemT], Position]
+) -> tuple[Sequence[ItemT], str | None]:
+    """The same of a list that is short enough to be read whole, whatever its order."""
+    after = after_of(query)
+    behind = [item for item in items if after is None or position(item) > after]
+    return page_of(sorted(behind, key=position), query, position)
 
 
 def write_cursor(position: object) -> str:

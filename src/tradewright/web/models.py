@@ -82,8 +82,8 @@ class BackfillRequest(msgspec.Struct, frozen=True, kw_only=True):
     newest_first: bool = False
 
 
-class BackfillsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which page of the backfills."""
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page of a list: so many behind the one whose ``next_cursor`` is given."""
 
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     cursor: Annotated[str, Meta(max_length=256)] | None = None
@@ -241,14 +241,15 @@ class ProblemDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The server is alive."""
+    """The server is alive. Its version is for who is logged in, or sits at the server itself."""
 
     status: Literal["ok"]
-    version: str
+    version: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class DependencyState(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that serving depends on; without one that is not ``required`` the server still serves."""
+    """One thing that serving depends on; without one that is not ``required`` the server still serves.
+    ``detail`` is for who is logged in, or sits at the server itself."""
 
     name: str
     ok: bool

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -45,6 +45,14 @@ class Parts:
     own: Part
     python: tuple[Part, ...]
     front_end: tuple[Part, ...]
+
+    def without_versions(self) -> Parts:
+        """The same, for who is not to know them."""
+        return Parts(
+            own=replace(self.own, version=""),
+            python=tuple(replace(part, version="") for part in self.python),
+            front_end=tuple(replace(part, version="") for part in self.front_end),
+        )
 
     def text(self) -> str:
         """Every licence and notice, one after the other."""

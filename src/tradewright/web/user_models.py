@@ -81,7 +81,7 @@ class CredentialItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CredentialList(msgspec.Struct, frozen=True, kw_only=True):
-    """One's keys, oldest first."""
+    """A page of one's keys, oldest first."""
 
     items: list[CredentialItem]
     next_cursor: str | None = None

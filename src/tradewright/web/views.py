@@ -10,8 +10,8 @@ from typing import Final
 from quart import Blueprint, Response, render_template
 from quart_schema import hide
 
-from tradewright import __version__
-from tradewright.web.notices import installed_parts
+from tradewright.web.notices import Parts, installed_parts
+from tradewright.web.peers import from_this_machine
 
 PAGES: Final = {
     "dashboard": "/",
@@ -37,10 +37,6 @@ def build() -> Blueprint:
     """
     frontend_bp = Blueprint("frontend", __name__, template_folder="templates")
 
-    @frontend_bp.app_context_processor
-    def page_context() -> dict[str, str]:
-        return {"version": __version__}
-
     for name, path in PAGES.items():
         _add_page(frontend_bp, name, path)
     _add_about(frontend_bp)
@@ -59,10 +55,15 @@ def _add_about(blueprint: Blueprint) -> None:
     @blueprint.get("/about")
     @hide
     async def about() -> str:
-        return await render_template("about.html", parts=await asyncio.to_thread(installed_parts))
+        return await render_template("about.html", parts=await _parts())
 
     @blueprint.get("/about/notices.txt")
     @hide
     async def notices() -> Response:
-        parts = await asyncio.to_thread(installed_parts)
-        return Response(parts.text(), content_type="text/plain; charset=utf-8")
+        return Response((await _parts()).text(), content_type="text/plain; charset=utf-8")
+
+
+async def _parts() -> Parts:
+    """What the program is made of; strangers are not told which versions to look for holes in."""
+    parts = await asyncio.to_thread(installed_parts)
+    return parts if from_this_machine() else parts.without_versions()

@@ -21,6 +21,7 @@ from tradewright.runtime.logging import (
     FloodFilter,
     HumanFormatter,
     JsonFormatter,
+    redacted,
     request_id_var,
 )
 
@@ -174,6 +175,53 @@ def test_no_key_that_the_process_holds_shows(formatter: logging.Formatter) -> No
     del credentials
     gc.collect()
     assert KEY in formatter.format(record("sent %s", KEY)), "and it is known from the key alone"
+
+
+HOLDERS: list[dict[str, str]] = [
+    {"api_key": "canary-01"},
+    {"api_key": "canary-0123456789abcdef", "secret": "9abcdef-canary-tail"},
+    {"secret": "head-of-canary-01"},
+]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_no_part_of_a_longer_key_is_left_by_a_shorter_one(order: int) -> None:
+    """Whoever holds the shorter one, and in whatever order they are found."""
+    held = [Credentials(fields) for fields in HOLDERS[::order]]  # type: ignore[arg-type]
+    for text, wanted in (
+        ("sent canary-0123456789abcdef now", "sent *** now"),
+        ("sent head-of-canary-0123456789abcdef-canary-tail now", "sent *** now"),
+        ("canary-01", "***"),
+        ("canary-01canary-01", "***"),
+        ("canary-01 canary-01", "*** ***"),
+    ):
+        assert redacted(text) == wanted
+    assert len(held) == 3
+
+
+def test_a_key_that_is_a_word_blots_no_word_out_of_the_log() -> None:
+    """A passphrase that somebody chose may be one. It is hidden where it stands as a value."""
+    words = [Credentials({"password": word}) for word in ("failed", "Canary", "REFUSED", "1234567")]
+    prose = "The login failed and was REFUSED by Canary: failed-over in 1234567 ms, failedly, at id=12345678"
+    assert redacted(prose) == prose
+    for text in (
+        "{'pw': 'Canary', 'x': 1}", '{"pw":"Canary"}', "OK-ACCESS-PHRASE: Canary", "https://v/api?pp=Canary&x=1",
+        "pp=Canary", "sent=Canary.",
+    ):  # fmt: skip
+        assert "Canary" not in redacted(text), text
+    assert redacted("uid=1234567, next") == "uid=***, next"
+    assert len(words) == 4
+
+
+@pytest.mark.parametrize(
+    "value", ["canary", "canary12", "canaryCanary", "canary-x", "canarycanary", "CANARYCANARY", "canary7"]
+)
+def test_whatever_a_venue_could_have_made_is_hidden_in_prose_too(value: str) -> None:
+    held = Credentials({"secret": value})
+    hidden = value not in redacted(f"the venue says {value} is wrong")
+    assert hidden == (value != "canary")
+    assert "canary" not in redacted(f"secret='{value}'")
+    assert held is not None
 
 
 @pytest.mark.parametrize(

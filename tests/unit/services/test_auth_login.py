@@ -12,6 +12,7 @@ from tests.support.accounts import AWAY, HOME, PASSWORD, People
 from tests.support.login_attack import area_under_curve, refusal_times
 from tradewright.domain.errors import InvalidInput, StorageUnavailable
 from tradewright.domain.people import InvalidLogin, TooManyLogins
+from tradewright.services.auth.held_back import TOLD_AFTER_S
 from tradewright.services.auth.passwords import (
     AT_ONCE,
     WAITING_MAX,
@@ -19,7 +20,14 @@ from tradewright.services.auth.passwords import (
     Passwords,
     check_new_password,
 )
-from tradewright.services.auth.throttle import BY_ACCOUNT, BY_ADDRESS, BY_PAIR, DELAY_MS_MAX
+from tradewright.services.auth.throttle import (
+    BY_ACCOUNT,
+    BY_ADDRESS,
+    BY_PAIR,
+    DELAY_MS_MAX,
+    Throttle,
+    guess_of_device,
+)
 from tradewright.services.auth.visits import Visit
 
 
@@ -177,6 +185,118 @@ async def guess_is_right(people: People) -> bool:
     except TooManyLogins:
         return False
     return True
+
+
+async def seen(people: People, name: str, visit: Visit) -> tuple[str, str, float | None]:
+    """What a wrong password is answered."""
+    try:
+        await people.login(name, "wrong", visit=visit)
+    except InvalidLogin as refused:
+        return refused.code, refused.message, None
+    except TooManyLogins as refused:
+        return refused.code, refused.message, refused.retry_after_s
+    raise AssertionError("a wrong password was taken")
+
+
+async def test_the_two_names_of_an_account_look_like_two_names_that_nobody_has(people: People) -> None:
+    """Whoever guesses by turns is answered step by step as if nobody had either name: neither that they are
+    somebody's nor that they are the same person's shows."""
+    own, nobodys = ("anna", "anna@example.com"), ("cleo", "cleo@example.com")
+    elsewhere = [replace(AWAY, address=f"203.0.113.{number}") for number in range(8)]
+    held_back = 0
+    for step in range(120):
+        which = (step // 12) % 2 if step < 60 else step % 2
+        visit = elsewhere[step % 8] if step % 3 else elsewhere[0]
+        one = await seen(people, own[which], visit)
+        other = await seen(people, nobodys[which], replace(visit, address=f"{visit.address}0"))
+        assert one == other, step
+        held_back += one[0] == "too_many_logins"
+        await people.clock.advance(step % 5 * 0.7)
+    assert 40 < held_back < 110
+    assert await seen(people, own[0], AWAY) == await seen(people, nobodys[0], replace(AWAY, address="::1"))
+
+
+async def test_an_account_has_one_budget_for_both_its_names(people: People) -> None:
+    """Each try by one name counts for the other, silently: even the right password is wrong then."""
+    for number in range(BY_ACCOUNT.free):
+        assert await guess(people, "anna", replace(AWAY, address=f"203.0.113.{number}"))
+    with pytest.raises(InvalidLogin):
+        await people.login("anna@example.com", visit=AWAY)
+    (event, *_) = await people.stores.audit.newest(limit=1)
+    assert (event.kind, event.details) == ("login.failed", {"why": "held back"})
+    for _ in range(BY_PAIR.free):
+        with pytest.raises(InvalidLogin):
+            await people.login("ANNA@example.com", visit=replace(AWAY, address="192.0.2.44"))
+    await people.clock.advance(1)
+    await people.login("anna@example.com", visit=AWAY)
+
+
+async def test_what_the_owner_does_does_not_show_to_who_guesses(people: People) -> None:
+    for number in range(BY_ACCOUNT.free + 1):
+        await guess(people, "anna", replace(AWAY, address=f"203.0.113.{number}"))
+        await guess(people, "cleo", replace(AWAY, address=f"203.0.114.{number}"))
+        await people.clock.advance(1.1)
+    await people.clock.advance(2)
+    await people.login("anna", visit=replace(AWAY, address="192.0.2.44"))
+    for number in range(20, 23):
+        one = await seen(people, "anna", replace(AWAY, address=f"203.0.113.{number}"))
+        assert one == await seen(people, "cleo", replace(AWAY, address=f"203.0.114.{number}"))
+
+
+async def test_a_try_that_is_broken_off_is_a_failed_one(people: People) -> None:
+    throttle, guessed = Throttle(people.stores.attempts, people.clock), guess_of_device("laptop")
+
+    async def leave() -> None:
+        async with throttle.attempt(guessed):
+            await asyncio.Event().wait()
+
+    for _ in range(5):
+        leaving = asyncio.ensure_future(leave())
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+    with pytest.raises(TooManyLogins):
+        await asyncio.wait_for(leave(), 5)
+
+
+async def held_back(people: People) -> list[tuple[str, str | None, object]]:
+    """What the audit log says of tries that were held back, oldest first."""
+    events = [event async for event in people.stores.audit.all() if event.kind.endswith("held_back")]
+    return [(event.kind, event.user_id, event.details["tries"]) for event in events]
+
+
+async def test_what_is_held_back_stands_in_the_audit_log_in_sums(people: People) -> None:
+    """Soon, for each account, and no more than a line for it every ten minutes."""
+    people.auth.start()
+    anna = (await people.auth.find_user("anna")).id
+    for name in ("anna", "nobody"):
+        for _ in range(BY_PAIR.free + 7):
+            await guess(people, name, replace(AWAY, address=f"198.51.100.{len(name)}"))
+    assert await held_back(people) == []
+    await people.clock.advance(TOLD_AFTER_S)
+    assert await held_back(people) == [("login.held_back", anna, 7), ("login.held_back", None, 7)]
+    refused = 0
+    for number in range(2_000):
+        refused += not await guess(people, f"anyone{number % 50}", AWAY)
+        await people.clock.advance(1)
+    lines = (await held_back(people))[2:]
+    assert len(lines) <= 2_000 // 600 + 1
+    await people.auth.close()
+    assert sum(int(str(tries)) for _, _, tries in (await held_back(people))[2:]) == refused, "none is lost"
+
+
+async def test_a_step_up_that_is_held_back_is_told_as_well(people: People) -> None:
+    caller = await people.caller()
+    for _ in range(8):
+        with pytest.raises((InvalidLogin, TooManyLogins)):
+            await people.auth.step_up(caller, "wrong", None, HOME)
+        with pytest.raises((InvalidLogin, TooManyLogins)):
+            await people.auth.change_password(caller, "wrong", PASSWORD + "!", HOME)
+    people.auth.start()
+    await people.clock.advance(TOLD_AFTER_S)
+    await people.auth.close()
+    assert {kind for kind, _, _ in await held_back(people)} == {"step_up.held_back", "password.held_back"}
 
 
 async def test_waiting_helps_and_a_day_forgets(people: People) -> None:

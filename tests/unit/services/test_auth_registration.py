@@ -200,6 +200,15 @@ async def test_no_token_outlives_a_password_that_the_operator_resets() -> None:
         await people.auth.authenticate(text)
 
 
+async def test_a_program_goes_on_when_its_owner_changes_the_password() -> None:
+    people = People()
+    await people.add()
+    caller = await people.caller()
+    _, text = await people.auth.make_token(caller, "bot", ["read"], 30, HOME)
+    await people.auth.change_password(caller, PASSWORD, "quite another 7 phrase", HOME)
+    assert (await people.auth.authenticate(text)).scopes == ("read",)
+
+
 async def test_nobody_makes_a_token_for_more_than_they_may() -> None:
     people = People()
     await people.add()

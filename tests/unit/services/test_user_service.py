@@ -71,7 +71,7 @@ class House:
     def __post_init__(self) -> None:
         stores, clock = self.people.stores, self.people.clock
         self.encryption = EncryptionService(self.secrets)
-        self.vault = CredentialVault(stores.credentials, stores.users, self.encryption, clock)
+        self.vault = CredentialVault(stores, self.encryption, clock)
         self.markets = MarketService(
             loader_of(self.plugin),
             MemoryInstrumentStore(MemoryBarStore()),
@@ -282,6 +282,22 @@ async def started(house: House) -> AsyncIterator[House]:
     await house.users.close()
     await house.users.close()
     await house.markets.close()
+
+
+async def test_the_use_of_a_key_stands_in_the_audit_log_once_an_hour(house: House) -> None:
+    anna = await house.people.add()
+    kept, other = await house.add(anna), await house.add(anna)
+    for _ in range(150):
+        await house.vault.get(anna.id, kept.id)
+        await house.people.clock.advance(60)
+    await house.vault.get(anna.id, other.id)
+    await house.vault.peek(anna.id, other.id)
+    used = [each async for each in house.people.stores.audit.all() if each.kind == "credential.used"]
+    assert [each.details["credential"] for each in used] == [kept.id] * 3 + [other.id]
+    assert used[0].details == {
+        "credential": kept.id, "market": "crypto", "provider": "ledger", "testnet": False,
+    }  # fmt: skip
+    assert used[0].user_id == anna.id
 
 
 async def test_what_was_changed_elsewhere_ends_soon(started: House) -> None:

@@ -102,7 +102,8 @@ async def test_without_metrics_there_is_nothing() -> None:
 )
 async def test_only_what_is_required_makes_the_server_unready(required: bool, ok: bool, status: int) -> None:
     states = [DependencyState(name="redis", ok=ok, required=required, detail="Redis can't be reached.")]
-    answer = await application(None, states).test_client().get("/readyz")
+    here = {"client": ("127.0.0.1", 40_000)}
+    answer = await application(None, states).test_client().get("/readyz", scope_base=here)
     assert answer.status_code == status
     body = await answer.get_json()
     assert body["ready"] is (status == 200)
@@ -112,3 +113,18 @@ async def test_only_what_is_required_makes_the_server_unready(required: bool, ok
         "required": required,
         "detail": "Redis can't be reached.",
     }
+
+
+async def test_strangers_are_told_neither_the_version_nor_what_is_wrong() -> None:
+    states = [DependencyState(name="bars", ok=False, detail="10.0.0.7 does not answer.")]
+    client = application(None, states).test_client()
+    there = {"client": ("203.0.113.9", 40_000)}
+    assert await (await client.get("/healthz", scope_base=there)).get_json() == {"status": "ok"}
+    answer = await client.get("/readyz", scope_base=there)
+    assert answer.status_code == 503
+    assert (await answer.get_json())["dependencies"] == [
+        {"name": "bars", "ok": False, "required": True, "detail": ""}
+    ]
+    here = {"client": ("127.0.0.1", 40_000)}
+    health = await (await client.get("/healthz", scope_base=here)).get_json()
+    assert health == {"status": "ok", "version": "1"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tradewright.domain.people import InvalidLogin, LoginRecord, TotpRequired, login_key
+from tradewright.domain.people import InvalidLogin, LoginRecord, TooManyLogins, TotpRequired, login_key
 from tradewright.domain.people_stores import UserStore
 from tradewright.services.auth.audit import AuditLog
 from tradewright.services.auth.devices import Devices
+from tradewright.services.auth.held_back import HeldBack
 from tradewright.services.auth.passwords import Passwords
 from tradewright.services.auth.second_factor import SecondFactor
 from tradewright.services.auth.sessions import Sessions
@@ -36,6 +39,7 @@ class Proving:
         sessions: Sessions,
         devices: Devices,
         audit: AuditLog,
+        held_back: HeldBack,
     ) -> None:
         self._users = users
         self._passwords = passwords
@@ -44,24 +48,26 @@ class Proving:
         self._sessions = sessions
         self._devices = devices
         self._audit = audit
+        self._held_back = held_back
 
     async def by_name(self, login: str, password: str, code: str | None, visit: Visit) -> Proven:
         """Who logs in. ``InvalidLogin``, ``TotpRequired``, ``TooManyLogins``."""
         record = await self._users.find(login)
         device_id = await self._known_device(record, visit)
-        account = record.user.id if record else login_key(login)
-        guess = guess_of_device(device_id) if device_id else guess_of_login(account, visit)
-        proven = await self._prove(record, guess, password, code, visit, "login.failed")
+        owner_id = record.user.id if record else None
+        guess = guess_of_device(device_id) if device_id else guess_of_login(login_key(login), owner_id, visit)
+        proven = await self._prove(record, guess, password, code, visit, "login")
         return Proven(proven.record, proven.factors, device_id)
 
     async def again(self, record: LoginRecord, session_id: str, password: str, code: str | None,
                     visit: Visit) -> Proven:  # fmt: skip
         """The same for somebody whose session it is; what strangers try does not hold them back."""
-        return await self._prove(record, _guess_in(session_id), password, code, visit, "step_up.failed")
+        return await self._prove(record, _guess_in(session_id), password, code, visit, "step_up")
 
     async def password_again(self, record: LoginRecord, session_id: str, password: str, visit: Visit) -> None:
         """Look at the password alone; ``InvalidLogin``, ``TooManyLogins``."""
-        await self._check_password(record, _guess_in(session_id), password, visit, "password.failed")
+        with self._noting(record, visit, "password"):
+            await self._check_password(record, _guess_in(session_id), password, visit, "password")
 
     async def _prove(
         self,
@@ -70,27 +76,41 @@ class Proving:
         password: str,
         code: str | None,
         visit: Visit,
-        failed: str,
+        what: str,
     ) -> Proven:
-        found = await self._check_password(record, guess, password, visit, failed)
-        try:
-            second = await self._second_factor.check(found, code)
-        except TotpRequired:
-            if code:
-                await self._audit.note(failed, visit, user_id=found.user.id, why="second factor")
-            raise
+        with self._noting(record, visit, what):
+            found = await self._check_password(record, guess, password, visit, what)
+            try:
+                second = await self._second_factor.check(found, code)
+            except TotpRequired:
+                if code:
+                    await self._audit.note(
+                        f"{what}.failed", visit, user_id=found.user.id, why="second factor"
+                    )
+                raise
         return Proven(found, f"password+{second}" if second else "password")
 
+    @contextmanager
+    def _noting(self, record: LoginRecord | None, visit: Visit, what: str) -> Iterator[None]:
+        """Count what is held back."""
+        try:
+            yield
+        except TooManyLogins:
+            self._held_back.count(f"{what}.held_back", record.user.id if record else None, visit)
+            raise
+
     async def _check_password(
-        self, record: LoginRecord | None, guess: Guess, password: str, visit: Visit, failed: str
+        self, record: LoginRecord | None, guess: Guess, password: str, visit: Visit, what: str
     ) -> LoginRecord:
         user_id = record.user.id if record else None
         async with self._throttle.attempt(guess) as attempt:
-            fits = await self._passwords.check(record.password_hash if record else None, password)
+            compared = None if record is None or attempt.spent else record.password_hash
+            fits = await self._passwords.check(compared, password)
             if record is None or not fits or record.user.disabled:
                 attempt.fail()
+                why = "held back" if attempt.spent else "password"
                 # With a name that nobody has goes no name: people type passwords into the wrong field.
-                await self._audit.note(failed, visit, user_id=user_id, why="password")
+                await self._audit.note(f"{what}.failed", visit, user_id=user_id, why=why)
                 raise InvalidLogin("Name or password is wrong.")
             attempt.succeed()
         return record

@@ -194,9 +194,9 @@ class RegistrationDesk:
         await self._audit.note("invite.created", visit, user_id=creator_id, invite=invite.id, role=role)
         return invite, code
 
-    async def invites(self) -> Sequence[Invite]:
-        """The newest invitations."""
-        return await self._invites.invites()
+    async def invites(self, *, limit: int, behind: tuple[int, str] | None = None) -> Sequence[Invite]:
+        """The newest invitations, newest first; those behind the one of that time and id."""
+        return await self._invites.invites(limit=limit, behind=behind)
 
     async def delete_invite(self, invite_id: str, actor_id: str, visit: Visit) -> None:
         """Take it back; ``NotFound`` where there is none."""

@@ -127,7 +127,7 @@ class Sessions:
         )
         token = new_refresh_token()
         first = RefreshToken(token_hash(token), session.id, now_ms)
-        await self._gone(await self._store.add(session, first, kept_max=KEPT_MAX))
+        await self.gone(await self._store.add(session, first, kept_max=KEPT_MAX))
         return self._granted(user, session, token)
 
     async def refresh(self, token: str, visit: Visit) -> Granted:
@@ -223,13 +223,13 @@ class Sessions:
     async def end(self, session_id: str) -> bool:
         """End one; False where there was none."""
         ended = await self._store.end(session_id)
-        await self._gone([session_id] if ended else [])
+        await self.gone([session_id] if ended else [])
         return ended
 
     async def end_all(self, user_id: str, *, but: str | None = None) -> tuple[str, ...]:
         """End all of a user's but one; their ids."""
         ended = await self._store.end_all(user_id, but=but)
-        await self._gone(ended)
+        await self.gone(ended)
         return ended
 
     async def is_alive(self, user_id: str, session_id: str) -> bool:
@@ -240,7 +240,8 @@ class Sessions:
             return False
         return user.id == user_id and not user.disabled and not self._is_over(session)
 
-    async def _gone(self, session_ids: Sequence[str]) -> None:
+    async def gone(self, session_ids: Sequence[str]) -> None:
+        """These are not kept any more: tell whoever holds something open for them."""
         self._known.forget()
         await self._endings.announce(session_ids)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -45,6 +45,20 @@ class SqlAttemptStore:
                 await connection.execute(count.values(key_hash=key_hash, failures=1, last_ms=now_ms))
 
         await self._database.write(work)
+
+    async def take_back(self, failures: Mapping[str, int]) -> None:
+        fewer = sorted((_hash(key), count) for key, count in failures.items())
+
+        async def work(connection: AsyncConnection) -> None:
+            for key_hash, count in fewer:
+                this = AttemptRow.key_hash == key_hash
+                left = update(AttemptRow).where(this, AttemptRow.failures > count)
+                left = left.values(failures=AttemptRow.failures - count)
+                if (await connection.execute(left)).rowcount == 0:
+                    await connection.execute(delete(AttemptRow).where(this, AttemptRow.failures <= count))
+
+        if fewer:
+            await self._database.write(work)
 
     async def clear(self, keys: Sequence[str]) -> None:
         hashes = sorted({_hash(key) for key in keys})

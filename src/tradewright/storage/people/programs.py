@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tradewright.domain.people import ApiToken, Invite, Scope
@@ -86,8 +86,12 @@ class SqlInviteStore:
 
         return await self._database.write(work)
 
-    async def invites(self, *, limit: int = 100) -> tuple[Invite, ...]:
+    async def invites(self, *, limit: int = 100, behind: tuple[int, str] | None = None) -> tuple[Invite, ...]:
         query = select(InviteRow).order_by(InviteRow.created_ms.desc(), InviteRow.id).limit(limit)
+        if behind is not None:
+            time_ms, invite_id = behind
+            later = and_(InviteRow.created_ms == time_ms, InviteRow.id > invite_id)
+            query = query.where(or_(InviteRow.created_ms < time_ms, later))
 
         async def work(connection: AsyncConnection) -> tuple[Invite, ...]:
             return tuple(_invite(row) for row in await connection.execute(query))

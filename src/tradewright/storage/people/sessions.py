@@ -105,10 +105,7 @@ class SqlSessionStore:
             # Under the user's lock no login that is under way can slip in behind.
             if not await lock_user(connection, user_id, missing_is_error=False):
                 return ()
-            gone = delete(SessionRow).where(SessionRow.user_id == user_id)
-            if but is not None:
-                gone = gone.where(SessionRow.id != but)
-            return tuple((await connection.execute(gone.returning(SessionRow.id))).scalars())
+            return await end_sessions_of(connection, user_id, but=but)
 
         return await self._database.write(work)
 
@@ -131,6 +128,14 @@ class SqlSessionStore:
             return (await connection.execute(delete(SessionRow).where(over))).rowcount
 
         return await self._database.write(work)
+
+
+async def end_sessions_of(connection: AsyncConnection, user_id: str, *, but: str | None) -> tuple[str, ...]:
+    """End all of a user's but one, under the lock of the user that the transaction holds; their ids."""
+    gone = delete(SessionRow).where(SessionRow.user_id == user_id)
+    if but is not None:
+        gone = gone.where(SessionRow.id != but)
+    return tuple((await connection.execute(gone.returning(SessionRow.id))).scalars())
 
 
 async def end_every_session(database: PeopleDatabase) -> int:

@@ -22,6 +22,7 @@ from tradewright.domain.people import (
 )
 from tradewright.storage.people.auth_models import InviteRow, LoginNameRow, UserRow
 from tradewright.storage.people.database import PeopleDatabase, hold
+from tradewright.storage.people.sessions import end_sessions_of
 
 LAST_ADMIN = "This is the last administrator who is enabled: make another one first."
 NAME_TAKEN = "Somebody has this user name or e-mail address already."
@@ -88,9 +89,18 @@ class SqlUserStore:
 
         return await self._database.read(work)
 
-    async def set_password(self, user_id: str, password_hash: str, changed_ms: int) -> bool:
+    async def set_password(
+        self, user_id: str, password_hash: str, changed_ms: int, *, but: str | None = None
+    ) -> tuple[str, ...] | None:
         change = update(UserRow).where(UserRow.id == user_id)
-        return await self._changed(change.values(password_hash=password_hash, password_changed_ms=changed_ms))
+        change = change.values(password_hash=password_hash, password_changed_ms=changed_ms)
+
+        async def work(connection: AsyncConnection) -> tuple[str, ...] | None:
+            if (await connection.execute(change)).rowcount != 1:  # which locks the user's row
+                return None
+            return await end_sessions_of(connection, user_id, but=but)
+
+        return await self._database.write(work)
 
     async def update_hash(self, user_id: str, old_hash: str, new_hash: str) -> bool:
         change = update(UserRow).where(UserRow.id == user_id, UserRow.password_hash == old_hash)

@@ -6,7 +6,7 @@ from quart import Blueprint, Response
 from quart_schema import document_querystring, document_response, tag
 
 from tradewright.services.auth_service import AuthService
-from tradewright.web.account_models import AuditItem, AuditList, AuditQuery
+from tradewright.web.account_models import AuditList, AuditQuery
 from tradewright.web.answers import json_response
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_query
@@ -31,6 +31,6 @@ def build(service: AuthService) -> Blueprint:
         found = await service.audit.newest(limit=query.limit + 1, before=before, user_id=query.user_id)
         page = found[: query.limit]
         cursor = write_cursor(page[-1].position) if len(found) > len(page) else None
-        return json_response(AuditList(items=[AuditItem.of(each) for each in page], next_cursor=cursor))
+        return json_response(AuditList(items=list(page), next_cursor=cursor))
 
     return blueprint

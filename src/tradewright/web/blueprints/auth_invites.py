@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from quart import Blueprint, Response
-from quart_schema import document_request, document_response, tag
+from quart_schema import document_querystring, document_request, document_response, tag
 
 from tradewright.services.auth_service import AuthService
 from tradewright.web.account_models import InviteItem, InviteList, InviteRequest, Nothing
 from tradewright.web.answers import json_response, no_content
+from tradewright.web.cursors import after_of, page_of
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import ADMIN, PROVEN_ADMIN, allow, caller
-from tradewright.web.models import NoQuery, ProblemDocument
+from tradewright.web.models import NoQuery, PageQuery, ProblemDocument
 from tradewright.web.peers import visit
 
 
@@ -20,13 +21,17 @@ def add_invites(blueprint: Blueprint, service: AuthService) -> None:
     @blueprint.get("/invites")
     @allow(ADMIN)
     @tag(["accounts"])
+    @document_querystring(PageQuery)
     @document_response(InviteList)
     @document_response(ProblemDocument, 403)
     async def invites() -> Response:
-        """The newest invitations, newest first."""
-        parse_query(NoQuery)
-        found = await service.registration.invites()
-        return json_response(InviteList(items=[InviteItem.of(each) for each in found]))
+        """The invitations, newest first."""
+        query = parse_query(PageQuery)
+        after = after_of(query)
+        behind = None if after is None else (-after[0], after[1])
+        found = await service.registration.invites(limit=query.limit + 1, behind=behind)
+        page, cursor = page_of(found, query, lambda each: (-each.created_ms, each.id))
+        return json_response(InviteList(items=[InviteItem.of(each) for each in page], next_cursor=cursor))
 
     @blueprint.post("/invites")
     @allow(PROVEN_ADMIN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quart import Blueprint, Response
-from quart_schema import document_request, document_response, tag
+from quart_schema import document_querystring, document_request, document_response, tag
 
 from tradewright.services.auth_service import STEP_UP_MS, AuthService
 from tradewright.web.account_models import (
@@ -22,9 +22,10 @@ from tradewright.web.account_models import (
 )
 from tradewright.web.answers import json_response, no_content
 from tradewright.web.auth_cookies import clear_refresh_cookie
+from tradewright.web.cursors import page_of_all
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import HEAVY, PERSON, PROVEN_PERSON, READS, allow, caller
-from tradewright.web.models import NoQuery, ProblemDocument
+from tradewright.web.models import NoQuery, PageQuery, ProblemDocument
 from tradewright.web.peers import visit
 
 
@@ -92,13 +93,15 @@ def _add_sessions(blueprint: Blueprint, service: AuthService) -> None:
     @blueprint.get("/sessions")
     @allow(PERSON)
     @tag(["accounts"])
+    @document_querystring(PageQuery)
     @document_response(SessionList)
     async def sessions() -> Response:
         """Your sessions, the last used first."""
-        parse_query(NoQuery)
-        who = caller()
+        query, who = parse_query(PageQuery), caller()
         found = await service.sessions(who)
-        return json_response(SessionList(items=[SessionItem.of(each, who.session_id) for each in found]))
+        page, cursor = page_of_all(found, query, lambda each: (-each.last_used_ms, each.id))
+        items = [SessionItem.of(each, who.session_id) for each in page]
+        return json_response(SessionList(items=items, next_cursor=cursor))
 
     @blueprint.delete("/sessions/<session_id>")
     @allow(PERSON)
@@ -155,12 +158,14 @@ def _add_tokens(blueprint: Blueprint, service: AuthService) -> None:
     @blueprint.get("/tokens")
     @allow(PERSON)
     @tag(["accounts"])
+    @document_querystring(PageQuery)
     @document_response(TokenList)
     async def tokens() -> Response:
         """Your API tokens, newest first."""
-        parse_query(NoQuery)
+        query = parse_query(PageQuery)
         found = await service.tokens(caller())
-        return json_response(TokenList(items=[TokenItem.of(each) for each in found]))
+        page, cursor = page_of_all(found, query, lambda each: (-each.created_ms, each.id))
+        return json_response(TokenList(items=[TokenItem.of(each) for each in page], next_cursor=cursor))
 
     @blueprint.post("/tokens")
     @allow(PROVEN_PERSON)

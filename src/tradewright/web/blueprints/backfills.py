@@ -11,7 +11,7 @@ from tradewright.web.answers import instrument_key, json_response
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import FETCHES, HEAVY, MARKET, allow
-from tradewright.web.models import BackfillList, BackfillRequest, BackfillsQuery, NoQuery, ProblemDocument
+from tradewright.web.models import BackfillList, BackfillRequest, NoQuery, PageQuery, ProblemDocument
 
 
 def build(backfills: BackfillManager) -> Blueprint:
@@ -38,11 +38,11 @@ def build(backfills: BackfillManager) -> Blueprint:
     @blueprint.get("")
     @allow(MARKET)
     @tag(["market"])
-    @document_querystring(BackfillsQuery)
+    @document_querystring(PageQuery)
     @document_response(BackfillList)
     async def list_backfills() -> Response:
         """The backfills, newest first."""
-        query = parse_query(BackfillsQuery)
+        query = parse_query(PageQuery)
         before = None if query.cursor is None else read_cursor(query.cursor, JobPosition)
         found = await backfills.newest(query.limit + 1, before)
         page = list(found[: query.limit])

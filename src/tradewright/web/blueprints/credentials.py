@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from quart import Blueprint, Response
-from quart_schema import document_request, document_response, tag
+from quart_schema import document_querystring, document_request, document_response, tag
 
 from tradewright.domain.errors import InvalidInput
 from tradewright.services.user.credentials import CredentialChanges, NewCredential
 from tradewright.services.user_service import UserService
 from tradewright.web.account_models import Nothing
 from tradewright.web.answers import json_response, no_content
+from tradewright.web.cursors import page_of_all
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import HEAVY, PERSON, PROVEN_PERSON, allow, caller
-from tradewright.web.models import NoQuery, ProblemDocument
+from tradewright.web.models import NoQuery, PageQuery, ProblemDocument
 from tradewright.web.peers import visit
 from tradewright.web.user_models import (
     CheckAnswer,
@@ -37,13 +38,16 @@ def _add_reading(blueprint: Blueprint, service: UserService) -> None:
     @blueprint.get("")
     @allow(PERSON)
     @tag(["credentials"])
+    @document_querystring(PageQuery)
     @document_response(CredentialList)
     @document_response(ProblemDocument, 401)
     async def credentials() -> Response:
         """Your keys, oldest first."""
-        parse_query(NoQuery)
+        query = parse_query(PageQuery)
         found = await desk.of_user(caller().user_id)
-        return json_response(CredentialList(items=[CredentialItem.of(each) for each in found]))
+        page, cursor = page_of_all(found, query, lambda each: (each.created_ms, each.id))
+        items = [CredentialItem.of(each) for each in page]
+        return json_response(CredentialList(items=items, next_cursor=cursor))
 
     @blueprint.get("/<credential_id>")
     @allow(PERSON)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
 from quart import Blueprint, Response
 from quart_schema import document_response, hide, tag
 
@@ -14,15 +15,22 @@ from tradewright.web.models import DependencyState, Health, Readiness
 from tradewright.web.peers import from_this_machine
 
 
+async def is_at_the_server() -> bool:
+    """Whether the request comes from this machine."""
+    return from_this_machine()
+
+
 def build(
     version: str,
     dependencies: Callable[[], Awaitable[Sequence[DependencyState]]],
     metrics: Metrics | None = None,
     *,
     metrics_for_all: bool = False,
+    is_insider: Callable[[], Awaitable[bool]] = is_at_the_server,
 ) -> Blueprint:
-    """The routes; ``dependencies`` looks at each of them now. ``/metrics`` is there where ``metrics`` is,
-    for this machine alone unless ``metrics_for_all``."""
+    """The routes; ``dependencies`` looks at each of them now. The version, and what is wrong in words, are
+    told where the request ``is_insider``. ``/metrics`` is there where ``metrics`` is, for this machine alone
+    unless ``metrics_for_all``."""
     blueprint = Blueprint("operations", __name__)
 
     @blueprint.get("/healthz")
@@ -30,7 +38,7 @@ def build(
     @document_response(Health)
     async def healthz() -> Response:
         """The process is alive and its event loop turns."""
-        return json_response(Health(status="ok", version=version))
+        return json_response(Health(status="ok", version=version if await is_insider() else msgspec.UNSET))
 
     @blueprint.get("/readyz")
     @tag(["operations"])
@@ -40,6 +48,8 @@ def build(
         """Whether the server can serve, with the state of each dependency."""
         found = list(await dependencies())
         ready = all(state.ok or not state.required for state in found)
+        if not await is_insider():
+            found = [msgspec.structs.replace(state, detail="") for state in found]
         return json_response(Readiness(ready=ready, dependencies=found), 200 if ready else 503)
 
     if metrics is not None:

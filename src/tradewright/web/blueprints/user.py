@@ -41,6 +41,7 @@ def build(service: UserService, has_proved_lately: Callable[[Caller], bool]) -> 
     @document_response(ProblemDocument, 403)
     @document_response(ProblemDocument, 409)
     @document_response(ProblemDocument, 422)
+    @document_response(ProblemDocument, 429)
     async def change_profile() -> Response:
         """Change your user name, or your e-mail address, which wants a proof of who you are."""
         parse_query(NoQuery)

@@ -7,12 +7,12 @@ from quart_schema import document_querystring, document_request, document_respon
 
 from tradewright.domain.errors import InvalidInput
 from tradewright.services.auth_service import AuthService
-from tradewright.web.account_models import PageQuery, UserItem, UserList, UserPatch
+from tradewright.web.account_models import UserItem, UserList, UserPatch
 from tradewright.web.answers import json_response
 from tradewright.web.cursors import read_cursor, write_cursor
 from tradewright.web.decoding import parse_body, parse_query
 from tradewright.web.middleware.authentication import ADMIN, PROVEN_ADMIN, allow, caller
-from tradewright.web.models import NoQuery, ProblemDocument
+from tradewright.web.models import NoQuery, PageQuery, ProblemDocument
 from tradewright.web.peers import visit
 
 

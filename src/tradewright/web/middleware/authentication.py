@@ -12,17 +12,19 @@ from typing import Final, Literal, TypeVar, cast
 from quart import Quart, g, request
 from quart_schema import security_scheme
 
-from tradewright.domain.errors import LoginRequired, NotAllowed
+from tradewright.domain.errors import LoginRequired, NotAllowed, StorageUnavailable
 from tradewright.domain.people import Caller, InvalidToken, MissingScope, Scope, StepUpRequired
 from tradewright.services.auth_service import AuthService
-from tradewright.web.peers import visit
+from tradewright.web.peers import from_this_machine, visit
 
 SCHEME: Final = "bearer"
 _ATTRIBUTE: Final = "_tradewright_policy"
 _COST: Final = "_tradewright_cost"
 _API: Final = "/api/"
-_OUTSIDE: Final = frozenset({"openapi", "frontend.api_docs"})
-"""Endpoints under ``/api/`` that are no part of the API: its description, and the page that shows it."""
+_DESCRIPTION: Final = "openapi"
+"""The endpoint of the API's description, which is for who is logged in, or sits at the server itself."""
+_OUTSIDE: Final = frozenset({"frontend.api_docs"})
+"""Endpoints under ``/api/`` that are no part of the API: the page that shows its description."""
 _AUTHORIZATION_BYTES_MAX: Final = 8_192
 
 ViewT = TypeVar("ViewT", bound=Callable[..., object])
@@ -104,11 +106,30 @@ def install_authentication(app: Quart, auth: AuthService, *, require_login: bool
     async def check_policy() -> None:
         if request.url_rule is None or request.method == "OPTIONS" or request.endpoint in _OUTSIDE:
             return
+        if request.endpoint == _DESCRIPTION:
+            if not from_this_machine():
+                await _check(READS, auth, require_login=require_login)
+            return
         policy = policy_of(app.view_functions.get(request.endpoint or ""))
         if policy is not None:
             await _check(policy, auth, require_login=require_login)
         elif request.path.startswith(_API):
             raise NotAllowed("Nobody may call this: it does not say whom it is for.")
+
+
+async def is_insider(auth: AuthService) -> bool:
+    """Whether the request comes from this machine, or from somebody who is logged in; False where that can't
+    be told now."""
+    if from_this_machine():
+        return True
+    try:
+        token = presented_token()
+        if token is None:
+            return False
+        await auth.authenticate(token)
+    except (InvalidToken, StorageUnavailable):
+        return False
+    return True
 
 
 async def _check(policy: Policy, auth: AuthService, *, require_login: bool) -> None:

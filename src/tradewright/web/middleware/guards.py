@@ -7,16 +7,14 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import urlsplit
 
-from quart import Quart, Response, request, websocket
+from quart import Quart, request
 from werkzeug.datastructures import Headers
 
 from tradewright.config import BaseConfig
 from tradewright.domain.errors import NotAllowed
+from tradewright.web.middleware.finishing import READING
 
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
-
-
-_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class ForeignOrigin(NotAllowed):
@@ -95,8 +93,8 @@ def socket_check(config: BaseConfig) -> Callable[[Headers, str], bool]:
 
 
 def install_guards(app: Quart, config: BaseConfig) -> None:
-    """Refuse foreign hosts everywhere, and foreign origins on sockets and where something would change,
-    before anything else happens."""
+    """Refuse foreign hosts everywhere, and foreign origins where something would change, before anything else
+    happens. Sockets do not come here: ``LiveSockets`` stands in front, and asks ``socket_check``."""
     allowed = host_check(config)
 
     @app.before_request
@@ -112,15 +110,8 @@ def install_guards(app: Quart, config: BaseConfig) -> None:
 
     @app.before_request
     async def check_origin() -> None:
-        if request.method in _READING:
+        if request.method in READING:
             return
         cross_site = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
         if cross_site or not origin_allowed(request.headers, request.scheme, config.public_url):
             raise ForeignOrigin("A page of another origin may not change anything here.")
-
-    admits = socket_check(config)
-
-    @app.before_websocket
-    async def check_socket() -> Response | None:
-        known = admits(websocket.headers, websocket.scheme)
-        return None if known else Response("This origin may not open a socket here.\n", status=403)

@@ -4,7 +4,7 @@ import { account } from "./data/accountService.js";
 import { PreferenceSync } from "./data/preferenceSync.js";
 import { AUTH_CHANGE, authSession, LOGIN_WANTED, logoutUser } from "./net/auth.js";
 import { asApiError } from "./net/errors.js";
-import { withReturn } from "./state/returnPath.js";
+import { withReturn } from "./net/returnPath.js";
 import { element, find, icon, replace } from "./ui/element.js";
 import { Popover } from "./ui/popover.js";
 

@@ -35,7 +35,7 @@ function render(place, root) {
   replace(
     place,
     element("h1", {}, root.info?.title ?? "API"),
-    element("p", { class: "hint" }, `Version ${root.info?.version ?? "unknown"} · OpenAPI ${root.openapi} · `, element("a", { href: DOCUMENT }, "the document")),
+    element("p", { class: "hint" }, `Version ${root.info?.version ?? "unknown"} · OpenAPI ${root.openapi} · `, documentLink(root)),
     root.info?.description && element("p", { class: "docs-lead" }, root.info.description),
     ...[...groups].flatMap(([name, operations]) => [
       element("h2", { class: "docs-group" }, name),
@@ -44,6 +44,12 @@ function render(place, root) {
   );
   replace(find("#docs-nav", HTMLElement), ...[...groups].map(([name, operations]) => navGroup(name, operations)));
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+}
+
+/** The address itself wants the token, which a link doesn’t send. @param {Schema} root */
+function documentLink(root) {
+  const file = new Blob([JSON.stringify(root, null, 2)], { type: "application/json" });
+  return element("a", { href: URL.createObjectURL(file), download: "openapi.json" }, "the document");
 }
 
 /** @param {Schema} root @returns {Operation[]} */

@@ -2,7 +2,7 @@
 
 import { apiFetch, authSession, loginUser } from "../modules/net/auth.js";
 import { asApiError } from "../modules/net/errors.js";
-import { returnPath, withReturn } from "../modules/state/returnPath.js";
+import { returnPath, withReturn } from "../modules/net/returnPath.js";
 import { element, find, replace } from "../modules/ui/element.js";
 import { FieldForm } from "../modules/ui/fieldForm.js";
 import { ThemeToggle } from "../modules/ui/themeToggle.js";

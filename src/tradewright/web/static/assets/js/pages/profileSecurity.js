@@ -29,12 +29,13 @@ export class PasswordSection {
         await withStepUp(() => account.changePassword(present, wanted), present);
         this.#form.clear();
         onChanged();
-        return "Changed. Every other session of yours has ended.";
+        return "Changed. Every other session of yours has ended. Your API tokens go on: delete those that somebody else may have.";
       },
     });
     const name = element("input", { class: "visually-hidden", type: "text", name: "username", autocomplete: "username", value: authSession.user?.username ?? "", readonly: true, tabindex: -1, "aria-hidden": "true" });
     this.#form.node.prepend(name);
-    replace(find("#password-body", HTMLElement), this.#form.node);
+    const what = element("p", { class: "hint" }, "A new password ends every other session of yours. API tokens go on, since programs live of them: ", element("a", { href: "#tokens" }, "delete"), " those that somebody else may have.");
+    replace(find("#password-body", HTMLElement), what, this.#form.node);
   }
 
   destroy() {

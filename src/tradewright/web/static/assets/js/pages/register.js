@@ -3,7 +3,7 @@
 import { loginUser, registerUser } from "../modules/net/auth.js";
 import { asApiError } from "../modules/net/errors.js";
 import { getJson } from "../modules/net/http.js";
-import { returnPath, withReturn } from "../modules/state/returnPath.js";
+import { returnPath, withReturn } from "../modules/net/returnPath.js";
 import { element, find, replace } from "../modules/ui/element.js";
 import { failure } from "../modules/ui/failure.js";
 import { FieldForm } from "../modules/ui/fieldForm.js";

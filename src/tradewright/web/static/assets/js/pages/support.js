@@ -41,7 +41,7 @@ class SupportPage {
       const [readiness, health] = await Promise.all([this.#service.readiness(), this.#service.health()]);
       ready = readiness.ready;
       this.#server = [
-        ["Version", health.version],
+        ...(health.version === undefined ? [] : [/** @type {Fact} */ (["Version", health.version])]),
         ["Answers in", `${Math.round(performance.now() - asked)} ms`],
         ...readiness.dependencies.map(({ name, ok, detail }) => /** @type {Fact} */ ([name.replaceAll("_", " "), [ok ? "ok" : "failing", detail].filter(Boolean).join(": ")])),
       ];

@@ -12,7 +12,7 @@ import { requireUser } from "../modules/ui/loginGate.js";
 import { tellOnce } from "../modules/ui/tellOnce.js";
 import { ThemeToggle } from "../modules/ui/themeToggle.js";
 
-/** @import {AuditItem, InviteItem, UserItem} from "../modules/net/protocol.js" */
+/** @import {AuditEvent, InviteItem, UserItem} from "../modules/net/protocol.js" */
 
 const ROLES = ["viewer", "trader", "admin"];
 
@@ -21,7 +21,9 @@ class UsersPage {
   #main = find("#main", HTMLElement);
   /** @type {UserItem[]} */
   #users = [];
-  /** @type {AuditItem[]} */
+  /** @type {InviteItem[]} */
+  #invitations = [];
+  /** @type {AuditEvent[]} */
   #events = [];
   /** @type {string | null} */
   #usersCursor = null;
@@ -50,7 +52,7 @@ class UsersPage {
     });
     replace(find("#invites-body", HTMLElement), this.#mode, this.#invites, this.#invited, this.#form.node);
     // The log names users, so they come first.
-    await Promise.all([this.#loadUsers(null), this.#loadInvites(), this.#sayMode()]);
+    await Promise.all([this.#loadUsers(null), this.#loadInvites(null), this.#sayMode()]);
     await this.#loadAudit(null);
     this.#main.dataset.shown = user.username;
   }
@@ -135,14 +137,22 @@ class UsersPage {
     replace(this.#mode, element("div", { class: "warning" }, icon("warning"), element("div", {}, words)));
   }
 
-  async #loadInvites() {
+  /** @param {string | null} cursor */
+  async #loadInvites(cursor) {
     try {
-      const { items } = await administration.invites();
-      find("#invites-note", HTMLElement).textContent = items.length === 0 ? "" : String(items.length);
-      const rows = items.map((invite) => this.#inviteRow(invite));
-      replace(this.#invites, items.length === 0 ? element("p", { class: "empty" }, "Nobody is invited.") : table("Invitations", ["Begins", "Role", "State", "Ends|wide", ""], rows));
+      const { items, next_cursor: next } = await administration.invites(cursor);
+      this.#invitations = cursor === null ? items : [...this.#invitations, ...items];
+      const count = this.#invitations.length;
+      find("#invites-note", HTMLElement).textContent = count === 0 ? "" : `${count}${next ? "+" : ""}`;
+      const rows = this.#invitations.map((invite) => this.#inviteRow(invite));
+      const shown = count === 0 ? element("p", { class: "empty" }, "Nobody is invited.") : table("Invitations", ["Begins", "Role", "State", "Ends|wide", ""], rows);
+      replace(
+        this.#invites,
+        shown,
+        more(next ?? null, () => this.#loadInvites(next ?? null)),
+      );
     } catch (error) {
-      replace(this.#invites, failure(asApiError(error), () => this.#loadInvites()));
+      replace(this.#invites, failure(asApiError(error), () => this.#loadInvites(cursor)));
     }
   }
 
@@ -169,14 +179,14 @@ class UsersPage {
     const told = tellOnce("The invitation", "Send this link to the one whom you invite. It is good once, for seven days, and not shown again.", [link], () => this.#invited.replaceChildren());
     replace(this.#invited, told);
     told.focus();
-    await Promise.all([this.#loadInvites(), this.#loadAudit(null)]);
+    await Promise.all([this.#loadInvites(null), this.#loadAudit(null)]);
   }
 
   /** @param {string} id */
   async #deleteInvite(id) {
     try {
       await withStepUp(() => administration.deleteInvite(id));
-      await this.#loadInvites();
+      await this.#loadInvites(null);
     } catch (error) {
       const told = asApiError(error);
       if (told.code !== "aborted") this.#invites.append(failure(told));
@@ -197,7 +207,7 @@ class UsersPage {
     }
   }
 
-  /** @param {AuditItem} event */
+  /** @param {AuditEvent} event */
   #eventRow({ time_ms: at, kind, user_id: whom, actor_id: by, address, details, request_id: request }) {
     const name = (/** @type {string | null} */ id) => (id === null ? "–" : (this.#users.find((user) => user.id === id)?.username ?? id.slice(0, 8)));
     const told = Object.entries(details).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);

@@ -5,7 +5,7 @@ import { getJson, sendJson } from "../net/http.js";
 /**
  * @import {Page} from "../net/answers.js"
  * @import {CheckAnswer, CredentialItem} from "../net/protocol.js"
- * @import {AuditItem, EnrolAnswer, InviteItem, Me, RecoveryCodes, RegistrationState, SessionItem, TokenItem, UserItem} from "../net/protocol.js"
+ * @import {AuditEvent, EnrolAnswer, InviteItem, Me, RecoveryCodes, RegistrationState, SessionItem, TokenItem, UserItem} from "../net/protocol.js"
  */
 
 const API = "/api/v1";
@@ -69,12 +69,12 @@ export const administration = {
   users: (cursor) => getJson(`${API}/users`, { query: { cursor } }),
   /** @param {string} id @param {{role?: string, disabled?: boolean}} body @returns {Promise<UserItem>} */
   changeUser: (id, body) => sendJson("PATCH", at(`${API}/users`, id), { body }),
-  /** @returns {Promise<Page<InviteItem>>} */
-  invites: () => getJson(`${AUTH}/invites`),
+  /** @param {string | null} cursor @returns {Promise<Page<InviteItem>>} */
+  invites: (cursor) => getJson(`${AUTH}/invites`, { query: { cursor } }),
   /** @param {string} role @returns {Promise<InviteItem>} which tells the code, this once */
   invite: (role) => sendJson("POST", `${AUTH}/invites`, { body: { role } }),
   /** @param {string} id @returns {Promise<void>} */
   deleteInvite: (id) => sendJson("DELETE", at(`${AUTH}/invites`, id)),
-  /** @param {{cursor: string | null, user_id?: string | null}} query @returns {Promise<Page<AuditItem>>} */
+  /** @param {{cursor: string | null, user_id?: string | null}} query @returns {Promise<Page<AuditEvent>>} */
   audit: (query) => getJson(`${API}/audit`, { query }),
 };

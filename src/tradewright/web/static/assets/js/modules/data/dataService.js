@@ -191,7 +191,7 @@ export class DataService {
     return getJson("/readyz", { accept: [503] });
   }
 
-  /** @returns {Promise<Health>} that the server is alive, and its version */
+  /** @returns {Promise<Health>} that the server is alive, and to who may know it its version */
   health() {
     return getJson("/healthz");
   }

@@ -5,6 +5,7 @@
 
 import { ApiError, LOGIN_REQUIRED } from "./errors.js";
 import { readProblem } from "./problems.js";
+import { OWN_PATH } from "./returnPath.js";
 
 /**
  * @import {TokenAnswer, UserItem} from "./protocol.js"
@@ -184,7 +185,7 @@ export class AuthSession {
    * @param {string} path begins with one slash @param {RequestInit} [init]
    */
   async fetch(path, init = {}) {
-    if (!/^\/(?![/\\])/.test(path)) throw new Error("A token is sent to this server alone.");
+    if (!OWN_PATH.test(path)) throw new Error("A token is sent to this server alone.");
     const token = await this.freshToken();
     const response = await this.#send(path, init, token);
     if (response.status !== 401) return response;

@@ -1,9 +1,10 @@
 // Written by tools/generate_protocol_types.py from the server's definitions. Do not edit.
 
 /**
- * Something that was done: when, what, about whom, by whom, and from where.
+ * Something that was done, by whom and from where. ``position`` counts all events; ``digest`` (hex) is
+ * made of the event and of the digest before it, so that a changed or removed one shows.
  */
-export interface AuditItem {
+export interface AuditEvent {
   position: number;
   time_ms: number;
   kind: string;
@@ -19,7 +20,7 @@ export interface AuditItem {
  * A page of events, newest first.
  */
 export interface AuditList {
-  items: AuditItem[];
+  items: AuditEvent[];
   next_cursor?: string | null;
 }
 
@@ -170,7 +171,7 @@ export interface CredentialItem {
 }
 
 /**
- * One's keys, oldest first.
+ * A page of one's keys, oldest first.
  */
 export interface CredentialList {
   items: CredentialItem[];
@@ -179,6 +180,7 @@ export interface CredentialList {
 
 /**
  * One thing that serving depends on; without one that is not ``required`` the server still serves.
+ * ``detail`` is for who is logged in, or sits at the server itself.
  */
 export interface DependencyState {
   name: string;
@@ -240,11 +242,11 @@ export interface Gap {
 }
 
 /**
- * The server is alive.
+ * The server is alive. Its version is for who is logged in, or sits at the server itself.
  */
 export interface Health {
   status: "ok";
-  version: string;
+  version?: string;
 }
 
 /**
@@ -307,7 +309,7 @@ export interface InviteItem {
 }
 
 /**
- * The newest invitations, newest first.
+ * A page of invitations, newest first.
  */
 export interface InviteList {
   items: InviteItem[];
@@ -525,7 +527,7 @@ export interface SessionItem {
 }
 
 /**
- * One's sessions, the last used first.
+ * A page of one's sessions, the last used first.
  */
 export interface SessionList {
   items: SessionItem[];
@@ -716,7 +718,7 @@ export interface TokenItem {
 }
 
 /**
- * One's API tokens, newest first.
+ * A page of one's API tokens, newest first.
  */
 export interface TokenList {
   items: TokenItem[];

@@ -1,7 +1,7 @@
 /** What needs a login: waits until it is known who is here, and sends those away who are nobody. */
 
 import { AUTH_CHANGE, authSession } from "../net/auth.js";
-import { withReturn } from "../state/returnPath.js";
+import { withReturn } from "../net/returnPath.js";
 
 /** @import {UserItem} from "../net/protocol.js" */
 

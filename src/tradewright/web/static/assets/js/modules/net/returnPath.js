@@ -1,8 +1,8 @@
-/** Where a login leads to: back to the page that asked for it, never to another site. */
+/** Addresses of this server alone, and where a login leads to: back to the page that asked for it, never to another site. */
 
 const PARAMETER = "next";
 /** Browsers read "//host" and "/\host" as another host, and drop tabs and line ends before they look. */
-const OWN_PATH = /^\/(?![/\\])[\x20-\x7e]*$/;
+export const OWN_PATH = /^\/(?![/\\])[\x20-\x7e]*$/;
 const LOGIN_PAGES = new Set(["/login", "/register"]);
 
 /**
