@@ -3,7 +3,8 @@
     python -m bench.fanout_server frames|asgi
 
 Everything but the venue is the product's: topics, bus, hubs, views, sessions, outboxes, guards, and the web
-server as `tradewright serve` sets it up. `asgi` takes away the frames past ASGI, as another server would.
+server as `tradewright serve` sets it up. `asgi` has uvicorn's own protocol in place of ours, and
+so no frames past ASGI, as under another server.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from typing import Final
 
 import uvicorn
 import uvloop
 from quart import Quart
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from bench.fanout_control import FIRST_SEQ, obey, symbol
 from tradewright.config import DevelopmentConfig
@@ -33,6 +36,9 @@ from tradewright.web.middleware.guards import socket_check
 from tradewright.web.ws.connections import HandshakeLimits, WebSocketConnections
 from tradewright.web.ws.endpoint import LiveSockets
 from tradewright.web.ws.transport import LiveSocketProtocol
+
+_SILENT_S: Final = 3_600.0
+"""Longer than the bench takes: what is published on command alone must not be called stale meanwhile."""
 
 
 class PublishedStreams:
@@ -84,18 +90,12 @@ class NoHistory:
         raise NotFound(f"There are no bars of {key.symbol}.")
 
 
-class MessagesOnly(LiveSocketProtocol):
-    """The same server without frames past ASGI."""
-
-    takes_frames = False
-
-
-async def run(protocol: type[LiveSocketProtocol]) -> None:
+async def run(protocol: type[WebSocketsSansIOProtocol]) -> None:
     """Serve and publish until standard input ends."""
     bus, clock = MemoryBus(), SystemClock()
     registry = SubscriptionRegistry(SubscriptionLimits(connections_per_address=100_000))
     streams = PublishedStreams(bus)
-    service = SubscriptionService(bus, streams, NoHistory(), registry, clock)
+    service = SubscriptionService(bus, streams, NoHistory(), registry, clock, silent_s=_SILENT_S)
     connections = WebSocketConnections(
         service, registry, clock, handshakes=HandshakeLimits(per_s=10_000, burst=10_000)
     )
@@ -113,4 +113,4 @@ async def run(protocol: type[LiveSocketProtocol]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(run(MessagesOnly if sys.argv[1] == "asgi" else LiveSocketProtocol))
+    uvloop.run(run(WebSocketsSansIOProtocol if sys.argv[1] == "asgi" else LiveSocketProtocol))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -18,13 +19,16 @@ class TaskSupervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run ``work`` as a task named ``owner/name``; its failure is logged, never raised to the loop."""
+    def start(
+        self, name: str, work: Coroutine[Any, Any, None], *, context: Context | None = None
+    ) -> asyncio.Task[None]:
+        """Run ``work`` as a task named ``owner/name``, in ``context`` or a copy of the present one; its
+        failure is logged, never raised to the loop."""
         if self._closed:
             work.close()
             raise RuntimeError(f"{self._name} is closed and starts no more tasks")
         task = asyncio.get_running_loop().create_task(
-            self._supervise(name, work), name=f"{self._name}/{name}"
+            self._supervise(name, work), name=f"{self._name}/{name}", context=context
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -105,15 +105,14 @@ class ResumeFrom(NamedTuple):
 
 
 class View:
-    """One client's look at one topic. ``live`` once its snapshot is on the way."""
+    """One client's look at one topic."""
 
-    __slots__ = ("closed", "history", "hub", "live", "opening", "sink")
+    __slots__ = ("closed", "history", "hub", "opening", "sink")
 
     def __init__(self, hub: TopicHub, sink: ViewSink, history: int) -> None:
         self.hub = hub
         self.sink = sink
         self.history = history
-        self.live = False
         self.closed = False
         self.opening = 0
 
@@ -145,6 +144,8 @@ class TopicHub:
         self.key = key
         self.topic = key.topic
         self.views: set[View] = set()
+        self._live: dict[View, ViewSink] = {}
+        """Those whose snapshot is on the way, so that updates follow it."""
         self.unwanted_since_s: float | None = None
         self._bus = bus
         self._streams = streams
@@ -202,7 +203,8 @@ class TopicHub:
         """The view gets nothing any more. The last one lets the feed go."""
         if view.closed:
             return
-        view.closed, view.live = True, False
+        view.closed = True
+        self._live.pop(view, None)
         self.views.discard(view)
         self._lacking.discard(view)
         if not self.views:
@@ -216,14 +218,14 @@ class TopicHub:
         says.
         """
         await self._listening.wait()
-        opened = view.live or view.opening > 0
+        opened = view in self._live or view.opening > 0
         if resume is not None and not opened and self._replay(view, resume):
             return
         await self._send_snapshot(view)
 
     def resync(self, view: View, reason: ResyncReason) -> None:
         """Tell the view that it lacks something, and give it a fresh snapshot."""
-        view.live = False
+        self._live.pop(view, None)
         view.sink.offer_resync(self.topic, self.key.kind, reason)
         self._tasks.start("resync", self._send_snapshot(view))
 
@@ -234,7 +236,7 @@ class TopicHub:
         missed = [entry for entry in self._ring if entry.seq > resume.seq]
         if len(missed) != self._seq - resume.seq:
             return False
-        view.live = True
+        self._live[view] = view.sink
         for entry in missed:
             view.sink.offer(entry.message)
         self._send_status(view)
@@ -243,7 +245,7 @@ class TopicHub:
     # Snapshots
 
     async def _send_snapshot(self, view: View) -> None:
-        view.live = False
+        self._live.pop(view, None)
         view.opening += 1
         opening = view.opening
         whole = True
@@ -255,7 +257,7 @@ class TopicHub:
         # From here on nothing waits: what the snapshot holds and what follows it meet without a seam.
         if view.closed or view.opening != opening:
             return
-        view.live = True
+        self._live[view] = view.sink
         view.sink.offer(TopicMessage(self.topic, self.key.kind, data))
         self._send_status(view)
         self._lacking.discard(view)
@@ -460,7 +462,7 @@ class TopicHub:
         else:
             self._answered.clear()
         if not first:
-            for view in [view for view in self.views if view.live]:
+            for view in tuple(self._live):
                 self.resync(view, "epoch_changed")
 
     # Silence
@@ -474,21 +476,19 @@ class TopicHub:
                 continue
             if self.views and not self._silent:
                 self._silent = True
-                for view in self.views:
-                    if view.live:
-                        self._send_status(view)
+                for view in tuple(self._live):
+                    self._send_status(view)
             await self._clock.sleep(silent_s)
 
     def _end_silence(self) -> None:
         self._silent = False
-        for view in self.views:
-            if view.live:
-                self._send_status(view)
+        for view in tuple(self._live):
+            self._send_status(view)
 
     def _send_to_views(self, message: TopicMessage) -> None:
-        for view in self.views:
-            if view.live:
-                view.sink.offer(message)
+        # Not over the views, each of which would have to be looked at: it runs for every message and viewer.
+        for sink in tuple(self._live.values()):
+            sink.offer(message)
 
     def _forget_old(self) -> None:
         horizon = self._clock.monotonic() - RING_S

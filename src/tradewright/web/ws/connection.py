@@ -22,6 +22,7 @@ from tradewright.web.protocol import CloseCode, Ok
 from tradewright.web.ws.flusher import Flusher
 from tradewright.web.ws.login import ANSWER_DEADLINE_S, Login
 from tradewright.web.ws.outbox import Outbox, OutboxLimits
+from tradewright.web.ws.sending import MessageWriter
 from tradewright.web.ws.session import (
     Close,
     EndView,
@@ -33,7 +34,7 @@ from tradewright.web.ws.session import (
     WsSession,
     error_reply,
 )
-from tradewright.web.ws.writing import FrameSocket, FrameWriter, MessageWriter, Writer
+from tradewright.web.ws.writing import FrameSocket, FrameWriter, Writer
 
 _log = logging.getLogger(__name__)
 
@@ -157,8 +158,8 @@ class LiveConnection:
         """Serve the client, who may have brought a token, until it leaves or is closed."""
         reader = self._tasks.start("read", self._read(token))
         ends: list[asyncio.Future[Any]] = [reader, self._end]
-        if self._writer.task is not None:
-            ends.append(self._writer.task)
+        if self._writer.gone is not None:
+            ends.append(self._writer.gone)
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if self._end.done():
@@ -224,8 +225,10 @@ class LiveConnection:
             own = FrameWriter(frames, flusher, self._clock, on_room=self._resync, limits=limits)
             return own, own
         self._writing = TaskSupervisor("writer of a live socket")
-        outbox = Outbox(on_room=self._resync, limits=limits)
-        return outbox, MessageWriter(self._socket, outbox, self._clock, self._writing)
+        over_asgi = MessageWriter(
+            self._socket, flusher.turns, self._clock, self._writing, on_room=self._resync, limits=limits
+        )
+        return over_asgi, over_asgi
 
     def _resync(self, topic: str) -> None:
         self._subscriptions.resync(self.id, topic)

@@ -32,12 +32,14 @@ class ClientGone(OSError):
 class AsgiSocket:
     """A socket that has been accepted, as a connection uses it."""
 
-    __slots__ = ("_expel", "_receive", "_send", "frames", "over")
+    __slots__ = ("_expel", "_farewell", "_receive", "_send", "frames", "over")
 
     def __init__(self, scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         self._receive = receive
         self._send = send
         self._expel = expel_of(scope)
+        self._farewell: tuple[int, str] | None = None
+        """What a client was to be told when it was expelled, where the server can only close it."""
         self.frames = frames_of(scope)
         self.over = False
         """Whether it is closed already, from whichever side."""
@@ -59,15 +61,18 @@ class AsgiSocket:
         return sending
 
     async def close(self, code: int, reason: str) -> None:
-        """Say goodbye, once."""
+        """Say goodbye, once. Who was expelled is told why as soon as it takes it."""
         if not self.over:
             self.over = True
+            code, reason = self._farewell or (code, reason)
             with suppress(OSError):
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     def expel(self, code: int, reason: str) -> None:
         """Close without waiting for a client that takes nothing, where the server can."""
-        if self._expel is not None:
+        if self._expel is None:
+            self._farewell = (code, reason)
+        else:
             self.over = True
             self._expel(code, reason)
 

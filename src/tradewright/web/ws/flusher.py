@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from typing import Final, Protocol
 
 PAUSE_S_MAX: Final = 0.005
 BUSY_SHARE: Final = 0.8
 """Whoever writes for more of the time than that does better to write less often, and more at once."""
+TURNS_AT_ONCE: Final = 32
+"""What a server does for a client it does in two parts: it takes the message, and writes when the loop comes
+round. After more clients than that, the processor's caches have lost the first ones between the two."""
 _NONE_MORE: Final = object()
 
 
@@ -38,6 +42,7 @@ class Flusher:
         self._due: list[Flushable] = []
         self._scheduled: asyncio.Handle | None = None
         self._began_s = self._ended_s = 0.0
+        self.turns = Turns()
 
     def claim(self, message: object) -> bool:
         """Make it the turn's direct message. Only where ``direct`` is None."""
@@ -54,6 +59,7 @@ class Flusher:
 
     def close(self) -> None:
         """Forget who was to be called."""
+        self.turns.close()
         self._due.clear()
         if self._scheduled is not None:
             self._scheduled.cancel()
@@ -94,3 +100,33 @@ class Flusher:
             self._scheduled = asyncio.get_running_loop().call_later(
                 min(took_s, self._pause_s_max), self._end_pause
             )
+
+
+class Turns:
+    """Lets clients be written to a few at a time, in the order in which they came, and the loop do other
+    things in between."""
+
+    def __init__(self) -> None:
+        self._due: deque[Flushable] = deque()
+        self._scheduled: asyncio.Handle | None = None
+
+    def add(self, writer: Flushable) -> None:
+        """Let this one write when its turn comes. Who adds itself twice is called twice."""
+        self._due.append(writer)
+        if self._scheduled is None:
+            self._scheduled = asyncio.get_running_loop().call_soon(self._take)
+
+    def close(self) -> None:
+        """Forget who was to be called."""
+        self._due.clear()
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+
+    def _take(self) -> None:
+        due = self._due
+        try:
+            for _ in range(min(len(due), TURNS_AT_ONCE)):
+                due.popleft().write()
+        finally:
+            self._scheduled = asyncio.get_running_loop().call_soon(self._take) if due else None

@@ -79,7 +79,6 @@ class Outbox:
         "_limits",
         "_on_room",
         "_room",
-        "_waiter",
         "entries",
         "lost",
         "told",
@@ -98,7 +97,6 @@ class Outbox:
         self._last: dict[str, _Place] = {}
         self.lost: dict[str, None] = {}
         """Topics that were lost and have not begun again; always the same object, too."""
-        self._waiter: asyncio.Future[None] | None = None
         self.told = False
         """Whether somebody knows that something waits, and will see to it."""
         self._room: asyncio.Event | None = None
@@ -230,18 +228,6 @@ class Outbox:
 
     def _wake(self) -> None:
         """Something waits where nothing did."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def wait(self) -> None:
-        """Return when there is something to take. Who waits here has sent everything before, so there
-        is room again for topics that were lost."""
-        while not self.entries:
-            self.begin_again()
-            if not self.entries:
-                self.told = False
-                self._waiter = asyncio.get_running_loop().create_future()
-                await self._waiter
 
     def begin_again(self) -> None:
         """All is sent and the client has room: topics that were lost begin again."""

@@ -1,18 +1,16 @@
-"""The two ways in which a connection's outbox reaches its client.
+"""How a connection's outbox reaches its client past ASGI, where the server's protocol takes prepared frames.
 
-Past ASGI, where the server's protocol takes prepared frames: no task and no wait for each client. Over ASGI,
-under any server: a task that sends message by message. What the client gets is the same.
+No task and no wait for each client. Over plain ASGI see ``sending``; what the client gets is the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from tradewright.runtime.clock import Clock
-from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.subscription_service import TopicMessage, ViewSink
 from tradewright.web.ws.flusher import Flusher
 from tradewright.web.ws.frames import frame_of
@@ -53,20 +51,12 @@ class FrameSocket(Protocol):
         ...
 
 
-class MessageSocket(Protocol):
-    """A server's socket that takes one message after the other."""
-
-    def send(self, text: str) -> Awaitable[None]:
-        """To be awaited until the message is under way; ``OSError`` where the client is gone."""
-        ...
-
-
 class Writer(ViewSink, Protocol):
     """Takes what views offer, and gets it to the client."""
 
     @property
-    def task(self) -> asyncio.Task[None] | None:
-        """What ends when the client is gone, where that is the writer's to find out."""
+    def gone(self) -> asyncio.Future[None] | None:
+        """What is done when the client is gone, where that is the writer's to find out."""
         ...
 
     @property
@@ -151,7 +141,7 @@ class FrameWriter(Outbox):
             self._write_bit_by_bit()
 
     @property
-    def task(self) -> None:
+    def gone(self) -> None:
         return None
 
     @property
@@ -210,36 +200,3 @@ class FrameWriter(Outbox):
     def _go_on(self) -> None:
         self.stuck_since_s = None
         self._flusher.add(self)
-
-
-class MessageWriter:
-    """A task that sends one message after the other, and waits for the client before the next."""
-
-    def __init__(self, socket: MessageSocket, outbox: Outbox, clock: Clock, tasks: TaskSupervisor) -> None:
-        self._socket = socket
-        self._outbox = outbox
-        self._clock = clock
-        self.stuck_since_s: float | None = None
-        self.offer = outbox.offer
-        self.offer_resync = outbox.offer_resync
-        self.task = tasks.start("write", self._write())
-
-    async def _write(self) -> None:
-        outbox, send, now_s = self._outbox, self._socket.send, self._clock.monotonic
-        while True:
-            if not outbox.entries:
-                await outbox.wait()
-            try:
-                for text in outbox.take():
-                    self.stuck_since_s = now_s()
-                    await send(text)
-            except OSError:
-                return  # the client is gone
-            self.stuck_since_s = None
-
-    @property
-    def idle(self) -> bool:
-        return self.task.done() or not (self._outbox.entries or self.stuck_since_s is not None)
-
-    def stop(self) -> None:
-        self.task.cancel()
