@@ -12,7 +12,7 @@ from redis.crc import key_slot
 from tests.support.bus_load import bus_load, eventually
 from tests.support.own_cluster import OwnCluster, own_cluster
 from tradewright.app_extensions.redis_manager import RedisManager
-from tradewright.domain.ports import BusGap
+from tradewright.domain.ports import BusGap, LeasesUnavailable
 from tradewright.runtime.clock import SystemClock
 from tradewright.runtime.ids import new_id
 from tradewright.storage.redis.address import RedisAddress
@@ -45,6 +45,32 @@ async def test_leases_on_a_cluster_keep_the_contract(cluster: OwnCluster) -> Non
     leases = RedisLeases(address, SystemClock(), prefix=new_id(), deadline_s=10)
     await check_leases(leases, wait=asyncio.sleep)
     await leases.close()
+
+
+async def test_leases_of_the_nodes_that_are_there_are_renewed(cluster: OwnCluster) -> None:
+    prefix, names = new_id(), [f"feed:{number}" for number in range(30)]
+    leases = RedisLeases(RedisAddress.of_url(cluster.url), SystemClock(), prefix=prefix, deadline_s=10)
+    held = [lease for name in names if (lease := await leases.acquire(name, "A", 600)) is not None]
+    assert len(held) == len(names)
+    slots = [key_slot(f"{prefix}:lease:{name}".encode()) for name in names]
+    gone = [slot * len(cluster.nodes) // 16_384 == 1 for slot in slots]
+    assert any(gone)
+    assert not all(gone)
+    await _set_on_all(cluster, "cluster-require-full-coverage", "no")
+    cluster.nodes[1].kill()
+    assert await leases.renew(held, 600) == [None if one else True for one in gone]
+    with pytest.raises(LeasesUnavailable):
+        await leases.renew([lease for lease, one in zip(held, gone, strict=True) if one], 600)
+    cluster.nodes[1].start()
+    await asyncio.to_thread(cluster.wait)
+    await _set_on_all(cluster, "cluster-require-full-coverage", "yes")
+    await leases.close()
+
+
+async def _set_on_all(cluster: OwnCluster, name: str, value: str) -> None:
+    for node in cluster.nodes:
+        async with Redis.from_url(node.url) as admin:
+            await admin.config_set(name, value)
 
 
 async def test_the_cache_on_a_cluster_keeps_the_contract_whatever_node_has_it(cluster: OwnCluster) -> None:

@@ -174,7 +174,7 @@ class ProcessLeases:
         await self._answer()
         return lease
 
-    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool]:
+    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> Sequence[bool | None]:
         await self._reach()
         answers = await self._leases.renew(leases, ttl_s)
         await self._answer()

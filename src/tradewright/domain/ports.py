@@ -401,9 +401,10 @@ class Leases(Protocol):
         new one in its place."""
         ...
 
-    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool]:
+    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> Sequence[bool | None]:
         """Have each of them for so many seconds from now; False for one that is not the present one of its
-        name any more. One call, however many there are."""
+        name any more, None where that can't be known now, though it can of others. One call, however many
+        there are."""
         ...
 
     async def release(self, lease: Lease) -> None:

@@ -35,7 +35,7 @@ class MemoryLeases:
         self._held[name] = _Held(lease, self._clock.monotonic() + ttl_s)
         return lease
 
-    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool]:
+    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> Sequence[bool | None]:
         """Have each of them for so many seconds from now; False for one that is not the present one."""
         self._forget_ended()
         return [self._renew(lease, ttl_s) for lease in leases]

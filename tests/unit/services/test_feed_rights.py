@@ -21,16 +21,19 @@ class _Leases(MemoryLeases):
         super().__init__(clock)
         self.delay_s = 0.0
         self.away = False
+        self.unknown: set[str] = set()
+        """Of these it can't say anything."""
         self.renewals: list[int] = []
         self._time = clock
 
-    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool]:
+    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> Sequence[bool | None]:
         self.renewals.append(len(leases))
         if self.away:
             raise LeasesUnavailable("away")
         answers = await super().renew(leases, ttl_s)
         await self._time.sleep(self.delay_s)
-        return answers
+        names = [lease.name for lease in leases]
+        return [None if name in self.unknown else each for name, each in zip(names, answers, strict=True)]
 
 
 async def _right(rights: Rights, name: str = "feed") -> Right:
@@ -100,3 +103,22 @@ async def test_one_call_renews_all_and_what_is_lost_is_not_asked_for_again() -> 
     await rights.renew()
     assert again.unreachable
     assert not again.lost
+
+
+async def test_where_some_can_not_be_renewed_the_others_are() -> None:
+    clock = DrivenClock()
+    leases = _Leases(clock)
+    rights = Rights(leases, "one", clock, SHARING)
+    first, second = [await _right(rights, name) for name in ("first", "second")]
+    leases.unknown = {"second"}
+    for _ in range(6):
+        await clock.advance(SHARING.lease_s / 4)
+        await rights.renew()
+    assert first.holds
+    assert not first.unreachable
+    assert not second.holds
+    assert second.unreachable
+    assert not second.lost
+    leases.unknown = set()
+    await rights.renew()
+    assert second.holds

@@ -97,6 +97,8 @@ class Rights:
         for right, renewed in zip(rights, answers, strict=True):
             if renewed:
                 right.renewed(asked_at_s)
+            elif renewed is None:
+                right.refused()
             else:
                 right.lost = True
                 self._forget(right)

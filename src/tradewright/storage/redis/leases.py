@@ -53,8 +53,8 @@ return 0
 
 
 class RedisLeases:
-    """Each call is one script per lease, sent together to the node that has it; tried once, and over
-    within ``deadline_s``.
+    """Each call is one script per lease, sent to the node that has it together with the others of that node;
+    tried once, and over within ``deadline_s``.
 
     Time is that of Redis alone. A token is at least the time in milliseconds, so that tokens rise even
     where Redis has lost everything.
@@ -71,47 +71,52 @@ class RedisLeases:
 
     async def acquire(self, name: str, owner: str, ttl_s: float) -> Lease | None:
         """Have the lease for so many seconds; None where another owner has it."""
-        (token,) = await self._run(_ACQUIRE, [(name, owner, _ms(ttl_s))])
+        token = await self._run(_ACQUIRE, name, owner, _ms(ttl_s))
         return None if token is None else Lease(name, owner, token)
 
-    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool]:
-        """Have each of them for so many seconds from now; False for one that is not the present one."""
-        ttl_ms = _ms(ttl_s)
-        answers = await self._run(_RENEW, [(each.name, each.owner, ttl_ms, each.token) for each in leases])
-        return [answer == 1 for answer in answers]
+    async def renew(self, leases: Sequence[Lease], ttl_s: float) -> list[bool | None]:
+        """Have each of them for so many seconds from now; False for one that is not the present one, None
+        where the node that has it does not answer."""
+        answers = await asyncio.gather(*(self._renew(lease, _ms(ttl_s)) for lease in leases))
+        refusals = [answer for answer in answers if isinstance(answer, LeasesUnavailable)]
+        if refusals and len(refusals) == len(answers):
+            raise refusals[0]
+        return [None if isinstance(answer, LeasesUnavailable) else answer for answer in answers]
 
     async def release(self, lease: Lease) -> None:
         """Let it go, where it is still the present one of its name."""
-        await self._run(_RELEASE, [(lease.name, lease.owner, lease.token)])
+        await self._run(_RELEASE, lease.name, lease.owner, lease.token)
 
     async def close(self) -> None:
         """End the connections; may be called twice."""
         self._closed = True
         await self._nodes.close()
 
-    async def _run(self, script: str, calls: Sequence[tuple[str, *tuple[Word, ...]]]) -> list[Reply]:
-        if not calls:
-            return []
+    async def _renew(self, lease: Lease, ttl_ms: int) -> bool | LeasesUnavailable:
+        try:
+            answer: Reply = await self._run(_RENEW, lease.name, lease.owner, ttl_ms, lease.token)
+        except LeasesUnavailable as error:
+            return error
+        return bool(answer == 1)
+
+    async def _run(self, script: str, name: str, *words: Word) -> Reply:
         if self._closed:
             raise LeasesUnavailable("The leases are closed.")
         self._nodes.start()
+        key = (self._prefix + name).encode()
         try:
             async with asyncio.timeout(self._deadline_s):
-                keys = [(self._prefix + name).encode() for name, *_ in calls]
-                wires = [await self._wire(key) for key in keys]
-                called = zip(wires, keys, calls, strict=True)
-                answers = [wire.call("EVAL", script, 1, key, *words) for wire, key, (_, *words) in called]
-                replies: list[Reply] = await asyncio.gather(*answers)
+                wire = await self._wire(key)
+                reply: Reply = await wire.call("EVAL", script, 1, key, *words)
         except TimeoutError:
             raise LeasesUnavailable("Redis did not answer in time.") from None
         except WireClosed as error:
             raise LeasesUnavailable(str(error)) from None
-        for reply in replies:
-            if isinstance(reply, ReplyError):
-                if str(reply).startswith("MOVED "):
-                    self._nodes.refresh()
-                raise LeasesUnavailable(said_by_redis(str(reply)))
-        return replies
+        if isinstance(reply, ReplyError):
+            if str(reply).startswith("MOVED "):
+                self._nodes.refresh()
+            raise LeasesUnavailable(said_by_redis(str(reply)))
+        return reply
 
     async def _wire(self, key: bytes) -> Wire:
         """The connection to the node that has the key; it is waited for where it was never lost."""
