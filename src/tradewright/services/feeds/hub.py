@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
 from msgspec import UNSET
 
-from tradewright.domain.errors import TradewrightError
-from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.ports import BusGap, MessageBus
 from tradewright.domain.streams import (
     FeedMessage,
@@ -27,6 +26,7 @@ from tradewright.domain.streams import (
 from tradewright.domain.timeframes import Timeframe
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
+from tradewright.services.feeds.past import LIFETIME_S, PastReader
 from tradewright.services.feeds.ports import History, HistoryAnswer
 from tradewright.services.feeds.replica import Replica, merged_bars, remaining_gaps
 from tradewright.services.feeds.timing import within
@@ -39,8 +39,6 @@ RING_S: Final = 60.0
 FIRST_STATE_S: Final = 5.0
 SILENT_S: Final = 6.0
 """So long without a word, not even that there is nothing new, and the views are told."""
-HISTORY_LIFETIME_S: Final = 1.0
-HISTORY_DEADLINE_S: Final = 15.0
 MENDED_EACH_S: Final = 10.0
 """At least so often history is read again for views whose snapshot it failed to be part of."""
 _SILENT: Final = "Nothing is heard of this stream; another server may be taking it over."
@@ -164,12 +162,12 @@ class TopicHub:
         self._acquired_at_s = float("-inf")
         self._listening = asyncio.Event()
         self._answered = asyncio.Event()
-        self._reads: dict[int, tuple[float, asyncio.Task[HistoryAnswer]]] = {}
-        self._reading: set[asyncio.Task[HistoryAnswer]] = set()
-        """All reads under way, also those whose answer is not wanted any more."""
+        self._past = PastReader(key, history, clock)
         self._snapshots: dict[int, tuple[tuple[str, int, float], bytes]] = {}
         self._lacking: set[View] = set()
-        """Those whose snapshot came without the history, or without a part of it, because that failed."""
+        """Those whose snapshot lacks history that could not be read, or says that no trade is known yet."""
+        self._lacked_until_s = float("-inf")
+        """When the last of them left, who may come back and resume."""
         self._mending: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -181,9 +179,7 @@ class TopicHub:
     async def close(self) -> None:
         """Listen no more."""
         await self._tasks.close()
-        for task in self._reading:
-            task.cancel()
-        await asyncio.gather(*self._reading, return_exceptions=True)
+        await self._past.close()
 
     # Views
 
@@ -206,7 +202,9 @@ class TopicHub:
         view.closed = True
         self._live.pop(view, None)
         self.views.discard(view)
-        self._lacking.discard(view)
+        if view in self._lacking:
+            self._lacking.discard(view)
+            self._lacked_until_s = self._clock.monotonic()
         if not self.views:
             self._streams.release(self.key)
             self.unwanted_since_s = self._clock.monotonic()
@@ -232,6 +230,8 @@ class TopicHub:
     def _replay(self, view: View, resume: ResumeFrom) -> bool:
         if resume.epoch != self._epoch or resume.seq > self._seq:
             return False
+        if self._clock.monotonic() - self._lacked_until_s < RING_S:
+            return False  # it may be one whose snapshot was not whole
         self._forget_old()
         missed = [entry for entry in self._ring if entry.seq > resume.seq]
         if len(missed) != self._seq - resume.seq:
@@ -248,12 +248,12 @@ class TopicHub:
         self._live.pop(view, None)
         view.opening += 1
         opening = view.opening
-        whole = True
         if self.key.kind == "ohlcv":
             data, whole = await self._bars_snapshot(view.history)
         else:
             await self._wait_for_state()
             data = _encoder.encode(self._plain_snapshot())
+            whole = self._seq > 0 or self.key.kind != "trades"
         # From here on nothing waits: what the snapshot holds and what follows it meet without a seam.
         if view.closed or view.opening != opening:
             return
@@ -263,47 +263,38 @@ class TopicHub:
         self._lacking.discard(view)
         if not whole:
             self._lacking.add(view)
-            if self._mending is None or self._mending.done():
+            if self.key.kind == "ohlcv" and (self._mending is None or self._mending.done()):
                 self._mending = self._tasks.start("mend snapshots", self._mend())
 
     async def _mend(self) -> None:
         """Give those who lack history a fresh snapshot once it can be read: nobody else would tell them."""
-        delay_s = HISTORY_LIFETIME_S
+        delay_s = LIFETIME_S
         while self._lacking:
             await self._clock.sleep(delay_s)
             delay_s = min(2 * delay_s, MENDED_EACH_S)
             for count in {view.history for view in self._lacking}:
-                answer, problems = await self._try_history(count)
-                if answer is None or problems:
-                    continue
-                for view in [view for view in self._lacking if view.history == count]:
-                    self._lacking.discard(view)
-                    if view.live:
-                        self.resync(view, "epoch_changed")
+                if (await self._past.read(count, self._acquired_at_s)).whole:
+                    self._begin_again(view for view in self._lacking if view.history == count)
+
+    def _begin_again(self, views: Iterable[View]) -> None:
+        """Send fresh snapshots to those of the views who are not waiting for one already."""
+        for view in tuple(views):
+            self._lacking.discard(view)
+            if view in self._live:
+                self.resync(view, "epoch_changed")
 
     async def _bars_snapshot(self, count: int) -> tuple[bytes, bool]:
         """The snapshot, and whether all of the history that it should have could be read."""
-        answer, problems = await self._try_history(count)
-        whole = answer is not None and not problems
-        as_of = (self._epoch, self._seq, self._read_at(count))
+        past = await self._past.read(count, self._acquired_at_s)
+        as_of = (self._epoch, self._seq, past.asked_at_s)
         made = self._snapshots.get(count)
         if made is not None and made[0] == as_of:
-            return made[1], whole
-        data = _encoder.encode(self._merged(answer, count, problems))
+            return made[1], past.whole
+        data = _encoder.encode(self._merged(past.answer, count, past.problems))
         self._snapshots[count] = (as_of, data)
         while len(self._snapshots) > 8:
             del self._snapshots[next(iter(self._snapshots))]
-        return data, whole
-
-    async def _try_history(self, count: int) -> tuple[HistoryAnswer | None, tuple[Problem, ...]]:
-        """The newest bars, None where they can't be had, and what went wrong."""
-        try:
-            answer = await self._read_history(count)
-        except TradewrightError as error:
-            return None, (Problem("history", error.code, error.message),)
-        except TimeoutError:
-            return None, (Problem("history", "timeout", "The history could not be read in time."),)
-        return answer, answer.problems
+        return data, past.whole
 
     def _merged(self, answer: HistoryAnswer | None, count: int, problems: tuple[Problem, ...]) -> Snapshot:
         live = self._replica.bars.values()
@@ -341,33 +332,6 @@ class TopicHub:
             order_book=replica.order_book if kind == "order_book" else UNSET,
             backfills=replica.backfills if kind == "backfills" else UNSET,
         )
-
-    def _read_at(self, count: int) -> float:
-        return self._reads[count][0] if count in self._reads else 0.0
-
-    async def _read_history(self, count: int) -> HistoryAnswer:
-        """One read for all who ask at about the same time."""
-        known = self._reads.get(count)
-        now = self._clock.monotonic()
-        # What was read before the feed began may lack the end of a bar of which the feed does not tell.
-        if known is None or known[0] < self._acquired_at_s or now - known[0] >= HISTORY_LIFETIME_S:
-            self._reads = {
-                n: read
-                for n, read in self._reads.items()
-                if not read[1].done() or now - read[0] < HISTORY_LIFETIME_S
-            }
-            key = self.key
-            series = SeriesKey(key.market, key.provider, key.symbol, key.timeframe or "")
-            work = within(self._clock, HISTORY_DEADLINE_S, self._get_bars(series, count))
-            task = asyncio.create_task(work, name=f"history of {self.topic}")
-            self._reading.add(task)
-            task.add_done_callback(self._reading.discard)
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # all may have left
-            known = self._reads[count] = (now, task)
-        return await asyncio.shield(known[1])
-
-    async def _get_bars(self, series: SeriesKey, count: int) -> HistoryAnswer:
-        return await self._history.get_bars(series, limit=count)
 
     async def _wait_for_state(self) -> None:
         """Give a feed that has just been started the time to tell its first state."""
@@ -434,6 +398,9 @@ class TopicHub:
         self._seq = message.seq
         self._replica.apply(message)
         self._answered.set()
+        if self.key.kind == "trades" and self._lacking:
+            # They may have these trades from before the feed began anew: what is told is told once.
+            self._begin_again(self._lacking)
         frame = TopicMessage(self.topic, self.key.kind, data, message)
         self._ring.append(_Ring(message.seq, self._heard_at_s, frame))
         self._forget_old()

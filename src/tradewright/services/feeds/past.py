@@ -1,0 +1,80 @@
+"""The history that snapshots of bars begin with, read once for all views that ask at about the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, NamedTuple
+
+from tradewright.domain.errors import TradewrightError
+from tradewright.domain.instruments import SeriesKey
+from tradewright.domain.streams import Problem, StreamKey
+from tradewright.runtime.clock import Clock
+from tradewright.services.feeds.ports import History, HistoryAnswer
+from tradewright.services.feeds.timing import within
+
+LIFETIME_S: Final = 1.0
+DEADLINE_S: Final = 15.0
+
+
+class Past(NamedTuple):
+    """The newest bars, None where they can't be had; what went wrong; and when they were asked for."""
+
+    answer: HistoryAnswer | None
+    problems: tuple[Problem, ...]
+    asked_at_s: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing failed."""
+        return self.answer is not None and not self.problems
+
+
+class PastReader:
+    """Reads the newest bars of one stream."""
+
+    def __init__(self, key: StreamKey, history: History, clock: Clock) -> None:
+        self._key = key
+        self._history = history
+        self._clock = clock
+        self._reads: dict[int, tuple[float, asyncio.Task[HistoryAnswer]]] = {}
+        self._reading: set[asyncio.Task[HistoryAnswer]] = set()
+        """All reads under way, also those whose answer is not wanted any more."""
+
+    async def close(self) -> None:
+        """Give up what is being read."""
+        for task in self._reading:
+            task.cancel()
+        await asyncio.gather(*self._reading, return_exceptions=True)
+
+    async def read(self, count: int, since_s: float) -> Past:
+        """The newest ``count`` bars, asked for at ``since_s`` or later, and at most ``LIFETIME_S`` ago."""
+        asked_at_s, task = self._join(count, since_s)
+        try:
+            # Shielded: one view that leaves must not take the answer from the others.
+            answer = await asyncio.shield(task)
+        except TradewrightError as error:
+            return Past(None, (Problem("history", error.code, error.message),), asked_at_s)
+        except TimeoutError:
+            problem = Problem("history", "timeout", "The history could not be read in time.")
+            return Past(None, (problem,), asked_at_s)
+        return Past(answer, answer.problems, asked_at_s)
+
+    def _join(self, count: int, since_s: float) -> tuple[float, asyncio.Task[HistoryAnswer]]:
+        known, now = self._reads.get(count), self._clock.monotonic()
+        if known is not None and known[0] >= since_s and now - known[0] < LIFETIME_S:
+            return known
+        self._reads = {
+            n: read for n, read in self._reads.items() if not read[1].done() or now - read[0] < LIFETIME_S
+        }
+        work = within(self._clock, DEADLINE_S, self._get_bars(count))
+        task = asyncio.create_task(work, name=f"history of {self._key.topic}")
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # all may have left
+        self._reads[count] = now, task
+        return now, task
+
+    async def _get_bars(self, count: int) -> HistoryAnswer:
+        key = self._key
+        series = SeriesKey(key.market, key.provider, key.symbol, key.timeframe or "")
+        return await self._history.get_bars(series, limit=count)
