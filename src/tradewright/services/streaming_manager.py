@@ -20,7 +20,7 @@ from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.control import FeedKey
 from tradewright.services.feeds.feed import Feed
-from tradewright.services.feeds.keeping import BarSink
+from tradewright.services.feeds.keeping import LiveBarStore, TermSink
 from tradewright.services.feeds.kept import RESTART_AFTER_S
 from tradewright.services.feeds.logic import FeedLogic
 from tradewright.services.feeds.ohlcv import OhlcvLogic
@@ -72,7 +72,7 @@ class StreamingManager:
         *,
         sharing: SharingSettings = SharingSettings(),  # noqa: B008  frozen
         rng: random.Random | None = None,
-        sink: BarSink | None = None,
+        sink: LiveBarStore | None = None,
         process: str | None = None,
         metrics: FeedMetrics | None = None,
     ) -> None:
@@ -222,11 +222,17 @@ class StreamingManager:
 
     # Feeds
 
-    def _make_feed(self, key: FeedKey, new_epoch: Callable[[], str], may_act: Callable[[], bool]) -> Feed:
+    def _make_feed(
+        self,
+        key: FeedKey,
+        new_epoch: Callable[[], str],
+        may_act: Callable[[], bool],
+        may_speak: Callable[[], bool],
+    ) -> Feed:
         wakeup = Wakeup(self._clock)
         return Feed(
             key.instrument,
-            self._logic(key, new_epoch, wakeup),
+            self._logic(key, new_epoch, wakeup, may_speak),
             self._markets,
             self._clock,
             self._settings,
@@ -236,7 +242,9 @@ class StreamingManager:
             may_act,
         )
 
-    def _logic(self, key: FeedKey, new_epoch: Callable[[], str], wakeup: Wakeup) -> FeedLogic[Any]:
+    def _logic(
+        self, key: FeedKey, new_epoch: Callable[[], str], wakeup: Wakeup, may_speak: Callable[[], bool]
+    ) -> FeedLogic[Any]:
         symbol = key.instrument.symbol
         match key.kind:
             case "ohlcv":
@@ -248,7 +256,7 @@ class StreamingManager:
                     new_epoch,
                     wakeup.set,
                     self._rng,
-                    self._sink,
+                    TermSink(self._sink, may_speak) if self._sink is not None else None,
                 )
             case "trades":
                 return TradesLogic(symbol, new_epoch, wakeup.set)

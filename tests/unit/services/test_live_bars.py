@@ -226,6 +226,26 @@ async def test_a_store_that_fails_gets_everything_once_it_works_and_the_newest_w
     await writer.close()
 
 
+async def test_what_another_keeper_may_know_better_by_now_only_fills_what_is_unknown() -> None:
+    """As after a pause of the whole process, in which another server took the feed over."""
+    store, clock = FailingStore(), DrivenClock(START_MS)
+    writer = LiveBarWriter(store, clock)
+    writer.start()
+    ours = True
+    writer.keep(bar(1, 0), lambda: ours)
+    writer.keep(bar(1, 1), lambda: ours)
+    writer.keep(bar(2, 0), lambda: True)
+    await store.write(bar(1, 0, close=77.0))
+    await store.write(bar(2, 0, close=77.0))
+    ours = False
+    await clock.advance(2)
+    found, known = await store.read_with_coverage(key(1).series(ONE_MINUTE), 0, 2**53)
+    assert found.rows() == [row(0, 77.0), row(1)]
+    assert known.complete == IntervalSet.single(at(0), at(2))
+    assert (await store.read(key(2).series(ONE_MINUTE), 0, 2**53)).rows() == [row(0)]
+    await writer.close()
+
+
 async def test_what_waits_is_bounded_and_what_is_dropped_is_not_covered() -> None:
     store, clock = FailingStore(), DrivenClock(START_MS)
     writer = LiveBarWriter(store, clock, bars_max=10)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tests.unit.services.streaming_rig import Rig, stream
+import msgspec
+
+from tests.unit.services.streaming_rig import Answer, Rig, stream
 from tests.unit.services.streaming_viewer import Viewer
+from tradewright.domain.timeframes import MINUTE_MS
 
 
 async def rig_with_a_past(rig: Rig) -> None:
@@ -48,3 +51,39 @@ async def test_nobody_reads_for_a_view_that_has_ended() -> None:
         asked = len(rig.history.calls)
         await rig.clock.advance(300)
         assert len(rig.history.calls) == asked
+
+
+async def test_a_fault_in_reading_history_takes_no_live_bar() -> None:
+    async with Rig() as rig:
+        await rig_with_a_past(rig)
+        await rig.view(stream())
+
+        async def faulty(*_: object, **__: object) -> Answer:
+            raise RuntimeError("a fault of ours")
+
+        sound, rig.history.get_bars = rig.history.get_bars, faulty  # type: ignore[method-assign]
+        await rig.clock.advance(5)
+        late = await rig.view(stream(), Viewer())
+        (problem,) = late.snapshots[-1].problems or ()
+        assert problem.code == "internal_error"
+        rig.venue.trade(123)
+        await rig.until(lambda: late.rows and max(late.rows.values())[4] == 123)
+        rig.history.get_bars = sound  # type: ignore[method-assign]
+        await rig.until(lambda: not late.snapshots[-1].problems, within_s=15)
+        assert len(late.rows) == 11
+
+
+async def test_whoever_comes_after_a_correction_of_old_bars_gets_them_as_they_are() -> None:
+    """History hears of corrections that no feed tells: by a repair, an import, or long after the end."""
+    async with Rig() as rig:
+        await rig_with_a_past(rig)
+        first = await rig.view(stream())
+        for _ in range(6):
+            rig.venue.trade(102)
+            await rig.clock.advance(60)
+        told = [number for number, trade in enumerate(rig.venue.trades) if trade.price == 102]
+        corrected = rig.venue.trades[told[0]] = msgspec.structs.replace(rig.venue.trades[told[0]], price=90)
+        late = await rig.view(stream(), Viewer())
+        minute = corrected.time // MINUTE_MS * MINUTE_MS
+        assert first.rows[minute][3] == 101
+        assert late.rows[minute][3] == 90

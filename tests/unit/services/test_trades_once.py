@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Any
+
 import msgspec
 
 from tests.support.shared_feeds import Hall
-from tests.unit.services.streaming_rig import stream
+from tests.unit.services.streaming_rig import BTC, Rig, stream
 from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.streams import FeedStatus, Snapshot, Update
+from tradewright.services.feeds.feed import Feed
+from tradewright.services.feeds.settings import StreamSettings
+from tradewright.services.feeds.ticks import TradesLogic
+from tradewright.services.feeds.timing import Wakeup
+from tradewright.services.feeds.topic import Topic
+from tradewright.storage.memory_bus import MemoryBus
+
+
+class Told(MemoryBus):
+    """Remembers the trades of all updates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        decoded = msgspec.json.decode(message, type=Update | Snapshot | FeedStatus)
+        if isinstance(decoded, Update) and isinstance(decoded.trades, tuple):
+            self.ids += [trade.id for trade in decoded.trades]
 
 
 def told_again(viewer: Viewer) -> list[str]:
@@ -44,3 +69,36 @@ async def test_a_keeper_that_is_followed_while_nobody_can_ask_the_venue_doubles_
         hall.venue.trade(201)
         await hall.until(lambda: viewer.trades == hall.venue.trades, within_s=5)
         assert told_again(viewer) == []
+
+
+async def test_no_trade_is_lost_where_a_keeper_pauses_and_goes_on() -> None:
+    """A venue that does not number its trades, and whose streams take a second to open: only a question
+    after that tells what was traded meanwhile, also where another instance opens the stream."""
+    async with Rig() as rig:
+        venue, listen, keeps = rig.venue, rig.venue.listen, True
+
+        async def slow(kind: str) -> AsyncIterator[Any]:
+            await rig.clock.sleep(1.0)
+            async for item in listen(kind):
+                yield item
+
+        venue.listen = slow  # type: ignore[method-assign]
+        epochs, wakeup, viewer = (f"{number:04d}" for number in count(1)), Wakeup(rig.clock), Told()
+        logic = TradesLogic("BTC/USDT", lambda: next(epochs), wakeup.set)
+        counters = rig.metrics.feeds.of("scripted", "trades")
+        feed = Feed(BTC, logic, rig.markets, rig.clock, StreamSettings(), wakeup, random.Random(1), counters,
+                    lambda: keeps)  # fmt: skip
+        feed.add_topic(Topic(stream("trades"), next(epochs), viewer, rig.clock, 0.1))
+        running = asyncio.create_task(feed.run())
+        for number in range(100):
+            venue.trade(100 + number)
+            await rig.clock.advance(0.25)
+            if number == 50:
+                keeps = False
+                wakeup.set()
+                await rig.clock.advance(0.1)
+                keeps = True
+        await rig.clock.advance(5)
+        assert viewer.ids == [trade.id for trade in venue.trades]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

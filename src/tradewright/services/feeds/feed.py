@@ -61,6 +61,8 @@ class Feed:
         self.counters = counters
         logic.on_resync = counters.resync
         self.may_act = may_act
+        self.streams_opened = 0
+        """By these numbers the logic tells one stream from the next, whichever instance opened them."""
         self._state: FeedState | None = None
         self._detail: str | None = None
         self._heard_at_s: float | None = None
@@ -210,9 +212,10 @@ class _Connection:
 
     def _reconnect_if_due(self) -> None:
         if self._native and self._pump is None and self._clock.monotonic() >= self._reconnect_at_s:
-            self._number += 1
-            if self._number > 1:
+            self._feed.streams_opened += 1
+            if self._number:
                 self._feed.counters.reconnect()
+            self._number = self._feed.streams_opened
             self._started_at_s = self._clock.monotonic()
             self._delivered = self._news_while_silent = False
             self._behind = True

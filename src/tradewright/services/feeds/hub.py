@@ -23,7 +23,7 @@ from tradewright.domain.streams import (
     StreamKind,
     Update,
 )
-from tradewright.domain.timeframes import Timeframe
+from tradewright.domain.timeframes import MINUTE_MS, Timeframe
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.past import LIFETIME_S, PastReader
@@ -41,6 +41,8 @@ SILENT_S: Final = 6.0
 """So long without a word, not even that there is nothing new, and the views are told."""
 MENDED_EACH_S: Final = 10.0
 """At least so often history is read again for views whose snapshot it failed to be part of."""
+_SETTLED_MS: Final = 3 * MINUTE_MS
+"""What ended so long ago every venue's history has, as it is."""
 _SILENT: Final = "Nothing is heard of this stream; another server may be taking it over."
 _decoder: Final = msgspec.json.Decoder(FeedMessage)
 _encoder: Final = msgspec.json.Encoder()
@@ -303,8 +305,10 @@ class TopicHub:
             rows, forming = tuple(bar.row for bar in newest), bool(newest) and not newest[-1].final
             gaps: tuple[Gap, ...] = ()
         else:
-            rows, forming = merged_bars(answer, live, count)
-            gaps = remaining_gaps(answer.gaps, rows, Timeframe.parse(self.key.timeframe or ""))
+            timeframe = Timeframe.parse(self.key.timeframe or "")
+            settled_ms = timeframe.floor(self._clock.now_ms() - _SETTLED_MS)
+            rows, forming = merged_bars(answer, live, count, settled_ms)
+            gaps = remaining_gaps(answer.gaps, rows, timeframe)
         return Snapshot(
             topic=self.topic,
             epoch=self._epoch,

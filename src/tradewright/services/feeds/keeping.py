@@ -3,7 +3,7 @@ after they had settled. No I/O, no clock."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Protocol
 
@@ -14,12 +14,34 @@ from tradewright.domain.ports import SeriesBars
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE
 
 
+class LiveBarStore(Protocol):
+    """Who stores what all feeds close, a little later."""
+
+    def keep(self, data: SeriesBars, still_ours: Callable[[], bool] = ...) -> None:
+        """Take final bars with what they cover; returns at once, and stores them when it can. What is known
+        already is replaced only while they are ``still_ours`` to tell."""
+        ...
+
+
 class BarSink(Protocol):
     """Who stores what feeds close."""
 
     def keep(self, data: SeriesBars) -> None:
         """Take final bars with what they cover; returns at once, and stores them when it can."""
         ...
+
+
+class TermSink:
+    """A sink for as long as one process keeps a feed: what it left waiting, paused perhaps, must not be
+    written over what the next keeper knows better."""
+
+    def __init__(self, store: LiveBarStore, still_ours: Callable[[], bool]) -> None:
+        self._store = store
+        self._still_ours = still_ours
+
+    def keep(self, data: SeriesBars) -> None:
+        """Hand the bars on."""
+        self._store.keep(data, self._still_ours)
 
 
 class Keeper:

@@ -24,10 +24,16 @@ RESTART_AFTER_S: Final = 5.0
 
 
 class FeedMaker(Protocol):
-    """Makes the upstream feed of a key; its epochs come from ``new_epoch``, and it does nothing upstream
-    that ``may_act`` forbids."""
+    """Makes the upstream feed of a key; its epochs come from ``new_epoch``, it does nothing upstream that
+    ``may_act`` forbids, and its word counts while it ``may_speak``."""
 
-    def __call__(self, key: FeedKey, new_epoch: Callable[[], str], may_act: Callable[[], bool]) -> Feed: ...
+    def __call__(
+        self,
+        key: FeedKey,
+        new_epoch: Callable[[], str],
+        may_act: Callable[[], bool],
+        may_speak: Callable[[], bool],
+    ) -> Feed: ...
 
 
 class KeptFeed:
@@ -46,6 +52,7 @@ class KeptFeed:
         sharing: SharingSettings,
         new_epoch: Callable[[], str],
         may_act: Callable[[], bool],
+        may_speak: Callable[[], bool],
         tasks: TaskSupervisor,
     ) -> None:
         self.topics: dict[StreamKey, Topic] = {}
@@ -57,6 +64,7 @@ class KeptFeed:
         self._sharing = sharing
         self._new_epoch = new_epoch
         self._may_act = may_act
+        self._may_speak = may_speak
         self._tasks = tasks
         self._feed: Feed | None = None
         self._running: asyncio.Task[None] | None = None
@@ -115,7 +123,7 @@ class KeptFeed:
         if predecessor is not None:
             await _end_of(predecessor)
         while True:
-            feed = self._feed = self._make(self._key, self._new_epoch, self._may_act)
+            feed = self._feed = self._make(self._key, self._new_epoch, self._may_act, self._may_speak)
             for topic in self.topics.values():
                 feed.add_topic(topic)
             task = self._tasks.start(f"{self._key.name} at work", feed.run())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from tradewright.domain.errors import StorageUnavailable
 from tradewright.domain.instruments import SeriesKey
@@ -26,6 +27,15 @@ SERIES_AT_ONCE: Final = 500
 LAST_WRITE_S: Final = 2.0
 _IDLE_S: Final = 3_600.0
 _AGAIN: Final = Backoff(first_s=1.0, max_s=30.0)
+
+
+def _always() -> bool:
+    return True
+
+
+class _Waiting(NamedTuple):
+    data: SeriesBars
+    still_ours: Callable[[], bool]
 
 
 class LiveBarWriter:
@@ -49,7 +59,7 @@ class LiveBarWriter:
         self._metrics = metrics or LiveBarMetrics()
         self._bars_max = bars_max
         self._rng = rng
-        self._waiting: dict[SeriesKey, SeriesBars] = {}
+        self._waiting: dict[SeriesKey, _Waiting] = {}
         self._bars = 0
         self._wakeup = Wakeup(clock)
         self._tasks = TaskSupervisor("live bars")
@@ -59,16 +69,17 @@ class LiveBarWriter:
         """Begin to write."""
         self._tasks.start("write", self._run())
 
-    def keep(self, data: SeriesBars) -> None:
-        """Take bars; they are stored about a second later."""
+    def keep(self, data: SeriesBars, still_ours: Callable[[], bool] = _always) -> None:
+        """Take bars; they are stored about a second later. Once they are not ``still_ours`` to tell, they
+        replace nothing that is known by then."""
         known = self._waiting.pop(data.key, None)
         if known is not None:
-            self._bars -= len(known.bars)
-            data = _joined(known, data)
-        self._waiting[data.key] = data
+            self._bars -= len(known.data.bars)
+            data = _joined(known.data, data)
+        self._waiting[data.key] = _Waiting(data, still_ours)
         self._bars += len(data.bars)
         while self._bars > self._bars_max:
-            oldest = self._waiting.pop(next(iter(self._waiting)))
+            oldest = self._waiting.pop(next(iter(self._waiting))).data
             self._bars -= len(oldest.bars)
             self._metrics.given_up(len(oldest.bars))
         self._metrics.waiting(self._bars)
@@ -88,11 +99,11 @@ class LiveBarWriter:
         while self._waiting:
             keys = list(self._waiting)[:SERIES_AT_ONCE]
             batches = [self._waiting.pop(key) for key in keys]
-            taken = sum(len(batch.bars) for batch in batches)
+            taken = sum(len(batch.data.bars) for batch in batches)
             self._bars -= taken
             written = False
             try:
-                await self._store.write_many(batches)
+                await self._store.write_many(await self._due_of(batches))
                 written = True
             except StorageUnavailable as error:
                 self._note_failure(error)
@@ -107,6 +118,22 @@ class LiveBarWriter:
                 _log.info("live bars are stored again")
         return True
 
+    async def _due_of(self, batches: list[_Waiting]) -> list[SeriesBars]:
+        """What of it is to be written: all that is still ours to tell, and of the rest what is new."""
+        ours: list[SeriesBars] = []
+        late: list[SeriesBars] = []
+        for batch in batches:
+            (ours if batch.still_ours() else late).append(batch.data)
+        new = [await self._new_of(data) for data in late]
+        return [*ours, *(data for data in new if data.covered)]
+
+    async def _new_of(self, data: SeriesBars) -> SeriesBars:
+        """The part of which the store knows nothing."""
+        start, end = data.covered.items[0].start, data.covered.items[-1].end
+        known = await self._store.coverage(data.key, start, end)
+        new = data.covered.subtract(known.known)
+        return SeriesBars(data.key, data.bars.inside(new), new)
+
     async def _run(self) -> None:
         delays = _AGAIN.delays(self._rng)
         while True:
@@ -118,13 +145,15 @@ class LiveBarWriter:
             else:
                 await self._clock.sleep(next(delays))
 
-    def _put_back(self, batches: list[SeriesBars]) -> None:
+    def _put_back(self, batches: list[_Waiting]) -> None:
         """What came meanwhile is newer."""
         for batch in batches:
-            newer = self._waiting.pop(batch.key, None)
-            if newer is not None:
-                self._bars -= len(newer.bars)
-            self.keep(batch if newer is None else _joined(batch, newer))
+            newer = self._waiting.pop(batch.data.key, None)
+            if newer is None:
+                self.keep(*batch)
+            else:
+                self._bars -= len(newer.data.bars)
+                self.keep(_joined(batch.data, newer.data), newer.still_ours)
 
     def _note_failure(self, error: StorageUnavailable) -> None:
         self._metrics.failed()

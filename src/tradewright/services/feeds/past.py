@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final, NamedTuple
 
 from tradewright.domain.errors import TradewrightError
@@ -11,6 +12,8 @@ from tradewright.domain.streams import Problem, StreamKey
 from tradewright.runtime.clock import Clock
 from tradewright.services.feeds.ports import History, HistoryAnswer
 from tradewright.services.feeds.timing import within
+
+_log = logging.getLogger(__name__)
 
 LIFETIME_S: Final = 1.0
 DEADLINE_S: Final = 15.0
@@ -49,15 +52,13 @@ class PastReader:
     async def read(self, count: int, since_s: float) -> Past:
         """The newest ``count`` bars, asked for at ``since_s`` or later, and at most ``LIFETIME_S`` ago."""
         asked_at_s, task = self._join(count, since_s)
-        try:
-            # Shielded: one view that leaves must not take the answer from the others.
-            answer = await asyncio.shield(task)
-        except TradewrightError as error:
-            return Past(None, (Problem("history", error.code, error.message),), asked_at_s)
-        except TimeoutError:
-            problem = Problem("history", "timeout", "The history could not be read in time.")
-            return Past(None, (problem,), asked_at_s)
-        return Past(answer, answer.problems, asked_at_s)
+        # Not awaited itself: one view that leaves must not take the answer from the others.
+        await asyncio.wait({task})
+        error = None if task.cancelled() else task.exception()
+        if error is None and not task.cancelled():
+            answer = task.result()
+            return Past(answer, answer.problems, asked_at_s)
+        return Past(None, (_problem(error, self._key.topic),), asked_at_s)
 
     def _join(self, count: int, since_s: float) -> tuple[float, asyncio.Task[HistoryAnswer]]:
         known, now = self._reads.get(count), self._clock.monotonic()
@@ -78,3 +79,17 @@ class PastReader:
         key = self._key
         series = SeriesKey(key.market, key.provider, key.symbol, key.timeframe or "")
         return await self._history.get_bars(series, limit=count)
+
+
+def _problem(error: BaseException | None, topic: str) -> Problem:
+    """What viewers are told. A fault of ours takes their history, and must not take what is live as well."""
+    match error:
+        case TradewrightError():
+            return Problem("history", error.code, error.message)
+        case TimeoutError():
+            return Problem("history", "timeout", "The history could not be read in time.")
+        case None:
+            return Problem("history", "cancelled", "The history is not read any more.")
+        case _:
+            _log.error("the history of %s could not be read", topic, exc_info=error)
+            return Problem("history", "internal_error", "The history could not be read.")

@@ -19,6 +19,8 @@ from tradewright.services.feeds.ports import HistoryAnswer
 from tradewright.services.feeds.topic import RECENT_TRADES, TopicState, with_backfill
 
 BARS_KEPT: Final = 2_000
+FAR_MS: Final = -(2**63)
+"""Before all bars."""
 
 
 class Replica:
@@ -61,11 +63,13 @@ class Replica:
 
 
 def merged_bars(
-    answer: HistoryAnswer, live: Iterable[BarState], count: int
+    answer: HistoryAnswer, live: Iterable[BarState], count: int, settled_ms: int = FAR_MS
 ) -> tuple[tuple[BarRow, ...], bool]:
     """The newest ``count`` bars of history and live updates together, and whether the last one is forming.
 
-    A bar that history knows to have ended is not replaced by a state in which it was still forming.
+    A bar that history knows to have ended is not replaced by a state in which it was still forming; and of
+    those that opened before ``settled_ms`` history knows best, since it hears of corrections that no feed
+    tells.
     """
     rows: dict[int, BarState] = {row[0]: BarState(row, final=True) for row in answer.bars.rows()}
     oldest = min(rows, default=None)
@@ -77,6 +81,8 @@ def merged_bars(
         if oldest is not None and time < oldest:
             continue
         known = rows.get(time)
+        if known is not None and known.final and time < settled_ms:
+            continue
         if bar.final or known is None or not known.final:
             rows[time] = bar
     newest = [rows[time] for time in sorted(rows)][-count:]

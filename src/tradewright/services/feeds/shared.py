@@ -270,6 +270,7 @@ class SharedFeed:
             company.sharing,
             lambda: term.rank.epoch(next(company.epochs)),
             lambda: term.may_act,
+            lambda: term.may_speak,
             company.tasks,
         )
         self._term, self._kept = term, kept
