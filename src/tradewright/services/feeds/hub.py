@@ -278,7 +278,7 @@ class TopicHub:
                     continue
                 for view in [view for view in self._lacking if view.history == count]:
                     self._lacking.discard(view)
-                    if view.live:
+                    if view in self._live:
                         self.resync(view, "epoch_changed")
 
     async def _bars_snapshot(self, count: int) -> tuple[bytes, bool]:
