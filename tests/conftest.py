@@ -22,9 +22,6 @@ POSTGRES_VARIABLE = "TRADEWRIGHT_TEST_POSTGRES_URL"
 REDIS_VARIABLE = "TRADEWRIGHT_TEST_REDIS_URL"
 TIMESCALE_VARIABLE = "TRADEWRIGHT_TEST_TIMESCALE_URL"
 
-ALONE = ("tests/integration/", "tests/browser/")
-"""Where every test is marked `alone`."""
-
 WAITING = {"golden": DATA_VARIABLE, "timescale": TIMESCALE_VARIABLE}
 """The markers of tests that wait, and the variable that each of them waits for."""
 
@@ -39,12 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{DATA_VARIABLE} names {directory!r}, which is not a directory.")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests by their place, and take those out of the run that wait for something that is not there."""
-    for item in items:
-        if item.nodeid.startswith(ALONE):
-            item.add_marker("alone")
+    """Take tests out of the run that wait for something that is not there."""
     for marker, variable in WAITING.items():
         waiting = [item for item in items if item.get_closest_marker(marker)]
         if waiting and not os.environ.get(variable):

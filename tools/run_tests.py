@@ -1,8 +1,8 @@
 """Run every check and every test, with the servers they need: what `make test` does.
 
-Without arguments everything runs. Most tests compute, or wait for what is theirs alone: they run in two
-halves side by side, each with servers of its own. Those marked `alone` run afterwards. Arguments go to
-pytest, which then runs once, and without the checks.
+Without arguments everything runs. Most tests compute, or wait for what is theirs: they run in two halves
+side by side, each with servers of its own. Those marked `alone` or `browser` run afterwards. Arguments go
+to pytest, which then runs once, and without the checks.
 
 Programs that are missing are installed where that is allowed (as root, or by sudo without a password);
 where it is not, the run fails and names them. Nothing is skipped for want of a program. PostgreSQL and
@@ -33,11 +33,13 @@ ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PYTEST_STOP_TIMEOUT_S = 30.0
 
-ONE_HALF = ("tests/unit", "-m", "not alone")
-OTHER_HALF = ("--ignore=tests/unit", "-m", "not alone")
-AFTERWARDS = ("-m", "alone")
-"""What pytest is told of the tests that run side by side, and of those that run afterwards. Each test is in
-one of the three: what is marked is told at the top of `tests/conftest.py`."""
+HALF = ("tests/architecture", "tests/frontend", "tests/packaging", "tests/unit")
+AT_ONCE = ("-m", "not alone and not browser")
+ONE_HALF = (*HALF, *AT_ONCE)
+OTHER_HALF = (*(f"--ignore={path}" for path in HALF), *AT_ONCE)
+AFTERWARDS = ("-m", "alone or browser")
+"""What pytest is told of the tests that run side by side, and of those that run when they are done. Every
+test is in one of the three, wherever it stands."""
 
 
 @dataclass(frozen=True, slots=True)

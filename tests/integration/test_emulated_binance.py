@@ -17,6 +17,8 @@ from tests.venues.binance import CAPTURE_FILE, XRPETH_FILE, BinanceVenue, genera
 from tradewright.app import Adapters
 from tradewright.runtime.clock import SystemClock
 
+pytestmark = pytest.mark.alone
+
 BTC: dict[str, object] = {"market": "crypto", "provider": "binance", "symbol": "BTC/USDT"}
 DEADLINE_S = 60.0
 
