@@ -1,23 +1,30 @@
 """Run every check and every test, with the servers they need: what `make test` does.
 
-Arguments go to pytest. Programs that are missing are installed where that is allowed (as root, or by
-sudo without a password); where it is not, the run fails and names them. Nothing is skipped for want
-of a program. PostgreSQL and Redis are private to the run and are always stopped.
+Without arguments everything runs. Most tests compute, or wait for what is theirs: they run in two halves
+side by side, each with servers of its own. Those marked `alone` or `browser` run afterwards. Arguments go
+to pytest, which then runs once, and without the checks.
+
+Programs that are missing are installed where that is allowed (as root, or by sudo without a password);
+where it is not, the run fails and names them. Nothing is skipped for want of a program. PostgreSQL and
+Redis are private to the run and are always stopped.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT
 from types import FrameType
+from typing import IO
 
 from tools import checks
 from tools.private_servers import ServerError, postgres_program, private_servers
@@ -25,6 +32,14 @@ from tools.private_servers import ServerError, postgres_program, private_servers
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PYTEST_STOP_TIMEOUT_S = 30.0
+
+HALF = ("tests/architecture", "tests/frontend", "tests/packaging", "tests/unit")
+AT_ONCE = ("-m", "not alone and not browser")
+ONE_HALF = (*HALF, *AT_ONCE)
+OTHER_HALF = (*(f"--ignore={path}" for path in HALF), *AT_ONCE)
+AFTERWARDS = ("-m", "alone or browser")
+"""What pytest is told of the tests that run side by side, and of those that run when they are done. Every
+test is in one of the three, wherever it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +60,36 @@ NEEDS = (
 
 
 def main(arguments: list[str]) -> int:
-    """Install what is missing, check, test; return 0 only when everything passed."""
+    """Install what is missing and run what the arguments ask for; return 0 only when everything passed."""
     signal.signal(signal.SIGTERM, _terminate)
     if not _provide_programs():
         return 1
-    # A chosen part of the tests is asked for by arguments; the checks belong to the whole.
-    failed_before = 0 if arguments else checks.main([]) + _frontend_tests()
-    _step("starting private PostgreSQL and Redis servers")
     try:
-        with private_servers() as variables:
-            variables["TRADEWRIGHT_TEST_CHROMIUM"] = browser() or ""
-            status = _pytest(arguments, _environment() | variables)
+        if arguments:
+            with _servers() as environment, _pytest(arguments, environment) as chosen:
+                return chosen.wait()
+        return _everything()
     except ServerError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _everything() -> int:
+    """Run the checks, which belong to the whole alone, and all tests; return 0 when everything passed."""
+    failed_before = checks.main([])
+    with _servers() as ours, _servers() as theirs, tempfile.TemporaryFile() as said:
+        _step("two halves of the tests, side by side: this is the one")
+        with _pytest(OTHER_HALF, theirs, said) as other, _pytest(ONE_HALF, ours) as one:
+            statuses = [one.wait(), other.wait()]
+        _step("this is the other")
+        said.seek(0)
+        shutil.copyfileobj(said, sys.stdout.buffer)
+        _step("tests that have the machine to themselves")
+        with _pytest(AFTERWARDS, ours) as rest:
+            statuses.append(rest.wait())
     if failed_before:
         print("Checks before these tests failed: see above.", file=sys.stderr)
-    return status or min(failed_before, 1)
-
-
-def _frontend_tests() -> int:
-    """Run the tests of the pages' own modules; return the number of failures as checks.main does."""
-    return int(not checks.passes("front-end tests", (sys.executable, "tools/frontend.py", "test")))
+    return int(any([failed_before, *statuses]))
 
 
 def browser() -> str | None:
@@ -111,11 +134,23 @@ def _install(apt_get: list[str], packages: list[str]) -> None:
             print(answer.stdout[-4000:], file=sys.stderr)
 
 
-def _pytest(arguments: list[str], environment: dict[str, str]) -> int:
-    """Run pytest to its end; when this run is told to stop, stop pytest first and wait for it."""
-    process = subprocess.Popen([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment)
+@contextlib.contextmanager
+def _servers() -> Iterator[dict[str, str]]:
+    """Start PostgreSQL and Redis for one run of pytest, and yield its environment."""
+    _step("starting private PostgreSQL and Redis servers")
+    with private_servers() as variables:
+        yield _environment() | variables | {"TRADEWRIGHT_TEST_CHROMIUM": browser() or ""}
+
+
+@contextlib.contextmanager
+def _pytest(
+    arguments: Sequence[str], environment: dict[str, str], output: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run pytest, to be waited for; when this run is told to stop, stop pytest first and wait for it."""
+    command = [sys.executable, "-m", "pytest", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output and STDOUT)
     try:
-        return process.wait()
+        yield process
     except (KeyboardInterrupt, SystemExit):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         process.send_signal(signal.SIGINT)

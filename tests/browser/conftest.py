@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, async_playwright, expect
 
 from tests.support.lines import Line, open_line
 
@@ -25,6 +25,8 @@ START_DEADLINE_S = 60
 STOP_DEADLINE_S = 15
 RESULTS = Path(__file__).parents[2] / "test-results"
 DESKTOP = ViewportSize(width=1440, height=900)
+
+expect.set_options(timeout=30_000)  # what is expected of a page may be late on a busy machine
 
 # Tells of what the policy has refused, where the browser would only write it to its console.
 REPORT_VIOLATIONS = """

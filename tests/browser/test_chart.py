@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
-from playwright.async_api import WebSocket, WebSocketRoute
+from playwright.async_api import WebSocket, WebSocketRoute, expect
 
 from tests.browser.conftest import RunningServer, Visit, Visitor, serve
 from tests.support.lines import Line
@@ -30,6 +31,17 @@ class Sent:
     def listen(self, opened: WebSocket) -> None:
         """Note what goes out on a socket that has just been opened."""
         opened.on("framesent", self._note)
+
+    def subscribed(self) -> set[tuple[str, str]]:
+        """Streams and timeframes that are open. What is subscribed to twice is so once."""
+        found: set[tuple[str, str]] = set()
+        for message in self.messages:
+            if message["type"] == "subscribe":
+                found.add((str(message["stream"]), str(message.get("timeframe", ""))))
+            elif message["type"] == "unsubscribe":
+                stream, *_, last = str(message["topic"]).split(":")
+                found.discard((stream, last if stream == "ohlcv" else ""))
+        return found
 
     def _note(self, payload: str | bytes) -> None:
         self.messages.append(json.loads(payload))
@@ -81,11 +93,11 @@ async def test_it_loads_and_moves(live_server: str, visitor: Visitor) -> None:
         await visit.wait("main.dataset.connection === 'live'")
         before = await visit.main("data-last-close")
         await visit.wait("![undefined, argument].includes(main.dataset.lastClose)", before)
-        assert await visit.page.locator(".legend .tag-simulated").is_visible()
+        await expect(visit.page.locator(".legend .tag-simulated")).to_be_visible()
         legend = await visit.page.locator(".legend-values").inner_text()
         assert all(name in legend.split() for name in "OHLCV")
-        assert await visit.page.locator(".book-asks .book-row").count() == 15
-        assert await visit.page.locator(".tape-row").count() > 0
+        await expect(visit.page.locator(".book-asks .book-row")).to_have_count(15)
+        await expect(visit.page.locator(".tape-row").first).to_be_visible()
         await visit.picture("chart-dark")
 
 
@@ -109,8 +121,8 @@ async def test_it_switches_symbol_by_search(live_server: str, visitor: Visitor) 
         await visit.page.keyboard.type("eth/usdt")
         await visit.page.keyboard.press("Enter")  # at once, before the list has come
         await loaded(visit, "ETH/USDT", "1m")
-        assert "symbol=ETH/USDT" in visit.page.url
-        assert "ETH/USDT" in await visit.page.title()
+        await expect(visit.page).to_have_url(re.compile("symbol=ETH/USDT"))
+        await expect(visit.page).to_have_title(re.compile("ETH/USDT"))
         answered = {bar[0]: bar for bar in (await ohlcv(live_server, symbol="ETH/USDT", limit=300))[:-1]}
         assert all(answered.get(bar[0], bar) == bar for bar in await visit.bars())
 
@@ -126,7 +138,7 @@ async def test_it_switches_timeframe_by_button_and_by_typing(live_server: str, v
         await visit.page.keyboard.type("5")
         await visit.page.keyboard.press("Enter")
         await loaded(visit, "BTC/USDT", "15m")
-        assert "timeframe=15m" in visit.page.url
+        await expect(visit.page).to_have_url(re.compile("timeframe=15m"))
 
 
 async def test_scrolling_to_the_left_loads_history(live_server: str, visitor: Visitor) -> None:
@@ -156,8 +168,7 @@ async def test_it_survives_a_cut_connection(live_server: str, line: Line, visito
         await visit.wait("main.dataset.connection === 'live'")
         line.cut()
         await visit.wait("main.dataset.connection === 'offline' && main.hasAttribute('data-stale')")
-        words = await visit.page.locator(".status-words").first.inner_text()
-        assert words == "Offline"
+        await expect(visit.page.locator(".status-words").first).to_have_text("Offline")
         await visit.picture("chart-offline")
         await asyncio.sleep(2)  # the absence itself: prices go on meanwhile
         line.mend()
@@ -275,7 +286,7 @@ async def test_the_legend_follows_the_cursor(live_server: str, visitor: Visitor)
         await visit.wait(
             "![undefined, argument].includes(document.querySelector('.legend-time dd')?.textContent)", latest
         )
-        assert await visit.page.locator(".legend.is-cursor").count() == 1
+        await expect(visit.page.locator(".legend.is-cursor")).to_have_count(1)
         await visit.page.mouse.move(10, 10)
         await visit.wait("document.querySelector('.legend-time dd')?.textContent === argument", latest)
 
@@ -291,10 +302,10 @@ async def test_switching_leaves_no_subscription_behind(live_server: str, visitor
         await loaded(visit, "BTC/USDT", "5m")
         await visit.wait("main.dataset.connection === 'live'")
         await visit.page.wait_for_timeout(500)
-        opened = [message for message in sent.messages if message["type"] == "subscribe"]
-        closed = [message for message in sent.messages if message["type"] == "unsubscribe"]
-        assert len(opened) - len(closed) == 3  # bars, order book and trades of the one chart that is shown
-        assert all("5m" not in str(message["topic"]).split(":") for message in closed[-3:])
+        wanted = {("ohlcv", "5m"), ("order_book", ""), ("trades", "")}  # those of the chart that is shown
+        async with asyncio.timeout(20):
+            while sent.subscribed() != wanted:
+                await visit.page.wait_for_timeout(50)
 
 
 async def test_stored_bars_of_an_unreachable_venue_are_shown(
@@ -317,16 +328,15 @@ async def test_stored_bars_of_an_unreachable_venue_are_shown(
     url = chart_url(running_server.address, symbol="LTC/USDT", provider="binance")
     async with visitor.visit(url, expected=("Failed to load",)) as visit:
         await loaded(visit, "LTC/USDT", "1m", "binance")
-        await visit.page.locator(".banner").wait_for()
-        assert "stored" in await visit.page.locator(".banner").inner_text()
-        assert await visit.page.get_by_role("button", name="Retry").is_visible()
+        await expect(visit.page.locator(".banner")).to_contain_text("stored")
+        await expect(visit.page.get_by_role("button", name="Retry")).to_be_visible()
         async with asyncio.timeout(60):
             while int(await visit.main("data-first-time") or 0) > start:
                 await drag_right(visit, 2)
         await visit.picture("chart-stored")
         held = [bar[0] for bar in await visit.bars()]
         assert held == [start + minute * MINUTE_MS for minute in range(1_500) if minute not in missing]
-        assert "gap" in await visit.page.locator(".statusbar").inner_text()
+        await expect(visit.page.locator(".statusbar")).to_contain_text("gap")
 
 
 @pytest.mark.golden
@@ -361,24 +371,26 @@ async def _shows_the_venue(venue: BinanceVenue, visitor: Visitor, home: Path, na
 
 
 async def test_indicators_are_added_hidden_and_remembered(live_server: str, visitor: Visitor) -> None:
+    more = "document.querySelectorAll('#chart canvas').length > argument"
     async with visitor.visit(chart_url(live_server)) as visit:
         await loaded(visit, "BTC/USDT", "1m")
-        panes = await visit.page.locator("#chart canvas").count()
+        canvases = visit.page.locator("#chart canvas")
+        panes = await canvases.count()
         await visit.page.get_by_role("button", name="Indicators", exact=True).click()
         await visit.page.get_by_label("Search indicators").fill("relative strength")
         await visit.page.locator('[data-indicator="RSI"]').click()
         await visit.page.locator('[data-chosen="RSI"]').wait_for()
-        assert await visit.page.locator("#chart canvas").count() > panes
+        await visit.wait(more, panes)
         await visit.page.get_by_label("Hide RSI").click()
         await visit.page.get_by_label("Show RSI").wait_for()
         await visit.page.keyboard.press("Escape")
         await visit.page.reload()
         await loaded(visit, "BTC/USDT", "1m")
-        assert await visit.page.locator("#chart canvas").count() > panes
+        await visit.wait(more, panes)
         await visit.page.get_by_role("button", name="Indicators", exact=True).click()
         await visit.page.get_by_label("Remove RSI").click()
         await visit.page.locator('[data-chosen="RSI"]').wait_for(state="detached")
-        assert await visit.page.locator("#chart canvas").count() == panes
+        await expect(canvases).to_have_count(panes)
 
 
 async def test_chart_type_axis_and_zone_are_chosen_and_a_picture_is_saved(
@@ -389,7 +401,7 @@ async def test_chart_type_axis_and_zone_are_chosen_and_a_picture_is_saved(
         local = await visit.page.locator(".legend-time dd").inner_text()
         await visit.page.get_by_role("button", name="Time zone").click()
         await visit.page.locator('[data-value="utc"]').click()
-        assert await visit.page.locator(".legend-time dd").inner_text() != local
+        await expect(visit.page.locator(".legend-time dd")).not_to_have_text(local)
         for kind in ("ohlc", "area", "candle_up_stroke"):
             await visit.page.get_by_role("button", name="Chart type").click()
             await visit.page.locator(f'[data-value="{kind}"]').click()

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from playwright.async_api import ViewportSize
+from playwright.async_api import ViewportSize, expect
 
 from tests.browser.conftest import RunningServer, Visit, Visitor, serve
 from tests.support.lines import Line
@@ -141,9 +141,9 @@ async def test_a_missing_stretch_fills_the_form_and_a_drag_looks_closer(
         assert box is not None
         middle = box["x"] + box["width"] * (MISSING[0] + MISSING[1]) / 2 / DAYS
         await visit.page.mouse.move(middle, box["y"] + 10)
-        assert "Missing" in await visit.page.locator(".strip-readout").inner_text()
+        await expect(visit.page.locator(".strip-readout")).to_contain_text("Missing")
         await visit.page.mouse.click(middle, box["y"] + 10)
-        assert await visit.page.locator("input[value=exact]").is_checked()
+        await expect(visit.page.locator("input[value=exact]")).to_be_checked()
         times = await visit.page.evaluate(
             "() => ['start', 'end'].map((name) => Date.parse(document.querySelector(`[name=${name}]`).value))"
         )
@@ -174,14 +174,14 @@ async def test_a_missing_stretch_fills_the_form_and_a_drag_looks_closer(
 async def test_times_are_in_the_zone_that_is_chosen(data_server: RunningServer, visitor: Visitor) -> None:
     async with visitor.visit(data_url(data_server)) as visit:
         await shown(visit)
-        value = "document.querySelector('[name=end]').value"
-        local = await visit.page.evaluate(value)
+        field = visit.page.locator("[name=end]")
+        local = await field.input_value()
         await visit.page.get_by_role("button", name="Time zone").click()
         await visit.page.locator('[data-value="utc"]').click()
-        assert await visit.page.evaluate(value) != local
+        await expect(field).not_to_have_value(local)
         await visit.page.reload()
         await shown(visit)
-        assert await visit.page.get_by_role("button", name="Time zone").inner_text() == "UTC"
+        await expect(visit.page.get_by_role("button", name="Time zone")).to_have_text("UTC")
 
 
 async def test_a_file_is_saved(data_server: RunningServer, visitor: Visitor) -> None:
@@ -217,7 +217,7 @@ async def test_an_instrument_without_bars_says_so_and_one_that_has_some_is_a_cli
         await visit.page.locator("#stored").get_by_role("link", name="BTC/USDT").first.click()
         await shown(visit)
         assert "provider=binance" in visit.page.url
-        assert await visit.page.locator("#stored tr[aria-current=true]").count() == 1
+        await expect(visit.page.locator("#stored tr[aria-current=true]")).to_have_count(1)
 
 
 async def test_a_link_to_nowhere_is_said(data_server: RunningServer, visitor: Visitor) -> None:
@@ -305,9 +305,8 @@ async def test_a_server_that_is_away_is_said_until_it_is_back(line: Line, visito
         await visit.wait("main.dataset.connection === 'live'")
         line.cut()
         banner = visit.page.locator("#banner-slot .banner")
-        await banner.wait_for()
-        assert "cannot be reached" in await banner.inner_text()
-        assert await visit.main("data-connection") == "offline"
+        await expect(banner).to_contain_text("cannot be reached")
+        await visit.wait("main.dataset.connection === 'offline'")
         line.mend()
         await banner.get_by_role("button", name="Retry").click()
         await banner.wait_for(state="hidden")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from playwright.async_api import Request, ViewportSize
+from playwright.async_api import Request, ViewportSize, expect
 
 from tests.browser.conftest import Visitor
 
@@ -73,7 +73,7 @@ async def test_the_dashboard_shows_what_is_there(live_server: str, visitor: Visi
             "document.querySelector(`#watch tr[data-symbol='${argument[0]}']`)?.dataset.last)",
             [symbol, before],
         )
-        assert await visit.page.locator("#watch-title .tag-simulated").is_visible()
+        await expect(visit.page.locator("#watch-title .tag-simulated")).to_be_visible()
         await visit.wait("document.querySelector('#health-note')?.innerText === 'Ready'")
         await visit.page.get_by_label("Search providers").fill("kraken")
         await visit.page.get_by_role("link", name="Kraken", exact=True).wait_for()

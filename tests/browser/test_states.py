@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from playwright.async_api import ViewportSize, WebSocketRoute
+from playwright.async_api import ViewportSize, WebSocketRoute, expect
 
 from tests.browser.conftest import DESKTOP, RunningServer, Visitor
 from tests.browser.test_chart import chart_url, loaded
@@ -38,7 +38,7 @@ async def test_the_dashboard_is_no_better_than_its_feeds(live_server: str, visit
         await visit.page.goto(f"{live_server}/")
         await visit.wait("document.querySelectorAll('#watch tbody tr[data-last].is-stale').length > 1")
         await visit.wait("main.dataset.connection === 'down'")
-        assert await visit.page.locator("#watch-note .status-words").inner_text() == "Feed down"
+        await expect(visit.page.locator("#watch-note .status-words")).to_have_text("Feed down")
         await visit.wait("document.querySelector('#watch-note .status').title === 'The venue is gone.'")
 
 
@@ -112,7 +112,7 @@ async def test_a_link_to_nowhere_is_said_and_another_place_chosen(
 ) -> None:
     async with visitor.visit(f"{live_server}/chart?{query}") as visit:
         await visit.wait("document.querySelector('.status-words').textContent === argument", words)
-        assert said in await visit.page.locator("#chart-note").inner_text()
+        await expect(visit.page.locator("#chart-note")).to_contain_text(said)
         assert not await visit.page.get_by_role("button", name="Retry").is_visible()
         await visit.page.get_by_role("combobox", name="Provider").click()
         await visit.page.keyboard.type("simulated")
@@ -136,18 +136,17 @@ async def test_imported_history_is_quiet_about_its_missing_feed(
     url = chart_url(running_server.address, provider="mydesk")
     async with visitor.visit(url, viewport=viewport) as visit:
         await visit.wait("main.dataset.connection === 'closed' && Number(main.dataset.bars) === 300")
-        assert await visit.page.locator("#statusbar .status-words").inner_text() == "Imported history"
-        assert await visit.page.locator("#statusbar .status-age").inner_text() == "no live feed"
+        await expect(visit.page.locator("#statusbar .status-words")).to_have_text("Imported history")
+        await expect(visit.page.locator("#statusbar .status-age")).to_have_text("no live feed")
         assert not await visit.page.locator(".banner").is_visible()
         await visit.picture(f"chart-imported-{viewport['width']}")
 
 
 async def test_a_venue_out_of_reach_is_not_offline(live_server: str, visitor: Visitor) -> None:
     async with visitor.visit(f"{live_server}/chart?provider=binance", expected=("Failed to load",)) as visit:
-        await visit.page.locator(".banner").wait_for()
-        assert "Binance could not be reached" in await visit.page.locator(".banner").inner_text()
+        await expect(visit.page.locator(".banner")).to_contain_text("Binance could not be reached")
         await visit.wait("main.dataset.connection === 'down'")
-        assert await visit.page.get_by_role("button", name="Retry").is_visible()
+        await expect(visit.page.get_by_role("button", name="Retry")).to_be_visible()
         await visit.picture("chart-venue-away")
 
 
@@ -158,7 +157,7 @@ async def test_an_unknown_symbol_is_said_and_another_one_searched(
     async with visitor.visit(chart_url(live_server, symbol=symbol), expected=("Failed to load",)) as visit:
         search = visit.page.get_by_role("button", name="Search symbols")
         await search.wait_for()
-        assert await visit.page.locator(".status-words").inner_text() == "Not listed"
+        await expect(visit.page.locator(".status-words")).to_have_text("Not listed")
         note = await visit.page.locator("#chart-note").inner_text()
         assert note.startswith(symbol[:30])
         assert "is not listed at" in note

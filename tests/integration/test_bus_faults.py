@@ -21,6 +21,8 @@ from tradewright.storage.redis.address import RedisAddress
 from tradewright.storage.redis.bus import RedisBus
 from tradewright.storage.redis.leases import RedisLeases
 
+pytestmark = pytest.mark.alone
+
 # The promises are 5 s to be back and 10 s to be told, with room for a machine that is slower.
 BACK_S = 8.0
 TOLD_S = 10.0

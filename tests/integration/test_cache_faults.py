@@ -25,6 +25,8 @@ from tradewright.services.cache_manager import NOTHING, CacheManager
 from tradewright.storage.redis.cache import RedisCache
 from tradewright.storage.redis.client import make_client
 
+pytestmark = pytest.mark.alone
+
 # Figures are those of the promise (350 ms; 5 s) with room for a machine that is several times slower.
 SLOWEST_S = 1.0
 BACK_S = 10.0

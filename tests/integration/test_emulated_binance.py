@@ -14,20 +14,41 @@ from quart.typing import TestWebsocketConnectionProtocol as LiveSocket
 
 from tests.support.applications import RunningApp, running_app
 from tests.venues.binance import CAPTURE_FILE, XRPETH_FILE, BinanceVenue, generate_capture
+from tradewright.app import Adapters
+from tradewright.runtime.clock import SystemClock
+
+pytestmark = pytest.mark.alone
 
 BTC: dict[str, object] = {"market": "crypto", "provider": "binance", "symbol": "BTC/USDT"}
 DEADLINE_S = 60.0
 
 
+class LateClock(SystemClock):
+    """The machine's clock, set so that a minute ends a while after it was made: none has to be waited for."""
+
+    def __init__(self, left_ms: int) -> None:
+        self._ahead_ms = -(super().now_ms() + left_ms) % 60_000
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self._ahead_ms
+
+
 @pytest.fixture
-async def venue() -> AsyncIterator[BinanceVenue]:
-    async with BinanceVenue(generate_capture(11, 200), lead_in_s=90) as opened:
+def clock() -> LateClock:
+    """The time of the venue and of the server."""
+    return LateClock(left_ms=12_000)
+
+
+@pytest.fixture
+async def venue(clock: LateClock) -> AsyncIterator[BinanceVenue]:
+    async with BinanceVenue(generate_capture(11, 200), lead_in_s=90, clock=clock) as opened:
         yield opened
 
 
 @pytest.fixture
-async def api(venue: BinanceVenue, tmp_path: Path) -> AsyncIterator[RunningApp]:
-    async with running_app(tmp_path, providers={"binance": venue.provider_options()}) as app:
+async def api(venue: BinanceVenue, clock: LateClock, tmp_path: Path) -> AsyncIterator[RunningApp]:
+    options = {"binance": venue.provider_options()}
+    async with running_app(tmp_path, Adapters(clock=clock), providers=options) as app:
         yield app
 
 

@@ -25,6 +25,8 @@ from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, ONE_DAY, ONE_HOUR, TIMEFRAMES
 from tradewright.runtime.clock import SystemClock
 
+pytestmark = pytest.mark.alone
+
 OHLCV = "/api/v1/market/ohlcv"
 READERS = 6
 BACK_S = 30.0

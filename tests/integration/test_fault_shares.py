@@ -23,6 +23,8 @@ from tests.support.slow_readers import READERS, SlowReaders
 from tests.support.stream_cuts import CutStreams
 from tradewright.services.auth.throttle import BY_PAIR
 
+pytestmark = pytest.mark.alone
+
 
 async def test_gaps_of_streams_and_of_history_are_closed_in_time() -> None:
     streams, history = CutStreams(3), HistoryCuts(3)

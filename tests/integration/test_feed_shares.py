@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.book_faults import RESYNC_S_MAX, BookFaults
 from tests.support.connection_faults import SILENCE_S_MAX, ConnectionFaults, silences
 from tests.support.feed_load import GROWN_MB_MAX, Burst, LongRun
+
+pytestmark = pytest.mark.alone
 
 
 async def test_no_wrong_top_of_a_book_is_published_whatever_happens_to_its_stream() -> None:

@@ -24,6 +24,8 @@ from tradewright.testing.buses import check_message_bus
 from tradewright.testing.caches import LARGE_BYTES, check_cache
 from tradewright.testing.leases import check_leases
 
+pytestmark = pytest.mark.alone
+
 BACK_S = 10.0
 
 

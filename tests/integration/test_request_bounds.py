@@ -16,6 +16,8 @@ from tradewright.config import TestingConfig
 from tradewright.server import listen, uvicorn_config
 from tradewright.web import http_transport
 
+pytestmark = pytest.mark.alone
+
 GET = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 LOGIN = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 SHORT_S = 0.4

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.applications import running_app
 from tests.support.together import bars_of, together
 from tests.unit.services.streaming_viewer import Viewer
 from tools.private_servers import OwnRedis
+
+pytestmark = pytest.mark.alone
 
 TAKEOVER_S = 5.0
 NOTICE_S = 1.0

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 from websockets.sync.client import connect
 
 from tests.support import socket_storms as storms
 from tests.support.processes import environment
+
+pytestmark = pytest.mark.alone
 
 
 async def test_who_reads_everything_gets_everything_though_others_lag() -> None:

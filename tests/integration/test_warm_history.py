@@ -22,6 +22,8 @@ from tradewright.storage.memory import MemoryBarStore
 from tradewright.testing.clock import DrivenClock
 from tradewright.web.middleware.warm_history import LIFETIME_S, WarmAnswers
 
+pytestmark = pytest.mark.alone
+
 PATH = "/api/v1/market/ohlcv"
 MINUTES = random_minutes(4, 4 * 1_440)
 KEY = InstrumentKey("crypto", "ledger", SYMBOL).series(ONE_MINUTE)

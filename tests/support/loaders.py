@@ -15,6 +15,7 @@ class _FixedLoader:
 
     def __init__(self, *kinds: type[MarketPlugin]) -> None:
         self._kinds = kinds
+        self._providers: dict[str, tuple[ProviderInfo, ...]] = {}
 
     def markets(self) -> tuple[str, ...]:
         return tuple(sorted({market for kind in self._kinds for market in kind.get_supported_markets()}))
@@ -25,7 +26,10 @@ class _FixedLoader:
     def providers(self, market: str) -> tuple[ProviderInfo, ...]:
         if market not in self.markets():
             raise UnknownMarket(market)
-        return tuple(i for kind in self.plugins(market) for i in kind.list_configurable_providers(market))
+        if market not in self._providers:  # listed once, as the product's own loader does
+            listed = (kind.list_configurable_providers(market) for kind in self.plugins(market))
+            self._providers[market] = tuple(info for infos in listed for info in infos)
+        return self._providers[market]
 
     def provider(self, market: str, provider: str) -> ProviderInfo:
         for info in self.providers(market):

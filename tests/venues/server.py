@@ -26,6 +26,7 @@ class LocalServer:
         self._port = port
         self._listener: asyncio.Server | None = None
         self._runner: web.AppRunner | None = None
+        self._over = asyncio.Event()
         self.faults = Faults(self)
 
     async def open(self, add_routes: Callable[[web.Application], None]) -> None:
@@ -41,6 +42,7 @@ class LocalServer:
         assert self._runner is not None
         self.stop_listening()
         self.abort_connections()
+        self._over.set()
         await self._runner.cleanup()
 
     @property
@@ -112,7 +114,7 @@ class LocalServer:
             case "cut_body":
                 return await _cut(request, rule)
             case "hang":
-                await asyncio.Event().wait()
+                await self._over.wait()
             case "reset":
                 pass
         if request.transport is not None:

@@ -163,6 +163,7 @@ async def test_a_venue_that_is_down_fails_the_stream(venue: BinanceVenue, plugin
     await finish(again)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", ["silence", "malformed"])
 async def test_a_stream_that_fell_silent_ends_at_once_and_a_new_one_lives(
     venue: BinanceVenue, plugin: CCXTPlugin, fault: str
@@ -243,6 +244,7 @@ async def test_a_storm_of_streams_leaves_nothing_behind(venue: BinanceVenue, plu
     await finish(again)
 
 
+@pytest.mark.alone
 async def test_a_waiting_consumer_is_cancelled_at_once(venue: BinanceVenue, plugin: CCXTPlugin) -> None:
     stream = plugin.watch_trades(SYMBOL)
     await take(stream, 1)
@@ -299,6 +301,7 @@ async def test_closing_the_plugin_ends_its_streams_and_its_tasks(venue: BinanceV
     await plugin.close()
 
 
+@pytest.mark.alone
 async def test_closing_does_not_wait_for_a_silent_venue(venue: BinanceVenue) -> None:
     plugin = CCXTPlugin(PluginSetup("binance", options=venue.provider_options()))
     stream = plugin.watch_trades(SYMBOL)

@@ -89,7 +89,8 @@ class Judge:
         assert len(bars) <= self._question.limit, "more bars than asked for"
         final = bars.take(ends_of(bars.time, self._timeframe) <= self._settled_ms)
         check_bars(final, self._truths)
-        there = {time for truth in self._truths for time in truth.time.tolist()}
+        around = (int(bars.time[0]), int(bars.time[-1]) + 1) if len(bars) else (0, 0)
+        there = {time for truth in self._truths for time in truth.between(*around).time.tolist()}
         assert set(bars.time.tolist()) <= there, "a bar was invented"
 
     def _check_gaps(self) -> None:

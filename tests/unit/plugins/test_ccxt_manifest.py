@@ -54,6 +54,7 @@ print([name for name in sys.modules if name == "ccxt" or name.startswith(("ccxt.
     assert done.stdout.strip() == "[]", done.stderr
 
 
+@pytest.mark.alone
 def test_the_manifest_is_read_in_ten_milliseconds() -> None:
     load_manifest()  # the first one warms the file system's cache
     times = []
@@ -126,6 +127,7 @@ def test_a_testnet_that_does_not_exist_is_refused() -> None:
         CCXTPlugin(PluginSetup(without, testnet=True))
 
 
+@pytest.mark.alone
 async def test_closing_what_was_never_used_is_instant() -> None:
     plugin = CCXTPlugin(PluginSetup("kraken"))
     begun = time.perf_counter()

@@ -399,6 +399,7 @@ async def test_closing_ends_every_stream_and_answers_nothing_more() -> None:
             await call()
 
 
+@pytest.mark.alone
 async def test_years_of_bars_take_little_time_and_memory() -> None:
     plugin, _ = plugin_at(NOW_MS)
     await plugin.fetch_ohlcv("BTC/USDT", ONE_MINUTE, start_ms=NOW_MS - HOUR_MS, end_ms=NOW_MS)
@@ -435,6 +436,7 @@ async def test_a_stream_of_bars_catches_up_when_the_wall_clock_leaps() -> None:
     assert finals.equals(history)
 
 
+@pytest.mark.alone
 async def test_long_computations_leave_the_loop_to_others() -> None:
     plugin, _ = plugin_at(NOW_MS)
     beats: list[float] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -78,19 +80,41 @@ def rows(klines: Iterable[Kline]) -> list[list[int | str]]:
     return [kline.row() for kline in klines]
 
 
-@pytest.mark.parametrize("interval", INTERVALS)
-async def test_klines_of_every_interval_equal_the_trades(interval: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Klines of every interval, looked at twice, and the trades they are made of."""
+
+    halfway: dict[str, list[list[int | str]]]
+    whole: dict[str, list[list[int | str]]]
+    trades: list[VenueTrade]
+
+
+@pytest.fixture(scope="module")
+def looks() -> Looks:
+    """One replay for the tests of all intervals."""
+    return asyncio.run(_looks())
+
+
+async def _looks() -> Looks:
     scene = Scene(generate_capture(5, 150))
+
+    def shown() -> dict[str, list[list[int | str]]]:
+        klines = scene.market.klines
+        return {each: rows(klines.series(each).select(None, None, 1000)) for each in INTERVALS}
+
     await scene.advance(100.05)
-    shown = rows(scene.market.klines.series(interval).select(None, None, 1000))
+    halfway = shown()
     await scene.advance(100)
-    trades = list(scene.market.trades)
-    before = [trade for trade in trades if trade.time_ms <= NOON_MS + 100_030]
+    return Looks(halfway, shown(), list(scene.market.trades))
+
+
+@pytest.mark.parametrize("interval", INTERVALS)
+def test_klines_of_every_interval_equal_the_trades(looks: Looks, interval: str) -> None:
+    before = [trade for trade in looks.trades if trade.time_ms <= NOON_MS + 100_030]
     assert len(before) > 300
     if interval != "1s":  # what happened in the last milliseconds may be on its way
-        assert shown[:-1] == aggregated(before, interval)[:-1]
-    whole = rows(scene.market.klines.series(interval).select(None, None, 1000))
-    assert whole == aggregated(trades, interval)
+        assert looks.halfway[interval][:-1] == aggregated(before, interval)[:-1]
+    assert looks.whole[interval] == aggregated(looks.trades, interval)
 
 
 async def test_nothing_is_shown_before_its_time() -> None:

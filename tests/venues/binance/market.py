@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -131,9 +132,8 @@ class Book:
 
     def top(self, limit: int) -> tuple[list[Level], list[Level]]:
         """The best `limit` bids and asks."""
-        bids = sorted(self._bids.items(), reverse=True)[:limit]
-        asks = sorted(self._asks.items())[:limit]
-        return [(eight(p), a) for p, a in bids], [(eight(p), a) for p, a in asks]
+        bids, asks = heapq.nlargest(limit, self._bids), heapq.nsmallest(limit, self._asks)
+        return [(eight(p), self._bids[p]) for p in bids], [(eight(p), self._asks[p]) for p in asks]
 
 
 def _difference(before: dict[Decimal, str], after: dict[Decimal, str]) -> list[Level]:
