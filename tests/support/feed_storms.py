@@ -179,7 +179,7 @@ class FeedStorm:
             assert viewer.trades == self._hall.venue.trades[-len(viewer.trades) :], where
             first = min(int(trade_id) for trade_id in viewer.tape)
             missed = [t for t in self._hall.venue.trades if t.id not in viewer.tape and int(t.id) > first]
-            assert viewer.resynced or not missed, where
+            assert not missed, (where, viewer.resynced, len(missed))
         else:
             expected = self._hall.venue.bars(key.timeframe or "")
             got = viewer.series()
@@ -215,6 +215,7 @@ class CountedWants:
             hall.venue.trade(100)
             model: dict[Process, Counter[StreamKey]] = {process: Counter() for process in hall.processes}
             wanted_at_s: dict[FeedKey, float] = {}
+            wanted_since_s: dict[FeedKey, float] = {}
             unsettled_at_s = 0.0
             for _ in range(operations):
                 self.operations += 1
@@ -242,9 +243,10 @@ class CountedWants:
                     if count
                 }
                 wanted_at_s.update(dict.fromkeys(wanted, now))
+                wanted_since_s = {key: wanted_since_s.get(key, now) for key in wanted}
                 await hall.clock.advance(chance.choice([0, 0, 0, 0.01, 0.1, 1.1]))
                 if hall.clock.monotonic() > unsettled_at_s + SETTLED_S:
-                    self._compare(hall, wanted, wanted_at_s)
+                    self._compare(hall, wanted_since_s, wanted_at_s)
             for process, counts in model.items():
                 for key in counts.elements():
                     process.streaming.release(key)
@@ -253,14 +255,19 @@ class CountedWants:
             assert not [process for process in hall.living if process.streaming.feeds]
             assert not [process for process in hall.living if process.bus.channels]
 
-    def _compare(self, hall: Hall, wanted: set[FeedKey], wanted_at_s: dict[FeedKey, float]) -> None:
-        self.compared += 1
+    def _compare(
+        self, hall: Hall, wanted_since_s: dict[FeedKey, float], wanted_at_s: dict[FeedKey, float]
+    ) -> None:
         now = hall.clock.monotonic()
         for kind in KINDS:
             count = hall.upstreams(kind)
             assert count <= 1, (self.seed, kind, count)
             key = next((key for key in wanted_at_s if key.kind == kind), None)
-            if key is not None and key not in wanted and now > wanted_at_s[key] + GRACE_S + 2:
+            if key in wanted_since_s and now > wanted_since_s[key] + SETTLED_S:
+                self.compared += 1
+                assert count == 1, (self.seed, kind, "though it is wanted")
+            if key is not None and key not in wanted_since_s and now > wanted_at_s[key] + GRACE_S + 2:
+                self.compared += 1
                 assert count == 0, (self.seed, kind, "though nobody wants it")
 
 
