@@ -104,9 +104,8 @@ async def soak(rounds: int, seed: int) -> int:
                 await one.round(KINDS[number % len(KINDS)])
             bars = len(house.truth("1m"))
             problems = sum((client.problems for client in house.clients), Counter[str]())
-            asked = sum(client.asked_again for client in house.clients)
     print(f"{rounds} rounds, {len(house.clients)} clients with {bars} bars each, seed {seed}:")
-    print(f"  every bar is the venue's; problems told with snapshots: {dict(problems)}; {asked} asked again")
+    print(f"  every bar is the venue's; problems told with snapshots: {dict(problems)}")
     for kind in one.still_s:
         middle, most = statistics.median(one.still_s[kind]), max(one.still_s[kind])
         print(f"  {kind}: no update for {middle:.1f} s (median), {most:.1f} s at most")
