@@ -8,6 +8,7 @@ as one does that was alone; none may come twice or out of order.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -109,11 +110,14 @@ class BusLoad:
         return sum(each.disorder for each in self.listeners)
 
     def unannounced(self) -> int:
-        """Messages that were lost without a word: a server's own, and those of another that does not count
-        so many as lost."""
+        """Messages that were lost without a word: a server's own, and those of another, on all of its
+        channels together, that does not count so many as lost."""
+        missed: Counter[tuple[RedisBus, RedisBus]] = Counter()
+        for each in self.listeners:
+            missed[each.bus, each.publisher.bus] += each.unannounced
         return sum(
-            max(0, each.unannounced - (0 if each.bus is each.publisher.bus else each.publisher.bus.lost))
-            for each in self.listeners
+            count if listening is publishing else max(0, count - publishing.lost)
+            for (listening, publishing), count in missed.items()
         )
 
     @property
