@@ -51,8 +51,8 @@ class Client:
         self.moved_at_s = 0.0
         """When the last update came."""
         self.incomplete = False
-        """Whether the last snapshot said that bars may be missing: the server sends another one then, and after
-        such a one nothing can be resumed."""
+        """Whether the last snapshot said that bars may be missing. The server sends another one then; until
+        it came nothing can be resumed."""
         self.since_ms = 0
         """From when on it should have every bar."""
         self.problems: Counter[str] = Counter()
