@@ -48,6 +48,23 @@ test("after a gap nothing is applied until a snapshot, and nothing is resumed", 
   assert.equal(tracker.update({ epoch: "a", seq: 61 }), "apply");
 });
 
+test("a snapshot that lacks something is followed, and never resumed from until a whole one came", () => {
+  for (const lacking of [{ seq: 41, bars: [], problems: [{ source: "history", code: "timeout", detail: "" }] }, { seq: 0, trades: [] }]) {
+    const tracker = opened();
+    tracker.snapshot({ epoch: "b", ...lacking });
+    assert.equal(tracker.update({ epoch: "b", seq: lacking.seq + 1 }), "apply");
+    assert.equal(tracker.position, null);
+    tracker.snapshot({ epoch: "b", seq: 60, problems: [], ...(lacking.trades && { trades: [] }) });
+    assert.deepEqual(tracker.position, { epoch: "b", seq: 60 });
+  }
+});
+
+test("a topic that has told nothing yet is resumed from its beginning", () => {
+  const tracker = new SequenceTracker();
+  tracker.snapshot({ epoch: "a", seq: 0, bars: [], problems: [] });
+  assert.deepEqual(tracker.position, { epoch: "a", seq: 0 });
+});
+
 test("another epoch is a gap whatever its number", () => {
   assert.equal(opened().update({ epoch: "b", seq: 42 }), "gap");
 });

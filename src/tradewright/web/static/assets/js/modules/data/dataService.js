@@ -208,7 +208,12 @@ export class DataService {
       fetch: (range, signal) => this.ohlcv({ ...address, ...range }, signal),
       subscribe: (history, streamHandlers) =>
         this.#socket.subscribe({ stream: "ohlcv", ...address, history }, streamHandlers),
+      watchUp: (work) => this.#socket.watch(({ state }) => state === "open" && work()),
       now: () => Date.now(),
+      after: (ms, work) => {
+        const timer = setTimeout(work, ms);
+        return () => clearTimeout(timer);
+      },
     });
   }
 

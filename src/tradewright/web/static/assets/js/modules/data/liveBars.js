@@ -4,10 +4,12 @@ import { asApiError, UNKNOWN_SYMBOL } from "../net/errors.js";
 import { BarSeries } from "../state/barSeries.js";
 import { answeredFrom, judgeOlder } from "../state/history.js";
 import { timeframe } from "../state/timeframes.js";
+import { FILL_LIMIT, FILL_PAGES_MAX, HoleFiller } from "./holeFiller.js";
 
 /**
  * @import {ApiError} from "../net/errors.js"
- * @import {FeedStatus as Feed, OhlcvResponse, Problem, Snapshot, Update} from "../net/protocol.js"
+ * @import {Bar} from "../net/messages.js"
+ * @import {FeedStatus as Feed, Gap, OhlcvResponse, Problem, Snapshot, Update} from "../net/protocol.js"
  * @import {StreamHandlers} from "../net/socket.js"
  * @import {SeriesChange} from "../state/barSeries.js"
  * @import {ChartAddress} from "../state/preferences.js"
@@ -23,20 +25,23 @@ import { timeframe } from "../state/timeframes.js";
  * @typedef {{
  *   fetch: (range: {start?: number, end?: number, limit: number}, signal: AbortSignal) => Promise<OhlcvResponse>,
  *   subscribe: (history: number, handlers: StreamHandlers) => () => void,
+ *   watchUp: (work: () => void) => () => void,
  *   now: () => number,
- * }} BarSources
+ *   after: (ms: number, work: () => void) => () => void,
+ * }} BarSources `watchUp`: told whenever the line to the server is up again
  */
 
 const HISTORY_LIMIT = 500;
 const OLDER_LIMIT = 1_000;
 /** Bars in a live snapshot: enough to bridge a short absence without a second question. */
 const SNAPSHOT_BARS = 300;
-const FILL_LIMIT = 5_000;
-const FILL_PAGES_MAX = 6;
 const EMPTY_JUMPS_MAX = 4;
 const FAILURE_PAUSE_MS = 2_500;
 
-/** The promise: no bar twice, none out of order, none missing that the server has between first and last. */
+/**
+ * The promise: no bar twice, none out of order, none missing that the server has between first and last, or
+ * where it can't be had now, a gap that says so until it is filled.
+ */
 export class LiveBars {
   series = new BarSeries();
   #handlers;
@@ -49,12 +54,14 @@ export class LiveBars {
   #nextEnd = Infinity;
   #ready = false;
   #historyProblems = /** @type {Problem[]} */ ([]);
+  #holeProblems = /** @type {Problem[]} */ ([]);
   #liveProblems = /** @type {Problem[]} */ ([]);
   #failedAt = -Infinity;
   /** From when on nothing was found, on the way to bars stored long before; what lies between was not asked. */
   #skippedTo = /** @type {number | null} */ (null);
-  /** Where bars that were shown end although later ones are known to follow: filled before all else. */
-  #hole = /** @type {{start: number, end: number} | null} */ (null);
+  /** What the newest snapshot lacked: the server mends it as long as a later one still reaches there. */
+  #owed = /** @type {Gap[]} */ ([]);
+  #filler;
 
   /**
    * @param {ChartAddress} address
@@ -65,12 +72,18 @@ export class LiveBars {
     this.#handlers = handlers;
     this.#sources = sources;
     this.#timeframeMs = timeframe(address.timeframe)?.ms ?? 60_000;
-    this.#leave = sources.subscribe(SNAPSHOT_BARS, {
+    this.#filler = new HoleFiller({ read: (range) => this.#readHole(range), after: sources.after });
+    const leaveStream = sources.subscribe(SNAPSHOT_BARS, {
       onSnapshot: (message) => this.#onSnapshot(message),
       onUpdate: (message) => this.#onUpdate(message),
       onFeed: (feed) => this.#onFeed(feed),
       onError: (error) => this.#setLiveProblem(error),
     });
+    const leaveLink = sources.watchUp(() => this.#filler.fill());
+    this.#leave = () => {
+      leaveStream();
+      leaveLink();
+    };
     this.#loadNewest();
   }
 
@@ -102,16 +115,17 @@ export class LiveBars {
     return undefined;
   }
 
-  /** Asks again for what could not be had: the newest bars, and the older ones at the next scroll. */
+  /** Asks again for what could not be had: the newest bars, what lies between, the older ones at the next scroll. */
   async retry() {
     this.#failedAt = -Infinity;
     if (this.#edge === "unreachable") this.#setEdge("more");
     await this.#loadNewest();
-    if (this.#hole) await this.#fillHole();
+    await this.#filler.fill();
   }
 
   destroy() {
     this.#abort.abort();
+    this.#filler.destroy();
     this.#leave();
   }
 
@@ -128,25 +142,39 @@ export class LiveBars {
 
   /**
    * @param {{start?: number, end?: number, limit: number}} range
+   * @param {(problems: Problem[]) => void} [tell] what went wrong, nothing where all was well
    * @returns {Promise<OhlcvResponse | null>} merged already; null when it failed, which is told
    */
-  async #ask(range) {
+  async #ask(range, tell = (problems) => this.#setHistoryProblems(problems)) {
     const askedAt = this.#sources.now();
     try {
       const answer = await this.#sources.fetch(range, this.#abort.signal);
       if (this.#abort.signal.aborted) return null;
-      this.#setHistoryProblems(answer.problems ?? []);
-      const start = Math.min(answer.bars[0]?.[0] ?? Infinity, ...answer.gaps.map((gap) => gap.start));
-      const end = range.end ?? Math.max(askedAt, ...answer.gaps.map((gap) => gap.end));
-      this.series.setGaps(answer.gaps, start, end);
-      this.#apply(this.series.merge(answer.bars, askedAt));
+      this.#take(answer, range, askedAt);
+      tell(answer.problems ?? []);
       return answer;
     } catch (error) {
       if (this.#abort.signal.aborted) return null;
       this.#failedAt = this.#sources.now();
-      this.#setHistoryProblems([problemOf("history", asApiError(error))]);
+      tell([problemOf("history", asApiError(error))]);
       return null;
     }
+  }
+
+  /**
+   * @param {OhlcvResponse} answer
+   * @param {{start?: number, end?: number, limit: number}} range
+   * @param {number} askedAt
+   */
+  #take({ bars, gaps, problems = [] }, range, askedAt) {
+    const last = bars[bars.length - 1];
+    const start = range.start ?? Math.min(bars[0]?.[0] ?? Infinity, ...gaps.map((gap) => gap.start));
+    const cutOff = range.start !== undefined && last && bars.length >= range.limit;
+    const end = cutOff ? last[0] + this.#timeframeMs : range.end;
+    this.#setGaps(gaps, start, end ?? this.#reach(askedAt, bars, gaps));
+    // The newest bar of all has not ended.
+    if (problems.length === 0) this.#filler.known(start, end ?? last?.[0] ?? start);
+    this.#apply(this.series.merge(bars, askedAt));
   }
 
   /**
@@ -169,22 +197,33 @@ export class LiveBars {
   #noteSkipped(start) {
     const end = this.#skippedTo;
     this.#skippedTo = null;
-    if (end !== null && start < end) this.series.setGaps([{ start, end, reason: "not_fetched" }], start, end);
+    if (end !== null && start < end) this.#setGaps([{ start, end, reason: "not_fetched" }], start, end);
   }
 
   /** @param {Snapshot} message */
-  #onSnapshot(message) {
-    const bars = message.bars ?? [];
-    const last = this.series.last;
+  #onSnapshot({ bars = [], gaps = [], problems = [] }) {
     const first = bars[0];
-    if (last && first && first[0] > last[0] + this.#timeframeMs) this.#noteHole(last[0], first[0]);
     if (first) {
-      this.series.setGaps(message.gaps ?? [], first[0], this.#sources.now());
-      this.#setHistoryProblems(message.problems ?? []);
+      this.#noteMissed(first[0]);
+      this.#owed = problems.length === 0 ? [] : gaps.filter(({ reason }) => reason === "not_fetched");
+      this.#setGaps(gaps, first[0], this.#reach(this.#sources.now(), bars, gaps));
+      if (problems.length === 0) this.#filler.known(first[0], Infinity);
     }
+    if (this.#filler.done) this.#holeProblems = [];
+    if (first || problems.length > 0) this.#setHistoryProblems(problems);
     this.#apply(this.series.merge(bars, this.#sources.now()));
-    if (bars.length > 0) this.#becomeReady();
-    if (this.#hole) this.#fillHole();
+    if (first) this.#becomeReady();
+    this.#filler.fill();
+  }
+
+  /** Notes what is lacking and too old for the snapshot that has come. @param {number} reach its first bar's time */
+  #noteMissed(reach) {
+    for (const { start, end } of this.#owed) {
+      if (start < reach) this.#noteHole(start - this.#timeframeMs, Math.min(end, reach));
+    }
+    const last = this.series.last;
+    // The last bar had not ended when it was told, so that it is part of what is lacking.
+    if (last && reach > last[0]) this.#noteHole(last[0], reach);
   }
 
   /** @param {Update} message */
@@ -201,27 +240,45 @@ export class LiveBars {
   }
 
   /**
-   * A hole that a few pages can fill is filled; a longer one, as between an import of long ago and today,
-   * is said instead.
+   * A hole is said; one that a few pages can fill is filled, too, and not a longer one, as between an import
+   * of long ago and today.
    *
    * @param {number} start
    * @param {number} end
    */
   #noteHole(start, end) {
-    if ((end - start) / this.#timeframeMs <= FILL_LIMIT * FILL_PAGES_MAX) this.#hole = { start, end };
-    else this.series.setGaps([{ start: start + this.#timeframeMs, end, reason: "not_fetched" }], start, end);
+    const from = start + this.#timeframeMs;
+    if (from < end) this.#setGaps([{ start: from, end, reason: "not_fetched" }], from, end);
+    if ((end - start) / this.#timeframeMs <= FILL_LIMIT * FILL_PAGES_MAX) this.#filler.note({ start, end });
   }
 
-  /** Reads what happened while the connection was away for longer than a snapshot reaches. */
-  async #fillHole() {
-    for (let page = 0; page < FILL_PAGES_MAX && this.#hole; page += 1) {
-      const { start, end } = this.#hole;
-      const answer = await this.#ask({ start, end, limit: FILL_LIMIT });
-      if (answer === null) return;
-      const last = answer.bars[answer.bars.length - 1];
-      const complete = answer.bars.length < FILL_LIMIT || !last || last[0] + this.#timeframeMs >= end;
-      this.#hole = complete ? null : { start: last[0], end };
-    }
+  /**
+   * Reads what happened while the connection was away for longer than a snapshot reaches.
+   *
+   * @param {{start: number, end: number, limit: number}} range
+   */
+  async #readHole(range) {
+    const answer = await this.#ask(range, (problems) => {
+      this.#holeProblems = problems;
+      this.#tellProblems();
+    });
+    return answer !== null && (answer.problems ?? []).length === 0;
+  }
+
+  /**
+   * Until when a message speaks of what is there; the clock of this computer may be slow.
+   *
+   * @param {number} now
+   * @param {readonly Bar[]} bars
+   * @param {readonly Gap[]} gaps
+   */
+  #reach(now, bars, gaps) {
+    return Math.max(now, (bars[bars.length - 1]?.[0] ?? 0) + this.#timeframeMs, ...gaps.map(({ end }) => end));
+  }
+
+  /** @param {readonly Gap[]} gaps @param {number} start @param {number} end exclusive */
+  #setGaps(gaps, start, end) {
+    this.series.setGaps(this.series.lacking(gaps, this.#timeframeMs), start, end);
   }
 
   #becomeReady() {
@@ -256,7 +313,9 @@ export class LiveBars {
   }
 
   #tellProblems() {
-    this.#handlers.onProblems([...this.#historyProblems, ...this.#liveProblems]);
+    const told = new Set(this.#historyProblems.map(({ code, detail }) => code + detail));
+    const more = this.#holeProblems.filter(({ code, detail }) => !told.has(code + detail));
+    this.#handlers.onProblems([...this.#historyProblems, ...more, ...this.#liveProblems]);
   }
 }
 

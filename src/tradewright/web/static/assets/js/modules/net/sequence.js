@@ -7,16 +7,26 @@ export class SequenceTracker {
   /** @type {string | null} */
   #epoch = null;
   #seq = -1;
+  #whole = false;
 
-  /** The position to hand to the server as `resume`, or null before any snapshot. */
+  /**
+   * The position to hand to the server as `resume`: null before any snapshot, and while the newest one was not
+   * whole, since what is replayed after it does not bring what it lacked.
+   */
   get position() {
-    return this.#epoch === null ? null : { epoch: this.#epoch, seq: this.#seq };
+    return this.#epoch === null || !this.#whole ? null : { epoch: this.#epoch, seq: this.#seq };
   }
 
-  /** @param {{epoch: string, seq: number}} snapshot */
-  snapshot({ epoch, seq }) {
+  /**
+   * One that tells a problem lacks what could not be read. One of trades that begins at 0 knows none, though
+   * this page may have been told some of those that follow by the feed before.
+   *
+   * @param {{epoch: string, seq: number, problems?: readonly unknown[], trades?: readonly unknown[]}} snapshot
+   */
+  snapshot({ epoch, seq, problems = [], trades }) {
     this.#epoch = epoch;
     this.#seq = seq;
+    this.#whole = problems.length === 0 && (trades === undefined || seq > 0);
   }
 
   /**

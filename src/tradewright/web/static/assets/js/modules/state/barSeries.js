@@ -96,6 +96,32 @@ export class BarSeries {
   }
 
   /**
+   * The gaps without what bars of this series fill: what one source could not get another one may have told.
+   *
+   * @param {readonly Gap[]} gaps
+   * @param {number} timeframeMs
+   * @returns {Gap[]}
+   */
+  lacking(gaps, timeframeMs) {
+    return gaps.flatMap((gap) => (gap.reason === "not_fetched" ? this.#around(gap, timeframeMs) : [gap]));
+  }
+
+  /** @param {Gap} gap @param {number} timeframeMs @returns {Gap[]} */
+  #around(gap, timeframeMs) {
+    /** @type {Gap[]} */
+    const left = [];
+    let { start } = gap;
+    for (let index = this.#find(start); (this.#bars[index]?.[0] ?? Infinity) < gap.end; index += 1) {
+      const [time] = /** @type {Bar} */ (this.#bars[index]);
+      // Less than a bar's length is how months differ, not something that is missing.
+      if (time - start >= timeframeMs) left.push({ ...gap, start, end: time });
+      start = time + timeframeMs;
+    }
+    if (start < gap.end) left.push({ ...gap, start });
+    return left;
+  }
+
+  /**
    * @param {Bar} bar
    * @param {number} knownAt
    * @returns {{index: number, fresh: boolean} | null} null where nothing changed
