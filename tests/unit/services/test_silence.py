@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.houses import DAYS, NOW, House, house, series
-from tests.support.ledger import START_MS, random_minutes, unreachable
+from tests.support.ledger import START_MS, LedgerPlugin, random_minutes, unreachable
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import IntervalSet
@@ -94,6 +96,31 @@ async def test_a_read_of_many_pages_does_not_prove_a_silence_at_its_end() -> Non
         expected.append({gap.reason for gap in answer.gaps if gap.end > ASKED[0]})
         await place.clock.advance(LATER_MS / 1000)
     assert expected == [{"not_fetched"}, {"outage"}]
+
+
+@pytest.mark.parametrize("hole_minutes", [600, 60])
+async def test_an_empty_page_before_what_is_known_proves_nothing(
+    hole_minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = house(EARLY, NOW, page_limit=100)
+    start, end = ASKED[0], ASKED[0] + hole_minutes * MINUTE_MS
+    for known in (IntervalSet.single(start - HOUR_MS, start), IntervalSet.single(end, end + HOUR_MS)):
+        await place.bars.write(SeriesBars(series("1m"), EARLY.inside(known), known))
+    whole, pages = place.plugin.fetch_ohlcv, list[int]()
+
+    async def ends_early_and_then_fails(self: LedgerPlugin, *asked: Any, **more: Any) -> Bars:
+        pages.append(len(pages))
+        page = await whole(self, *asked, **more)
+        return {0: page[:-1], 1: Bars.empty()}.get(pages[-1], page)
+
+    monkeypatch.setattr(place.plugin, "fetch_ohlcv", ends_early_and_then_fails)
+    answer = await place.ask("1m", start, end, limit=1_000)
+    assert len(pages) > 1
+    assert reasons(answer) == {"not_fetched"}
+    await place.clock.advance(LATER_MS / 1000 + 1)
+    answer = await place.ask("1m", start, end, limit=1_000)
+    assert answer.bars.time.tolist() == EARLY.between(start, end).time.tolist()
+    assert "not_fetched" not in reasons(answer)
 
 
 async def test_a_venue_of_one_symbol_has_nobody_to_be_compared_with() -> None:

@@ -71,7 +71,8 @@ class Pager:
 
         A time without a bar counts as one without a trade only where bars, or what is known already,
         lie on both sides of it. So the first page begins a little earlier and the last one ends
-        later. A page without any bar proves nothing until the venue has been asked again, much later.
+        later. A page without any bar proves nothing until the venue has been asked again, much later: not
+        even up to what is known already, since the page before may have ended early for the same reason.
         What follows the last bar up to now is answered, but not known for good.
         """
         request, fetched, timeframe = self._request, self._fetched, self._request.timeframe
@@ -80,7 +81,7 @@ class Pager:
         until = min(end, present)
         around = await self._surroundings(start, until)
         cursor, connected = around.start, around.known_before
-        reaches_present, asked_until = until > request.final_ms, cursor
+        reaches_present = until > request.final_ms
         while cursor < until:
             if not request.traded_intervals(cursor, until):
                 connected = True
@@ -94,13 +95,6 @@ class Pager:
             if not len(page) and connected and page_end >= present:
                 reaches_present = True
                 break
-            joins_known = around.known_after and page_end == around.end
-            if not len(page) and connected and joins_known and page_end <= asked_until:
-                # The page before reached as far, up to what is known: nothing lies between.
-                fetched.answered = fetched.answered.union(IntervalSet.single(cursor, page_end))
-                await self._keep(page, cursor, page_end)
-                cursor = page_end
-                continue
             if not len(page):
                 judged_until = await self._keep_silence(cursor, page_end)
                 if judged_until is None:  # the page reached to the end: there is no more to ask
@@ -108,8 +102,7 @@ class Pager:
                     break
                 cursor, connected = judged_until, True
                 continue
-            asked_until = page_end
-            if joins_known:
+            if around.known_after and page_end == around.end:
                 until = page_end  # no sliver is left between this page and what is known
             first = int(page.time[0])
             if connected or not request.calendar.open_intervals(cursor, first):
