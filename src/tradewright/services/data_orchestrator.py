@@ -45,6 +45,8 @@ WINDOW_BARS_MAX: Final = 50_000
 MINUTE_CALLS_MAX: Final = 5
 """How many calls for minutes one read of a higher timeframe may cost, before coarser bars are taken."""
 FLIGHTS_MAX: Final = 512
+NOW_S_MAX: Final = 1.0
+"""So old may "now" be for who asks for the newest bars: what a feed tells goes back that far."""
 SESSION_DAY_FACTOR: Final = 1.5
 """How many days to look back for one session: weekends and holidays lie between."""
 
@@ -87,8 +89,15 @@ class _Flight:
     """A question that is being answered, and how many wait for it."""
 
     task: asyncio.Task[BarsAnswer]
+    began_s: float
     deadline_s: float
     waiting: int = 0
+
+    def serves(self, question: _Question, now_s: float) -> bool:
+        """Whether who asks now may wait for it. Of a question without an end the answer tells what was when
+        it began, and live bars are joined to it by those who ask."""
+        fresh = question.end_ms is not None or now_s - self.began_s <= NOW_S_MAX
+        return fresh and not self.task.cancelling()
 
 
 class DataOrchestrator:
@@ -116,10 +125,12 @@ class DataOrchestrator:
         made = AggregateSource(store, cache, self._remembering)
         self._higher = SourceChain(made, DbSource(store), plugin)
         self._flights: dict[_Question, _Flight] = {}
+        self._tasks: set[asyncio.Task[BarsAnswer]] = set()
+        """All that is being read, also what nobody may join any more."""
 
     async def close(self) -> None:
         """End what is still being read."""
-        running = tuple(flight.task for flight in self._flights.values())
+        running = tuple(self._tasks)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -172,20 +183,22 @@ class DataOrchestrator:
         return await self._answer(question, until_s)  # others may wait for longer: here is what is stored
 
     def _join(self, question: _Question, deadline_s: float) -> _Flight:
-        flight = self._flights.get(question)
-        if flight is not None and not flight.task.cancelling():
+        flight, now_s = self._flights.get(question), asyncio.get_running_loop().time()
+        if flight is not None and flight.serves(question, now_s):
             return flight
-        if len(self._flights) >= FLIGHTS_MAX:
+        if len(self._tasks) >= FLIGHTS_MAX:
             raise LimitExceeded("Too many charts are being read at once.", retry_after_s=1.0)
         task = asyncio.get_running_loop().create_task(
             self._answer(question, deadline_s),
             name=f"data_orchestrator/{question.key.symbol} {question.key.timeframe}",
         )
-        flight = self._flights[question] = _Flight(task, deadline_s)
+        self._tasks.add(task)
+        flight = self._flights[question] = _Flight(task, now_s, deadline_s)
         task.add_done_callback(lambda done: self._landed(question, done))
         return flight
 
     def _landed(self, question: _Question, task: asyncio.Task[BarsAnswer]) -> None:
+        self._tasks.discard(task)
         flight = self._flights.get(question)
         if flight is not None and flight.task is task:
             del self._flights[question]

@@ -258,3 +258,21 @@ async def test_the_last_measured_offset_holds_while_the_venue_is_down() -> None:
         )
     assert moment.now_ms == NOW + offset_ms
     assert moment.final_ms == moment.now_ms - plugin.settling_ms
+
+
+@pytest.mark.parametrize(("later_s", "joined"), [(0.5, True), (2.0, False)])
+async def test_who_asks_for_the_newest_bars_waits_for_no_answer_that_began_long_before(
+    time: LoopTime, later_s: float, *, joined: bool
+) -> None:
+    """What feeds tell follows a read of now; an older one may show a minute as it was before its end."""
+    place = slow_house()
+    await warm(place)
+    place.plugin.slow_s["1m"] = 3.0  # type: ignore[attr-defined]
+    first = asyncio.create_task(place.orchestrator.get_bars(series("1m"), limit=50))
+    await time.advance(later_s)
+    await place.clock.advance(60)
+    second = asyncio.create_task(place.orchestrator.get_bars(series("1m"), limit=50))
+    await time.advance(8.0)
+    one, other = await first, await second
+    assert bool(other.bars.time[-1] == one.bars.time[-1]) is joined
+    assert (other is one) is joined
