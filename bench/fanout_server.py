@@ -61,6 +61,9 @@ class PublishedStreams:
     def release(self, key: StreamKey) -> None:
         """Nothing to do."""
 
+    def note_epoch(self, key: StreamKey, epoch: str) -> None:
+        """There is no other keeper."""
+
     async def state(self, key: StreamKey) -> TopicState:
         """What was published of it."""
         return self._topic(key).state()

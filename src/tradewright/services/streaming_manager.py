@@ -151,6 +151,12 @@ class StreamingManager:
             return
         shared.unwant(key)
 
+    def note_epoch(self, key: StreamKey, epoch: str) -> None:
+        """Viewers here follow this epoch, though a lower one is published: who keeps the feed is told."""
+        shared = self._shared.get(FeedKey(key.kind, key.instrument))
+        if shared is not None:
+            shared.note_epoch(epoch)
+
     async def state(self, key: StreamKey) -> TopicState:
         """What has been published of an acquired stream, wherever its feed runs; everything later has a
         higher number. ``KeyError`` where it is not wanted here, ``TimeoutError`` where nobody answers."""

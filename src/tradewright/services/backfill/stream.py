@@ -61,6 +61,9 @@ class BackfillStream:
             if self._following is not None:
                 self._following.cancel()
 
+    def note_epoch(self, key: StreamKey, epoch: str) -> None:
+        """There is no other keeper."""
+
     async def state(self, key: StreamKey) -> TopicState:
         """What was published so far, once the jobs were read, or that they can't be."""
         if self._topic is None:

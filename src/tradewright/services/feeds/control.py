@@ -42,6 +42,14 @@ class Rank(msgspec.Struct, frozen=True, order=True, array_like=True):
         """The ``number``-th epoch of a process, in a term of this rank."""
         return f"{self.token:016d}.{self.alone}.{self.process}.{number:08d}"
 
+    @classmethod
+    def of_epoch(cls, epoch: str) -> Rank:
+        """The rank of the term in which an epoch began; the lowest where it is no such name."""
+        token, _, rest = epoch.partition(".")
+        alone, _, rest = rest.partition(".")
+        process, _, _ = rest.rpartition(".")
+        return cls(int(token), int(alone), process) if token.isdecimal() and alone.isdecimal() else cls()
+
 
 class Here(msgspec.Struct, frozen=True, tag=True):
     """The keeper says that it is; ``righted`` where it holds the lease."""

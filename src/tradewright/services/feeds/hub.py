@@ -92,6 +92,10 @@ class Streams(Protocol):
 
     def release(self, key: StreamKey) -> None: ...
 
+    def note_epoch(self, key: StreamKey, epoch: str) -> None:
+        """Views follow this epoch, though a lower one is published."""
+        ...
+
     async def state(self, key: StreamKey) -> TopicState:
         """``KeyError`` where nobody wants the stream, ``TimeoutError`` where nobody answers."""
         ...
@@ -386,6 +390,8 @@ class TopicHub:
         if isinstance(message, Heartbeat):
             if (message.epoch, message.seq) > (self._epoch, self._seq):
                 await self._adopt(resync=True)
+            elif message.epoch < self._epoch:
+                self._streams.note_epoch(self.key, self._epoch)
             return
         self._heard_at_s = self._word_at_s
         if isinstance(message, FeedStatus):
@@ -394,7 +400,10 @@ class TopicHub:
                 self._answered.set()
             self._send_to_views(TopicMessage(self.topic, self.key.kind, data))
             return
-        if message.epoch < self._epoch or (message.epoch == self._epoch and message.seq <= self._seq):
+        if message.epoch < self._epoch:
+            self._streams.note_epoch(self.key, self._epoch)
+            return
+        if message.epoch == self._epoch and message.seq <= self._seq:
             return
         if message.epoch != self._epoch or message.seq != self._seq + 1:
             await self._adopt(resync=True)

@@ -142,6 +142,14 @@ class SharedFeed:
         if self._wants.note(key) and self._kept is not None:
             self._kept.begin(key)
 
+    def note_epoch(self, epoch: str) -> None:
+        """An epoch that viewers here follow. Its keeper may have been heard by nobody who keeps the feed now,
+        and what is published below it they would drop: all are told, so that the feed goes on above it."""
+        rank = Rank.of_epoch(epoch)
+        if rank > self._seen:
+            self._seen = rank
+            self.beat()
+
     # The state of a topic
 
     async def state(self, key: StreamKey) -> TopicState:
