@@ -18,7 +18,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.feed_metrics import FeedFigures, FeedMetrics
 from tradewright.runtime.ids import new_id
 from tradewright.runtime.tasks import TaskSupervisor
-from tradewright.services.feeds.control import FeedKey
+from tradewright.services.feeds.control import FeedKey, Rank
 from tradewright.services.feeds.feed import Feed
 from tradewright.services.feeds.keeping import LiveBarStore, TermSink
 from tradewright.services.feeds.kept import RESTART_AFTER_S
@@ -37,7 +37,7 @@ __all__ = ["FeedKey", "SharingSettings", "StreamSettings", "StreamingManager", "
 
 PROCESS_ID_BYTES: Final = 9
 CLOSING_S: Final = 4.0
-TOKENS_KEPT: Final = 10_000
+RANKS_KEPT: Final = 10_000
 _NEEDED: Final[dict[StreamKind, tuple[Capability, Capability]]] = {
     "ohlcv": (Capability.WATCH_OHLCV, Capability.OHLCV),
     "trades": (Capability.WATCH_TRADES, Capability.TRADES),
@@ -102,7 +102,7 @@ class StreamingManager:
         )
         self._shared: dict[FeedKey, SharedFeed] = {}
         self._taking_part: set[asyncio.Task[None]] = set()
-        self._last_tokens: dict[FeedKey, int] = {}
+        self._last_ranks: dict[FeedKey, Rank] = {}
         self._beating: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -136,7 +136,7 @@ class StreamingManager:
         feed_key = FeedKey(key.kind, key.instrument)
         shared = self._shared.get(feed_key)
         if shared is None:
-            shared = SharedFeed(feed_key, self._company, self._last_tokens.get(feed_key, 0))
+            shared = SharedFeed(feed_key, self._company, self._last_ranks.get(feed_key, Rank()))
             self._shared[feed_key] = shared
             self._take_part(shared, self._share(shared))
         if self._beating is None or self._beating.done():
@@ -195,10 +195,10 @@ class StreamingManager:
                 await shared.run()
         finally:
             # What follows the last question of whether it is needed must not wait.
-            self._last_tokens.pop(shared.key, None)
-            self._last_tokens[shared.key] = shared.last_token
-            if len(self._last_tokens) > TOKENS_KEPT:
-                del self._last_tokens[next(iter(self._last_tokens))]
+            self._last_ranks.pop(shared.key, None)
+            self._last_ranks[shared.key] = shared.last_rank
+            if len(self._last_ranks) > RANKS_KEPT:
+                del self._last_ranks[next(iter(self._last_ranks))]
             if not shared.needed:
                 del self._shared[shared.key]
             elif not self._closed:

@@ -302,3 +302,23 @@ async def test_killed_keepers_are_followed_in_time() -> None:
     assert killing.killed_s
     assert max(killing.killed_s + killing.moving_s) <= FOLLOWED_S
     assert max(killing.left_s) <= 0.1
+
+
+async def test_who_kept_a_feed_alone_and_forgot_it_follows_the_keeper_again() -> None:
+    """The topic's hub lingers longer than what knew under which rank it was served."""
+    async with Hall(2) as hall:
+        await _watched(hall)
+        keeper = hall.keepers()[0]
+        alone = _other(hall, keeper)
+        alone.isolate()
+        await hall.until(lambda: len(hall.keepers()) == 2, within_s=20)
+        hall.venue.trade(105)
+        await hall.clock.advance(1)
+        (connection,) = alone.viewers
+        alone.leave(connection)
+        alone.heal()
+        await hall.until(lambda: not alone.streaming.references and hall.keepers() == [keeper], within_s=20)
+        back = await alone.view(stream())
+        await _go_on(hall, 75)
+        assert hall.keepers() == [keeper]
+        assert _shows_the_truth(hall, back)

@@ -62,13 +62,13 @@ class SharedFeed:
     """Tries for the lease of the feed while anybody here wants it. Who has it runs the feed for all
     processes; the others tell it what they want, and ask it how things stand."""
 
-    def __init__(self, key: FeedKey, company: Company, last_token: int) -> None:
+    def __init__(self, key: FeedKey, company: Company, last_rank: Rank) -> None:
         self.key = key
         self._company = company
         self._clock = company.clock
         self._sharing = company.sharing
         self._wants = Wants(key, company.clock, company.settings.grace_s)
-        self._seen = Rank(last_token)
+        self._seen = last_rank
         self._heard: _Heard | None = None
         self._term: Term | None = None
         self._kept: KeptFeed | None = None
@@ -134,9 +134,9 @@ class SharedFeed:
         return self._kept is not None and bool(self._kept.topics)
 
     @property
-    def last_token(self) -> int:
-        """The highest token that was heard of."""
-        return self._seen.token
+    def last_rank(self) -> Rank:
+        """The highest rank that was heard of."""
+        return self._seen
 
     def _note_want(self, key: StreamKey) -> None:
         if self._wants.note(key) and self._kept is not None:
