@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from playwright.async_api import ViewportSize, WebSocketRoute, expect
@@ -121,19 +120,27 @@ async def test_a_link_to_nowhere_is_said_and_another_place_chosen(
         await visit.wait("main.dataset.connection === 'live'")
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-async def test_imported_history_is_quiet_about_its_missing_feed(
-    running_server: RunningServer, visitor: Visitor, tmp_path: Path, viewport: ViewportSize
-) -> None:
-    table = tmp_path / "mine.csv"
+@pytest.fixture(scope="module")
+def imported(running_server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
+    """The running server, which was given bars of a provider that no plugin knows."""
+    table = tmp_path_factory.mktemp("imported") / "mine.csv"
     rows = [f"{1_564_617_600_000 + 60_000 * minute},100,105,99,101,1" for minute in range(300)]
     table.write_text("\n".join(["time,open,high,low,close,volume", *rows]) + "\n", encoding="utf-8")
     command = ["import", str(table), "--market", "crypto", "--provider", "mydesk", "--symbol", "BTC/USDT"]
-    imported = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tradewright", *command, env=running_server.environment
+    subprocess.run(
+        [sys.executable, "-m", "tradewright", *command],
+        env=running_server.environment,
+        check=True,
+        timeout=60,
     )
-    assert await asyncio.wait_for(imported.wait(), 60) == 0
-    url = chart_url(running_server.address, provider="mydesk")
+    return running_server
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_imported_history_is_quiet_about_its_missing_feed(
+    imported: RunningServer, visitor: Visitor, viewport: ViewportSize
+) -> None:
+    url = chart_url(imported.address, provider="mydesk")
     async with visitor.visit(url, viewport=viewport) as visit:
         await visit.wait("main.dataset.connection === 'closed' && Number(main.dataset.bars) === 300")
         await expect(visit.page.locator("#statusbar .status-words")).to_have_text("Imported history")

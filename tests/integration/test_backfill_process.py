@@ -16,21 +16,26 @@ from tests.support.processes import serving
 from tests.venues.binance import BinanceVenue
 from tradewright.domain.timeframes import MINUTE_MS
 
+ANSWER_S = 0.2
+
 
 @pytest.fixture
 async def venue(tmp_path: Path) -> AsyncIterator[BinanceVenue]:
-    async with candle_venue(tmp_path, answer_s=0.2) as opened:
+    async with candle_venue(tmp_path, answer_s=ANSWER_S) as opened:
         yield opened
 
 
 async def test_what_was_killed_and_resumed_equals_what_was_not(venue: BinanceVenue, tmp_path: Path) -> None:
     whole, killed = (Command.over(venue, tmp_path, name) for name in ("whole", "killed"))
+    await venue.faults.heal()  # only what is to be killed has to take its time
     code, said, complained = await whole.run(*wanted())
     assert code == 0, complained
     assert "bars of XRP/ETH from binance" in said
     assert "Traceback" not in complained
     assert len(whole.rows()) > (END_MS - START_MS) // MINUTE_MS * 0.7
+    venue.faults.delay(ANSWER_S, "/api/v3/klines")
     await killed_history(venue, killed, random.Random(1), kills=2)
+    await venue.faults.heal()
     job_id = killed.open_job()
     if job_id is not None:
         code, _, complained = await killed.run("--resume", job_id)

@@ -85,12 +85,29 @@ async def collecting(stream: AsyncIterator[_T], clock: DrivenClock) -> AsyncIter
         assert task.cancelled() or task.exception() is None
 
 
+MADE_OF_MINUTES = ("BTC/USDT", "LTC/BTC", "AAPL")
+
+
+@pytest.fixture(scope="module")
+def minutes_of() -> dict[str, Bars]:
+    """The minutes of each symbol that bars of any timeframe are made of, fetched once."""
+    plugin, _ = plugin_at(NOW_MS)
+    first_ms = min(timeframe.floor(NOW_MS - 70 * DAY_MS) for timeframe in TIMEFRAMES.values())
+
+    async def fetched(symbol: str) -> Bars:
+        return await all_bars(plugin, symbol, ONE_MINUTE, first_ms, NOW_MS + DAY_MS)
+
+    return {symbol: asyncio.run(fetched(symbol)) for symbol in MADE_OF_MINUTES}
+
+
 @pytest.mark.parametrize("timeframe", TIMEFRAMES.values(), ids=str)
-@pytest.mark.parametrize("symbol", ["BTC/USDT", "LTC/BTC", "AAPL"])
-async def test_every_timeframe_is_made_of_the_minutes(symbol: str, timeframe: Timeframe) -> None:
+@pytest.mark.parametrize("symbol", MADE_OF_MINUTES)
+async def test_every_timeframe_is_made_of_the_minutes(
+    minutes_of: dict[str, Bars], symbol: str, timeframe: Timeframe
+) -> None:
     plugin, _ = plugin_at(NOW_MS)
     start_ms = timeframe.floor(NOW_MS - 70 * DAY_MS)
-    minutes = await all_bars(plugin, symbol, ONE_MINUTE, start_ms, NOW_MS + DAY_MS)
+    minutes = minutes_of[symbol].between(start_ms, NOW_MS + DAY_MS)
     bars = await all_bars(plugin, symbol, timeframe, start_ms, NOW_MS + DAY_MS)
     assert len(bars) > 1
     assert bars.equals(resample(minutes, timeframe))
