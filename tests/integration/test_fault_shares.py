@@ -22,6 +22,7 @@ from tests.support.silent_venue import SilentVenue
 from tests.support.slow_readers import READERS, SlowReaders
 from tests.support.stream_cuts import CutStreams
 from tradewright.services.auth.throttle import BY_PAIR
+from tradewright.services.data_sources.door import TOO_OFTEN_S
 
 pytestmark = pytest.mark.alone
 
@@ -69,9 +70,11 @@ async def test_spoiled_answers_are_read_or_refused() -> None:
 
 async def test_a_closed_door_is_not_knocked_at() -> None:
     one = ClosedDoors(1)
-    await one.run(windows=4, maintenances=0)
+    await one.run(windows=4, maintenances=0, unnamed=1)
     assert sum(one.later.values()) == 0
     assert max(one.under_way) <= 3
+    assert one.unnamed_s
+    assert min(one.unnamed_s) >= TOO_OFTEN_S - 0.5
 
 
 def test_names_that_name_nothing_are_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import random
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from tests.support.venue_engine import VenueEngine, key_of, venue_engine
@@ -18,6 +19,13 @@ START_MS: Final = 1_704_067_200_000  # 2024-01-01
 SYMBOLS: Final = ("BTC", "ETH", "XRP")
 UNDER_WAY_MS: Final = 200
 """So much later a request comes that was sent before the first refusal was read."""
+UNNAMED: Final = (
+    (200, '{"code":-1003,"msg":"Too much request weight used."}'),
+    (429, ""),
+    (418, ""),
+    (429, '{"code":-1003,"msg":"Too many requests."}'),
+)
+"""Refusals, with their status, that do not name a time; the first one in the venue's own words alone."""
 RESUME_S_MAX: Final = 60.0
 MAINTENANCE_S: Final = 1_800.0
 
@@ -32,10 +40,15 @@ class ClosedDoors:
     later: dict[int, int] = field(default_factory=lambda: {429: 0, 418: 0})
     """How many came after that, while the venue wanted none."""
     windows: dict[int, int] = field(default_factory=lambda: {429: 0, 418: 0})
+    unnamed_s: list[float] = field(default_factory=list)
+    """Between two requests each in windows of which the venue does not tell the end."""
+    unnamed: int = 0
     per_minute: list[float] = field(default_factory=list)
     resumed_s: list[float] = field(default_factory=list)
 
-    async def run(self, windows: int, maintenances: int, maintenance_s: float = MAINTENANCE_S) -> None:
+    async def run(
+        self, windows: int, maintenances: int, maintenance_s: float = MAINTENANCE_S, unnamed: int = 0
+    ) -> None:
         """Refuse so often, while readers come."""
         chance = random.Random(self.seed)
         traded = [
@@ -49,6 +62,8 @@ class ClosedDoors:
                 await self._window(engine, chance)
             for _ in range(maintenances):
                 await self._maintenance(engine, chance, maintenance_s)
+            for number in range(unnamed):
+                await self._unnamed_window(engine, chance, *UNNAMED[number % len(UNNAMED)])
 
     async def _ask(self, engine: VenueEngine, chance: random.Random) -> None:
         """Three readers at once of what is not stored, and of now."""
@@ -87,6 +102,22 @@ class ClosedDoors:
         later = sum(at_ms > first_ms + UNDER_WAY_MS for at_ms in rule.came_ms)
         self.later[status] += later
         self.under_way.append(rule.used - later)
+        await engine.clock.advance(3)
+        await engine.venue.heal()
+        await self._resume(engine)
+
+    async def _unnamed_window(
+        self, engine: VenueEngine, chance: random.Random, status: int, words: str
+    ) -> None:
+        length_s = chance.randrange(20, 120)
+        rule = engine.venue.faults.too_many(length_s, status=status, body=words, tells=False)
+        end_s = engine.clock.monotonic() + length_s - 0.5
+        while engine.clock.monotonic() < end_s:
+            await self._ask(engine, chance)
+            await engine.clock.advance(chance.uniform(0.5, 3))
+        later_ms = [rule.came_ms[0], *(at for at in rule.came_ms if at > rule.came_ms[0] + UNDER_WAY_MS)]
+        self.unnamed += 1
+        self.unnamed_s += [(b - a) / 1000 for a, b in pairwise(later_ms)]
         await engine.clock.advance(3)
         await engine.venue.heal()
         await self._resume(engine)

@@ -60,6 +60,7 @@ class LedgerPlugin(MarketPlugin):
     beside: ClassVar[list[str]]
     """What else it was asked: other symbols, the first bar, the status, the ranking."""
     failure: ClassVar[PluginError | CredentialsRequired | None]
+    refusals: ClassVar[int] = 0
     requests: ClassVar[list[tuple[str, int, int]]]
     served: ClassVar[list[list[tuple[str, int]]]]
     """Timeframe and opening of each bar of each page that could not change any more."""
@@ -165,6 +166,7 @@ class LedgerPlugin(MarketPlugin):
 
     def _fail(self) -> None:
         if self.failure is not None:
+            type(self).refusals += 1
             raise self.failure
 
 
@@ -185,6 +187,7 @@ def ledger_plugin(
             "page_limit": page_limit,
             "native": native,
             "failure": None,
+            "refusals": 0,
             "requests": [],
             "served": [],
             "made": [],

@@ -160,13 +160,16 @@ class Faults:
         status: int = 429,
         body: str = "",
         as_date: bool = False,
+        tells: bool = True,
     ) -> Rule:
         """429 (or 418, a ban) to every request until that time has passed on the venue's clock.
 
-        `Retry-After` says for how long, in whole seconds or as a date. `used` counts who came anyway.
+        `Retry-After` says for how long, in whole seconds or as a date, where the venue tells it. `used`
+        counts who came anyway.
         """
         until_ms = self._controls.now_ms() + int(retry_after_s * 1000)
-        rule = Rule(path, "answer", None, status, body, until_ms=until_ms, retry_after_s=retry_after_s)
+        rule = Rule(path, "answer", None, status, body, until_ms=until_ms)
+        rule.retry_after_s = retry_after_s if tells else None
         rule.retry_after_as_date = as_date
         return self.add(rule)
 

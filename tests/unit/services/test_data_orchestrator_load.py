@@ -17,6 +17,7 @@ from tests.support.ledger import (
 from tradewright.domain.errors import (
     LimitExceeded,
     PluginError,
+    RateLimitPluginError,
     StorageUnavailable,
 )
 from tradewright.domain.instruments import SeriesKey
@@ -26,7 +27,7 @@ from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, TIMEFRAMES
 from tradewright.services import data_orchestrator
 from tradewright.services.data_sources.base import SourcePart
-from tradewright.services.data_sources.door import FAILURE_MEMORY_S
+from tradewright.services.data_sources.door import FAILURE_MEMORY_S, TOO_OFTEN_S
 from tradewright.storage.memory import MemoryBarStore
 from tradewright.testing.clock import DrivenClock
 
@@ -183,6 +184,20 @@ async def test_a_venue_that_was_dead_is_asked_again_after_a_moment() -> None:
     again = await place.ask("1h", limit=40)
     assert again.problems == ()
     assert_same(again.bars, resample(as_of(MINUTES, place.clock.now_ms()), TIMEFRAMES["1h"])[-40:])
+
+
+async def test_a_refusal_that_names_no_time_is_kept_to_as_well() -> None:
+    place = house(MINUTES, NOW)
+    await place.ask("1m", limit=1)
+    place.plugin.failure = RateLimitPluginError("too often")
+    for hour in range(1, 51):
+        window = (START_MS + hour * HOUR_MS, START_MS + (hour + 1) * HOUR_MS)
+        (problem,) = (await place.ask("1m", *window)).problems
+        assert problem.code == RateLimitPluginError.code
+    assert place.plugin.refusals == 1
+    place.plugin.failure = None
+    await place.clock.advance(TOO_OFTEN_S)
+    assert (await place.ask("1m", START_MS, START_MS + HOUR_MS)).problems == ()
 
 
 async def test_an_error_that_says_when_to_come_back_is_kept_to() -> None:

@@ -13,9 +13,10 @@ from tradewright.domain.errors import (
     MalformedAnswerPluginError,
     NetworkPluginError,
     PluginError,
+    RateLimitPluginError,
     TimeoutPluginError,
 )
-from tradewright.services.data_sources.door import CLOSED_S, PATIENCE_S, Door, DoorClosed, Doors
+from tradewright.services.data_sources.door import CLOSED_S, PATIENCE_S, TOO_OFTEN_S, Door, DoorClosed, Doors
 from tradewright.testing.clock import DrivenClock
 
 GONE = NetworkPluginError("gone")
@@ -179,6 +180,25 @@ async def test_how_long_the_venue_wants_no_call_is_kept_to(door: Door, clock: Dr
     assert door.left_s == 300, "said last"
     await clock.advance(300)
     await ask(door)
+
+
+async def test_a_venue_that_was_asked_too_often_and_names_no_time_is_left_alone(
+    door: Door, clock: DrivenClock
+) -> None:
+    late = Knocker(door)
+    await clock.settle()
+    await fail(door, RateLimitPluginError("too often"))
+    assert door.left_s == TOO_OFTEN_S
+    await clock.advance(4)
+    await late.end(RateLimitPluginError("too often"))
+    assert door.left_s == TOO_OFTEN_S, "said last"
+    for longest_s in CLOSED_S[1:]:
+        await clock.advance(door.left_s)
+        await fail(door, RateLimitPluginError("too often"))
+        assert max(TOO_OFTEN_S, 0.8 * longest_s) <= door.left_s <= longest_s
+    await clock.advance(door.left_s)
+    await ask(door)
+    assert door.is_open
 
 
 @pytest.mark.parametrize("end", [Knocker.end, Knocker.cancel])

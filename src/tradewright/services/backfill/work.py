@@ -15,7 +15,6 @@ from tradewright.domain.errors import (
     NotFound,
     PluginError,
     PluginFeatureNotSupportedError,
-    RateLimitPluginError,
     TradewrightError,
 )
 from tradewright.domain.instruments import InstrumentKey, SeriesKey
@@ -89,4 +88,4 @@ def for_good(error: TradewrightError) -> bool:
 
 def passing(error: PluginError) -> bool:
     """Whether the venue is merely not to be had now."""
-    return unreachable(error) or isinstance(error, RateLimitPluginError)
+    return unreachable(error)

@@ -9,7 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from tradewright.domain.errors import NetworkPluginError, PluginError, TimeoutPluginError
+from tradewright.domain.errors import (
+    NetworkPluginError,
+    PluginError,
+    RateLimitPluginError,
+    TimeoutPluginError,
+)
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.ids import SYSTEM_RANDOM
@@ -21,6 +26,8 @@ CLOSED_S: Final = (FAILURE_MEMORY_S, 10.0, 20.0, 40.0, 55.0)
 minute, and one that is back is noticed within a minute."""
 _JITTER: Final = 0.2
 """Which share of that is left to chance, so that many servers do not knock together."""
+TOO_OFTEN_S: Final = 10.0
+"""How long a venue is left alone at least that was asked too often and does not say when to come back."""
 PATIENCE_S: Final = 4.0
 """A call that was given this long and gave nothing is the venue's failure, not the reader's haste."""
 
@@ -44,10 +51,11 @@ class DoorClosed(Exception):
 class Door:
     """One venue's door.
 
-    It is open until a call finds that the venue can't be reached. Then it is closed for a while, longer each
-    time, and for as long as the venue says. After that exactly one may knock; to all others it stays closed
-    until the knock is answered. An answer opens it wholly. Who knocks and is cancelled, runs out of its own
-    time, or meets what tells nothing of the venue, gives the knock back: the next one may knock at once.
+    It is open until a call finds that the venue can't be reached or was asked too often. Then it is closed
+    for a while, longer each time, and for as long as the venue says. After that exactly one may knock; to
+    all others it stays closed until the knock is answered. An answer opens it wholly. Who knocks and is
+    cancelled, runs out of its own time, or meets what tells nothing of the venue, gives the knock back: the
+    next one may knock at once.
     """
 
     def __init__(self, provider: str, clock: Clock, rng: random.Random | None = None) -> None:
@@ -134,9 +142,10 @@ class Door:
             longest_s = CLOSED_S[min(self._failures, len(CLOSED_S) - 1)]
             self._closed_until_s = now_s + longest_s * self._rng.uniform(1 - _JITTER, 1)
             self._failures += 1
-        if news or error.retry_after_s is not None:
+        named_s = _stay_away_s(error)
+        if news or named_s is not None:
             self._error = error
-            self._closed_until_s = max(self._closed_until_s, now_s + (error.retry_after_s or 0.0))
+            self._closed_until_s = max(self._closed_until_s, now_s + (named_s or 0.0))
 
 
 class Doors:
@@ -176,5 +185,14 @@ class Caller:
 
 
 def unreachable(error: PluginError) -> bool:
-    """Whether the venue itself could not be reached, so that asking again at once is no use."""
-    return isinstance(error, NetworkPluginError) or error.retry_after_s is not None
+    """Whether the venue itself could not be reached or wants no calls, so that asking again at once is no
+    use."""
+    limited = isinstance(error, NetworkPluginError | RateLimitPluginError)
+    return limited or error.retry_after_s is not None
+
+
+def _stay_away_s(error: PluginError) -> float | None:
+    """For how long the venue wants no calls; None where it said nothing of that."""
+    if error.retry_after_s is None and isinstance(error, RateLimitPluginError):
+        return TOO_OFTEN_S
+    return error.retry_after_s
