@@ -49,12 +49,12 @@ const chartLibrary = {
 
 const browserGlobals = [
   "AbortController", "AbortSignal", "Blob", "BroadcastChannel", "CustomEvent", "Document", "Element", "Event", "HTMLButtonElement", "HTMLElement", "HTMLInputElement", "Headers", "Image", "Node",
-  "ResizeObserver", "Response", "URL", "URLSearchParams", "WebSocket", "atob", "cancelAnimationFrame", "clearInterval",
+  "ResizeObserver", "Response", "TransformStream", "URL", "URLSearchParams", "WebSocket", "atob", "cancelAnimationFrame", "clearInterval",
   "clearTimeout", "document", "fetch", "getComputedStyle", "history", "localStorage", "location", "matchMedia", "navigator", "performance",
   "requestAnimationFrame", "setInterval", "setTimeout",
 ];
 
-const testGlobals = ["Headers", "Response", "URL", "URLSearchParams", "clearTimeout", "document", "globalThis", "queueMicrotask", "setTimeout", "structuredClone"];
+const testGlobals = ["Headers", "ReadableStream", "Response", "URL", "URLSearchParams", "clearTimeout", "document", "globalThis", "queueMicrotask", "setTimeout", "structuredClone"];
 
 export default [
   { ignores: ["**/node_modules/**", "**/vendor/**", ".venv/**", "build/**", "dist/**", "test-results/**"] },

@@ -202,6 +202,30 @@ async def test_a_file_is_saved(data_server: RunningServer, visitor: Visitor) -> 
         assert (await saved.path()).read_bytes()[:4] == b"PAR1"
 
 
+async def test_a_file_is_saved_where_the_server_wants_a_login(
+    tmp_path: Path, visitor: Visitor, prepared_start: int
+) -> None:
+    (tmp_path / "data").mkdir()
+    await _prepare(tmp_path / "data", prepared_start)
+    anna = {"username": "anna", "email": "anna@example.com", "password": "seven quiet lamps at noon"}
+    login = {"login": "anna", "password": anna["password"]}
+    with serve(tmp_path, "require_login = true\n") as server:
+        async with visitor.visit("about:blank", expected=("401",)) as visit:
+            for call, form in (("register", anna), ("login", login)):
+                answer = await visit.page.context.request.post(
+                    f"{server.address}/api/v1/auth/{call}", data=form
+                )
+                assert answer.ok, await answer.text()
+            await visit.page.goto(data_url(server))
+            await shown(visit)
+            async with visit.page.expect_download() as download:
+                await visit.page.get_by_role("link", name="CSV").click()
+            saved = await download.value
+            assert saved.suggested_filename == "binance-BTC-USDT-1m.csv"
+            lines = (await saved.path()).read_text("ascii").splitlines()
+            assert len(lines) == 1 + (DAYS - 3 - 1 - 2) * 1440
+
+
 async def test_an_instrument_without_bars_says_so_and_one_that_has_some_is_a_click_away(
     data_server: RunningServer, visitor: Visitor
 ) -> None:

@@ -26,6 +26,7 @@ import { DataCoverage } from "./dataCoverage.js";
  * @import {Run} from "../modules/state/coverage.js"
  * @import {Preferences} from "../modules/state/preferences.js"
  * @import {WantedRange} from "../modules/ui/backfillForm.js"
+ * @import {ExportChoice} from "../modules/ui/exportPanel.js"
  */
 
 /** How often what is stored is read again while a backfill runs. */
@@ -43,6 +44,7 @@ class DataPage {
   #sources;
   #coverage;
   #form;
+  #saver;
   #export;
   #jobs;
   #stored;
@@ -77,7 +79,9 @@ class DataPage {
       onFetch: () => find("#fetch input", HTMLInputElement).focus(),
     });
     this.#form = new BackfillForm({ onStart: (range) => this.#start(range), now: () => Date.now() });
-    this.#export = new ExportPanel((choice) => (this.#address ? this.#service.exportUrl({ ...this.#address, ...choice }) : ""));
+    this.#saver = this.#service.fileSaver();
+    const exportUrl = (/** @type {ExportChoice} */ choice) => (this.#address ? this.#service.exportUrl({ ...this.#address, ...choice }) : "");
+    this.#export = new ExportPanel(exportUrl, this.#saver);
     this.#jobs = new BackfillList({ onCancel: (id) => this.#cancel(id), onFocus: (job) => this.#choose(job) });
     this.#stored = new StoredTable({ onSelect: (address) => this.#choose(address), onMore: () => this.#loadStored(this.#cursor) });
     find("#source", HTMLElement).append(this.#sources.node);
@@ -113,7 +117,7 @@ class DataPage {
   destroy() {
     clearTimeout(this.#refreshTimer);
     for (const stop of this.#stop) stop();
-    const parts = [this.#live, this.#coverage, this.#form, this.#export, this.#jobs, this.#stored, this.#sources];
+    const parts = [this.#live, this.#coverage, this.#form, this.#saver, this.#export, this.#jobs, this.#stored, this.#sources];
     for (const part of [...parts, this.#status, this.#banner, this.#theme, this.#service]) part.destroy();
   }
 

@@ -1,8 +1,9 @@
 /** Everything the pages ask of the server: lists, history and live streams, each stream shared by its readers. */
 
+import { FileSaver } from "./fileSaver.js";
 import { LiveBackfills } from "./liveBackfills.js";
 import { LiveBars } from "./liveBars.js";
-import { authSession, LOGIN_WANTED } from "../net/auth.js";
+import { apiFetch, authSession, LOGIN_WANTED } from "../net/auth.js";
 import { asApiError, LOGIN_REQUIRED } from "../net/errors.js";
 import { buildUrl, getJson, sendJson } from "../net/http.js";
 import { Socket } from "../net/socket.js";
@@ -28,6 +29,9 @@ export { apiFetch, clearToken, getToken, loginUser, logoutUser, refreshToken, re
 const API = "/api/v1";
 const TRADES_KEPT = 50;
 const PAGES_MAX = 50;
+const PROBE_MS = 15_000;
+/** How long a file that was fetched is kept for the browser to begin saving it. */
+const KEPT_MS = 60_000;
 
 export class DataService {
   /** @type {Map<string, Promise<ProviderItem[]>>} */
@@ -152,6 +156,22 @@ export class DataService {
    */
   exportUrl({ market, provider, symbol, timeframe, start, end, format }) {
     return buildUrl(`${API}/market/export`, { market, provider, symbol, timeframe, start, end, format });
+  }
+
+  /** @returns {FileSaver} which the caller destroys */
+  fileSaver() {
+    return new FileSaver({
+      isSomebody: () => authSession.tokenSoon() !== null,
+      // Asked as nobody; where that fails, so will the file, and says why.
+      isClosed: () => fetch(`${API}/market/markets`, { signal: AbortSignal.timeout(PROBE_MS), credentials: "omit" }).then(({ ok }) => !ok, () => true),
+      fetch: apiFetch,
+      hand: (url, name) => Object.assign(document.createElement("a"), { href: url, download: name }).click(),
+      keep: (blob) => {
+        const url = URL.createObjectURL(blob);
+        setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
+        return url;
+      },
+    });
   }
 
   /**
