@@ -2,8 +2,8 @@
 
     python -m bench.soak_engine_walk [steps of each] [first seed] [stores, by comma] [venues, by comma]
 
-The venues are `binance`, `alpaca-stocks` and `alpaca-crypto`, all emulated; where none is named every store is
-walked at Binance, and memory at all of them.
+The venues are `binance`, `alpaca-stocks` and `alpaca-crypto`, all emulated; where none is named, every store
+is walked at Binance, and memory at all of them.
 
 Walks of some hundred steps each, since after that most is known and little is asked for: in memory, on
 SQLite with a Redis of its own, on a PostgreSQL of its own, and on the TimescaleDB that
