@@ -1,6 +1,9 @@
-"""Thousands of random steps through the data engine over each store, with everything compared.
+"""Thousands of random steps through the data engine over each store and venue, with everything compared.
 
-    python -m bench.soak_engine_walk [steps over each store] [first seed] [stores, by comma]
+    python -m bench.soak_engine_walk [steps of each] [first seed] [stores, by comma] [venues, by comma]
+
+The venues are `binance`, `alpaca-stocks` and `alpaca-crypto`, all emulated; where none is named, every store
+is walked at Binance, and memory at all of them.
 
 Walks of some hundred steps each, since after that most is known and little is asked for: in memory, on
 SQLite with a Redis of its own, on a PostgreSQL of its own, and on the TimescaleDB that
@@ -19,7 +22,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.support.engine_walk import Walk
+from tests.support.engine_walk import BinanceWorld, PairWorld, StockWorld, Walk, World
 from tests.support.engine_walk.caches import MemoryCacheHome, RedisCacheHome
 from tests.support.engine_walk.homes import MemoryHome, PostgresHome, SQLiteHome
 from tests.support.own_postgres import own_postgres
@@ -30,20 +33,26 @@ STEPS = 5_000
 WALK_STEPS = 500
 TIMESCALE = "TRADEWRIGHT_TEST_TIMESCALE_URL"
 STORES = ("memory", "sqlite", "postgresql", "timescaledb")
+VENUES: dict[str, type[World]] = {
+    "binance": BinanceWorld,
+    "alpaca-stocks": StockWorld,
+    "alpaca-crypto": PairWorld,
+}
 
 
-async def walk(name: str, seed: int, folder: Path, redis: OwnRedis) -> Counter[str]:
+async def walk(name: str, world: type[World], seed: int, folder: Path, redis: OwnRedis) -> Counter[str]:
     """Walk once; what was met."""
     cache = RedisCacheHome(redis) if name == "sqlite" else MemoryCacheHome()
     if name == "timescaledb":
         url = os.environ[TIMESCALE]
         async with own_schema(url) as schema:
-            return await walked(Walk(seed, PostgresHome(url, schema), cache, folder))
+            return await walked(Walk(seed, PostgresHome(url, schema), cache, folder, world))
     if name == "postgresql":
         with own_postgres() as server:
-            return await walked(Walk(seed, PostgresHome(server.url, "walk", server), cache, folder))
-    home = MemoryHome() if name == "memory" else SQLiteHome(folder)
-    return await walked(Walk(seed, home, cache, folder))
+            home = PostgresHome(server.url, "walk", server)
+            return await walked(Walk(seed, home, cache, folder, world))
+    own = MemoryHome() if name == "memory" else SQLiteHome(folder)
+    return await walked(Walk(seed, own, cache, folder, world))
 
 
 async def walked(one: Walk) -> Counter[str]:
@@ -58,23 +67,31 @@ def main(arguments: list[str]) -> int:
     steps = int(arguments[0]) if arguments else STEPS
     first = int(arguments[1]) if len(arguments) > 1 else 100
     names = arguments[2].split(",") if len(arguments) > 2 else STORES
-    for name in names:
+    venues = arguments[3].split(",") if len(arguments) > 3 else ("binance",)
+    plan = [(name, venue) for venue in venues for name in names]
+    if len(arguments) <= 3:
+        plan += [("memory", venue) for venue in VENUES if venue != "binance" and "memory" in names]
+    for name, venue in plan:
         if name == "timescaledb" and not os.environ.get(TIMESCALE):
             print(f"timescaledb: not walked, because {TIMESCALE} is not set")
             continue
-        began, met = time.monotonic(), Counter[str]()
-        seeds = range(first, first + max(1, steps // WALK_STEPS))
-        for seed in seeds:
-            with tempfile.TemporaryDirectory() as folder, own_redis() as redis:
-                met += asyncio.run(walk(name, seed, Path(folder), redis))
-        took_s = time.monotonic() - began
-        told = ", ".join(f"{count:,} {what}" for what, count in sorted(met.items()))
-        steps_walked = len(seeds) * WALK_STEPS
-        print(
-            f"{name}, seeds {first} to {seeds[-1]}: {steps_walked:,} steps in {took_s:.0f} s: {told}",
-            flush=True,
-        )
+        walk_many(name, venue, range(first, first + max(1, steps // WALK_STEPS)))
     return 0
+
+
+def walk_many(name: str, venue: str, seeds: range) -> None:
+    """Walk once with each seed, and tell what was met."""
+    began, met = time.monotonic(), Counter[str]()
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder, own_redis() as redis:
+            met += asyncio.run(walk(name, VENUES[venue], seed, Path(folder), redis))
+    took_s = time.monotonic() - began
+    told = ", ".join(f"{count:,} {what}" for what, count in sorted(met.items()))
+    print(
+        f"{name} at {venue}, seeds {seeds[0]} to {seeds[-1]}: {len(seeds) * WALK_STEPS:,} steps"
+        f" in {took_s:.0f} s: {told}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ from tradewright.app_extensions.people import GivenPeople
 from tradewright.domain.capabilities import CredentialFieldName
 from tradewright.domain.credentials import Credentials
 from tradewright.plugins import _ccxt_exchange
-from tradewright.plugins._ccxt_clock import VenueClock
 from tradewright.plugins._ccxt_errors import ERRORS
 from tradewright.plugins._ccxt_manifest import load_manifest
+from tradewright.plugins._venue_clock import VenueClock
 from tradewright.runtime.clock import SystemClock
 from tradewright.storage.memory_user_configs import memory_people
 

@@ -1,4 +1,4 @@
-"""Hundreds of random steps through the data engine, over each store, with every answer compared."""
+"""Hundreds of random steps through the data engine, over each store and venue, with every answer compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine_walk import Walk
+from tests.support.engine_walk import PairWorld, StockWorld, Walk, World
 from tests.support.engine_walk.caches import CacheHome, MemoryCacheHome, RedisCacheHome
 from tests.support.engine_walk.homes import Home, MemoryHome, PostgresHome, SQLiteHome
 from tests.support.own_postgres import own_postgres
@@ -15,6 +15,33 @@ from tests.support.postgres_schemas import own_schema
 from tools.private_servers import OwnRedis
 
 STEPS = 200
+AT_ALPACA = {
+    # what happened
+    "disturb": 2,
+    "heal": 2,
+    "restart": 2,
+    "reopen": 2,
+    "wait": 4,
+    "processes killed": 1,
+    "stores killed": 1,
+    "jobs done": 2,
+    # what was compared
+    "answers": 50,
+    "whole answers": 30,
+    "bars compared": 2_000,
+    "stored bars found": 1_500,
+    "corrected bars compared": 20,
+    "bars imported": 50,
+    "bars audited": 5_000,
+    "writes checked": 20,
+    "pages of minutes": 15,
+    "pages of native bars": 3,
+    "pages kept for certain": 4,
+    "gaps no_trades": 30,
+    "parts from aggregate": 15,
+    "parts from db": 10,
+    "parts from plugin": 8,
+}
 AT_LEAST = {
     # what happened
     "disturb": 5,
@@ -89,6 +116,14 @@ async def test_walks_over_the_memory_store(tmp_path: Path) -> None:
         met += walk.counts
     missing = [what for what in IN_SOME_WALK if not met[what]]
     assert not missing, f"the walks never met {missing}"
+
+
+@pytest.mark.parametrize(("world", "seed", "steps"), [(StockWorld, 1, 100), (PairWorld, 1, 60)])
+async def test_walks_at_alpaca(tmp_path: Path, world: type[World], seed: int, steps: int) -> None:
+    walk = Walk(seed, MemoryHome(), MemoryCacheHome(), tmp_path, world)
+    await walk.run(steps)
+    few = {what: walk.counts[what] for what, least in AT_ALPACA.items() if walk.counts[what] < least}
+    assert not few, f"too little of {few}"
 
 
 async def test_a_walk_over_sqlite_with_redis(tmp_path: Path, own_redis: OwnRedis) -> None:

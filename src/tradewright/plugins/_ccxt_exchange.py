@@ -19,13 +19,13 @@ from ccxt.base import errors as theirs
 
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import RateLimitPluginError
-from tradewright.plugins._ccxt_clock import VenueClock
 from tradewright.plugins._ccxt_errors import ERRORS, answer_of, attempt, private_answer_of
 from tradewright.plugins._ccxt_governor import Governor
 from tradewright.plugins._ccxt_manifest import load_manifest
 from tradewright.plugins._ccxt_numbers import exact_json
 from tradewright.plugins._ccxt_precision import outgoing_amount, outgoing_price
 from tradewright.plugins._ccxt_sockets import RenewedSockets
+from tradewright.plugins._venue_clock import VenueClock
 from tradewright.runtime.clock import Clock
 
 ArgumentsRequired = theirs.ArgumentsRequired

@@ -34,8 +34,9 @@ from tradewright.domain.orders import (
 from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.domain.timeframes import ONE_MINUTE, Timeframe
 from tradewright.plugins import _alpaca_options as options
-from tradewright.plugins._alpaca_errors import NAME
+from tradewright.plugins._alpaca_errors import NAME, malformed
 from tradewright.plugins._alpaca_times import OFFERED, time_ms
+from tradewright.plugins._venue_clock import Question, VenueClock
 from tradewright.plugins.base import BarUpdate, MarketPlugin, PluginSetup
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ _log = logging.getLogger(__name__)
 PROVIDER: Final = "alpaca"
 MARKETS: Final = ("crypto", "stocks")
 PAGE_MAX: Final = 10_000
-CLOCK_LIFETIME_S: Final = 300.0
-CLOCK_RETRY_S: Final = 60.0
 
 _DATA: Final = (
     Capability.OHLCV,
@@ -101,10 +100,7 @@ class AlpacaPlugin(MarketPlugin):
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
         self._closed = False
-        self._clock_lock = asyncio.Lock()
-        self._clock_offset_ms = 0
-        self._clock_measured = False
-        self._clock_until_s = self.clock.monotonic()
+        self._venue_clock = VenueClock(setup.provider, self.clock)
         self.rows_dropped = 0
 
     def __repr__(self) -> str:
@@ -204,31 +200,30 @@ class AlpacaPlugin(MarketPlugin):
         return connection
 
     async def venue_time_ms(self) -> int:
-        async with self._clock_lock:
-            if self.setup.credentials is not None and self.clock.monotonic() >= self._clock_until_s:
-                await self._measure_clock()
-        return self._venue_now_ms()
+        await self._refresh_clock()
+        failure = self._venue_clock.unmeasured
+        if failure is not None:
+            # The host that tells the time is another one than that of the data, which may well be there.
+            raise PluginError(f"{NAME} does not tell its time: {failure.message}")
+        return self._venue_clock.now_ms()
 
     def measured_time_ms(self) -> int | None:
-        return self._venue_now_ms() if self._clock_measured else None
+        return self._venue_clock.measured_ms()
 
-    def _venue_now_ms(self) -> int:
-        """The venue's clock by what was measured last."""
-        return self.clock.now_ms() + self._clock_offset_ms
+    async def _refresh_clock(self) -> None:
+        await self._venue_clock.refresh(self._clock_offset_ms)
 
-    async def _measure_clock(self) -> None:
-        sent_ms = self.clock.now_ms()
-        try:
-            answer = await (await self._open()).api.get("trading", "/v2/clock")
-        except PluginError as error:
-            _log.info("alpaca: keeping the last clock offset: %s", error.message)
-            self._clock_until_s = self.clock.monotonic() + CLOCK_RETRY_S
-            return
+    async def _clock_offset_ms(self) -> int | None:
+        """What the clock of the trading host says; it is told to holders of a key alone."""
+        if self.setup.credentials is None:
+            return None
+        connection = await self._open()
+        question = Question(self.provider, self.clock)
+        answer = await connection.api.get("trading", "/v2/clock")
         at_ms = time_ms(answer.get("timestamp")) if isinstance(answer, Mapping) else None
-        if at_ms is not None:
-            self._clock_offset_ms = at_ms - (sent_ms + self.clock.now_ms()) // 2
-            self._clock_measured = True
-        self._clock_until_s = self.clock.monotonic() + CLOCK_LIFETIME_S
+        if at_ms is None:
+            raise malformed("it tells no time")
+        return question.offset_ms(at_ms)
 
     # Market data
 
@@ -242,7 +237,9 @@ class AlpacaPlugin(MarketPlugin):
         connection = await self._listed(symbol)
         first_ms, last_ms = timeframe.ceil(start_ms), timeframe.ceil(end_ms)
         count = min(timeframe.count(start_ms, end_ms), PAGE_MAX if limit is None else min(limit, PAGE_MAX))
-        return await connection.data.bars(symbol, timeframe, first_ms, last_ms, count, self._venue_now_ms())
+        return await connection.data.bars(
+            symbol, timeframe, first_ms, last_ms, count, self._venue_clock.now_ms()
+        )
 
     async def fetch_ticker(self, symbol: str) -> Ticker:
         return await (await self._listed(symbol)).data.ticker(symbol)
@@ -264,8 +261,8 @@ class AlpacaPlugin(MarketPlugin):
         if timeframe is not ONE_MINUTE:
             raise PluginFeatureNotSupportedError(f"{NAME} streams minutes alone, no {timeframe}.")
         connection = await self._listed(symbol)
-        await self.venue_time_ms()
-        async with aclosing(await connection.watch_minutes(symbol, self._venue_now_ms)) as updates:
+        await self._refresh_clock()
+        async with aclosing(await connection.watch_minutes(symbol, self._venue_clock.now_ms)) as updates:
             async for update in updates:
                 yield update
 

@@ -19,7 +19,6 @@ from tradewright.domain.errors import (
     NetworkPluginError,
     PluginError,
     PluginFeatureNotSupportedError,
-    TimeoutPluginError,
     UnknownProvider,
     UnknownSymbol,
     UnknownTimeframe,
@@ -31,7 +30,6 @@ from tradewright.plugins import _ccxt_feeds as feeds
 from tradewright.plugins import _ccxt_parse as parse
 from tradewright.plugins._ccxt_account import AccountMethods
 from tradewright.plugins._ccxt_candles import CandleReader
-from tradewright.plugins._ccxt_clock import VenueClock
 from tradewright.plugins._ccxt_manifest import PUBLIC, TRADING, ManifestEntry, load_manifest
 from tradewright.plugins._ccxt_quirks import (
     data_facts,
@@ -43,6 +41,7 @@ from tradewright.plugins._ccxt_quirks import (
 )
 from tradewright.plugins._ccxt_streams import Answerer, StreamSet, drop_all_sockets
 from tradewright.plugins._ccxt_trading import CALL_DEADLINE_S, Trading
+from tradewright.plugins._venue_clock import Question, VenueClock
 from tradewright.plugins.base import BarUpdate, PluginSetup, VenueStatus
 
 if TYPE_CHECKING:
@@ -58,7 +57,6 @@ MARKETS_RETRY_S: Final = 300.0
 MARKETS_DEADLINE_S: Final = 60.0
 MARKETS_DOUBT_S: Final = 30.0
 CLOCK_DEADLINE_S: Final = 3.0
-SLOW_CLOCK_MS: Final = 1_000
 """The middle of a call that took longer says too little about when the venue told its time."""
 CLOSE_GRACE_S: Final = 1.0
 DEFAULT_PAGE: Final = 500
@@ -309,23 +307,15 @@ class CCXTPlugin(AccountMethods):
         exchange = await self._open()
         if exchange.has.get("fetchTime") is not True:
             return None
-        began_ms, began_s = self.clock.now_ms(), self.clock.monotonic()
+        question = Question(self.provider, self.clock)
         theirs = await self._answer()(
             exchange, lambda exchange: exchange.fetch_time(), deadline_s=CLOCK_DEADLINE_S
         )
         at_ms = parse.time_ms(theirs)
         if at_ms is None:
             return None
-        heard_ms = self.clock.now_ms()
-        steady_ms = began_ms + (self.clock.monotonic() - began_s) * 1000
-        if abs(heard_ms - steady_ms) > SLOW_CLOCK_MS:
-            # The machine slept meanwhile, or its clock was set: that would be our error.
-            raise TimeoutPluginError(f"{self.provider} told its time while our clock was set.")
         assert self._library is not None
-        sent_ms: int = self._library.sent_ms.get()  # not when we asked: the call may have queued
-        if heard_ms - sent_ms > SLOW_CLOCK_MS:
-            return at_ms - heard_ms  # a clock that is behind is late; one that is ahead ends bars too early
-        return at_ms - (sent_ms + heard_ms) // 2
+        return question.offset_ms(at_ms, self._library.sent_ms.get())  # not when we asked: it may have queued
 
     # Market data
 

@@ -410,21 +410,27 @@ class _Reader:
         forming = bool(len(bars)) and self._timeframe.end(int(bars.time[-1])) > self._request.now_ms
         parts = _merged_parts(found.parts, start, end)
         gaps = self._gaps(found, start, end)
-        settled = end <= self._timeframe.floor(max(0, self._request.final_ms))
+        settled = end <= self._request.final_end()
         passing = found.provisional or any(gap.reason == "not_fetched" for gap in gaps)
         final = settled and not found.problems and not passing
         return BarsAnswer(key, bars, forming, parts, gaps, found.problems, final)
 
     def _gaps(self, found: SourceAnswer, start: int, end: int) -> tuple[Gap, ...]:
         """The stretches without a bar, and why. The forming bar, bars that have only just ended, closed
-        sessions and the time before the listing are none."""
+        sessions and the time before the listing are none; of the hours around a session only what nobody
+        could be asked for is one."""
         end = min(end, self._timeframe.floor(max(0, self._expected_ms)))
-        missing = self._expected(start, end).subtract(occupied(self._bars.time, self._timeframe))
+        bars = occupied(self._bars.time, self._timeframe)
+        expected = self._request.expected(start, end)
+        missing = expected.subtract(bars)
         quiet = missing.intersect(found.complete)
         # A bar without a trade in what was there of it, and with an outage in the rest, is all outage.
         broken = ((self._timeframe.floor(s), self._timeframe.ceil(e)) for s, e in found.outage)
         down = missing.intersect(IntervalSet.of(broken)).subtract(quiet)
         unknown = missing.subtract(quiet).subtract(down)
+        if self._sessions and not self._request.follows_sessions:
+            around = self._request.bars_in(self._request.traded_intervals(start, end)).clip(start, end)
+            unknown = unknown.union(around.subtract(expected).subtract(bars).subtract(found.answered))
         labelled: tuple[tuple[GapReason, IntervalSet], ...] = (
             ("no_trades", quiet),
             ("outage", down),
@@ -432,12 +438,6 @@ class _Reader:
         )
         gaps = (Gap(gap_start, gap_end, reason) for reason, part in labelled for gap_start, gap_end in part)
         return tuple(sorted(gaps, key=lambda gap: gap.start))
-
-    def _expected(self, start: int, end: int) -> IntervalSet:
-        """The bars of ``[start, end)`` in which the instrument could be traded for some time."""
-        sessions = self._request.open_intervals(start, end)
-        timeframe = self._timeframe
-        return IntervalSet.of((timeframe.floor(s), timeframe.ceil(e)) for s, e in sessions).clip(start, end)
 
 
 def occupied(openings: Times, timeframe: Timeframe) -> IntervalSet:

@@ -7,12 +7,14 @@ from decimal import Decimal
 
 import pytest
 
-from tests.contract.alpaca_plugin.rig import DAY, IN_SESSION_MS, MINUTE, make_plugin
+from tests.contract.alpaca_plugin.rig import DAY, IN_SESSION_MS, MINUTE, make_plugin, wait_until
 from tests.venues.alpaca import AlpacaVenue
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.errors import (
     CredentialsRequired,
     MalformedAnswerPluginError,
+    NetworkPluginError,
+    PluginError,
     PluginFeatureNotSupportedError,
     UnknownSymbol,
     UnknownTimeframe,
@@ -250,3 +252,28 @@ async def test_the_venues_clock_is_measured(
     assert await plugin.venue_time_ms() == venue.time.now_ms()
     assert await plugin.venue_time_ms() == venue.time.now_ms()
     assert venue.requests["GET /v2/clock"] == 1
+
+
+async def test_a_slow_answer_about_the_time_makes_no_clock_that_is_ahead(
+    venue: AlpacaVenue, plugin: AlpacaPlugin, clock: DrivenClock
+) -> None:
+    venue.faults.delay(30, "/v2/clock")
+    asking = asyncio.create_task(plugin.venue_time_ms())
+    await wait_until(lambda: bool(venue.faults.injected))
+    await clock.advance(30)
+    assert venue.time.now_ms() - 1_000 < await asking <= venue.time.now_ms()
+
+
+async def test_a_time_that_was_never_told_is_not_ours(
+    venue: AlpacaVenue, plugin: AlpacaPlugin, clock: DrivenClock
+) -> None:
+    """And is no failure of the host that gives the data."""
+    venue.faults.unavailable("/v2/clock", times=2)
+    for _ in range(2):
+        with pytest.raises(PluginError) as failed:
+            await plugin.venue_time_ms()
+        assert not isinstance(failed.value, NetworkPluginError)
+        assert plugin.measured_time_ms() is None
+        await clock.advance(10)
+    clock.jump_wall(-30_000)
+    assert await plugin.venue_time_ms() == venue.time.now_ms() == plugin.measured_time_ms()

@@ -2,7 +2,8 @@
 
 Requests of all kinds, several at once; faults of the venue, holes, outages and corrections; backfills and
 imports; time that passes; processes, stores and caches that end in order or are killed: all in a random
-order, by a seed. The venue is an emulated Binance behind real CCXT code; store and cache are whichever the
+order, by a seed. The venue is an emulated Binance behind real CCXT code, or an emulated Alpaca behind
+``AlpacaPlugin``, with crypto or with stocks, which are traded in sessions; store and cache are whichever the
 caller has. The order of what happens is the same for a seed; what runs at once does so as it comes.
 
 At any time holds: every bar of an answer is true, and so is every reason for a gap. What the store knew
@@ -14,7 +15,17 @@ end nothing at all.
 
 from __future__ import annotations
 
+from tests.support.engine_walk.alpaca_world import PairWorld, StockWorld
 from tests.support.engine_walk.walk import Walk
-from tests.support.engine_walk.world import BTC, FIRST_NOW_MS, START_MS
+from tests.support.engine_walk.world import BTC, FIRST_NOW_MS, START_MS, BinanceWorld, World
 
-__all__ = ["BTC", "FIRST_NOW_MS", "START_MS", "Walk"]
+__all__ = [
+    "BTC",
+    "FIRST_NOW_MS",
+    "START_MS",
+    "BinanceWorld",
+    "PairWorld",
+    "StockWorld",
+    "Walk",
+    "World",
+]

@@ -13,15 +13,12 @@ from numpy.typing import NDArray
 from tests.support.engine_walk.equality import check_bars, check_same_times
 from tests.support.engine_walk.watch import ends_of
 from tests.support.engine_walk.world import World
-from tests.venues.impatient import ImpatientPlugin
 from tradewright.domain.bars import Bars
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.intervals import IntervalSet
-from tradewright.domain.resampling import whole_bars
 from tradewright.domain.timeframes import MINUTE_MS, Timeframe
 from tradewright.services.data_orchestrator import LOOK_BACK_FACTOR, BarsAnswer
 
-SETTLING_MS: Final = ImpatientPlugin.settling_ms
 PASSING_BARS: Final = 3
 """How many bars may come while one question is answered."""
 
@@ -43,10 +40,11 @@ class Known:
 
     minutes: IntervalSet
     native: IntervalSet
+    now_ms: int
 
-    def whole(self, timeframe: Timeframe) -> IntervalSet:
+    def whole(self, world: World, timeframe: Timeframe) -> IntervalSet:
         """The bars of the timeframe that it could give."""
-        return whole_bars(self.minutes, timeframe).union(self.native)
+        return world.whole(self.minutes, timeframe, self.now_ms).union(self.native)
 
 
 class Judge:
@@ -60,10 +58,11 @@ class Judge:
         self._answer = answer
         self._timeframe = question.timeframe
         self._truths = world.truths(question.instrument, question.timeframe)
+        self._forms = world.forms(question.instrument, question.timeframe)
         self._world = world
         self.bars = answer.bars
         self._before_ms = before_ms
-        self._settled_ms = before_ms - SETTLING_MS - MINUTE_MS
+        self._settled_ms = before_ms - world.plugin.settling_ms - MINUTE_MS
         self.problems = answer.problems
         self.unknown = IntervalSet.of(
             (gap.start, gap.end) for gap in answer.gaps if gap.reason == "not_fetched"
@@ -87,8 +86,9 @@ class Judge:
         """Every bar that was final when it was asked for is true, and no bar is invented."""
         bars = self._answer.bars
         assert len(bars) <= self._question.limit, "more bars than asked for"
-        final = bars.take(ends_of(bars.time, self._timeframe) <= self._settled_ms)
-        check_bars(final, self._truths)
+        final_ms = self._world.final_ms(self._timeframe, self._settled_ms)
+        final = bars.take(ends_of(bars.time, self._timeframe) <= final_ms)
+        check_bars(final, self._forms)
         around = (int(bars.time[0]), int(bars.time[-1]) + 1) if len(bars) else (0, 0)
         there = {time for truth in self._truths for time in truth.between(*around).time.tolist()}
         assert set(bars.time.tolist()) <= there, "a bar was invented"
@@ -99,6 +99,11 @@ class Judge:
             self._counts[f"gaps {gap.reason}"] += 1
             inside = self._answer.bars.between(gap.start, gap.end)
             assert not len(inside), f"{gap} holds bars of the answer"
+            start = max(
+                gap.start, self._timeframe.ceil(self._world.start_ms)
+            )  # of times before none is known
+            expected = self._expected(start, gap.end, around=gap.reason == "not_fetched")
+            assert start >= gap.end or expected.contains(start, gap.end), f"{gap} is closed time"
             if gap.reason == "not_fetched":
                 continue
             for truth in self._truths[1:] or self._truths:
@@ -109,9 +114,15 @@ class Judge:
         for before, after in itertools.pairwise(gaps):
             assert before.end <= after.start, "gaps overlap or are out of order"
 
+    def _expected(self, start: int, end: int, *, around: bool) -> IntervalSet:
+        """The bars in which trades are expected for some time, or ``around`` these times may have been."""
+        floor, ceil, world = self._timeframe.floor, self._timeframe.ceil, self._world
+        times = world.traded(IntervalSet.single(start, end)) if around else world.open(start, end)
+        return IntervalSet.of((floor(first), ceil(last)) for first, last in times)
+
     def _check_stored(self, known: Known) -> None:
         """What the store knew is answered, though the venue be dead and the cache gone."""
-        whole = known.whole(self._timeframe)
+        whole = known.whole(self._world, self._timeframe)
         left_out = self.unknown.intersect(whole)
         assert not left_out, f"stored, and said to be not fetched: {left_out.items[:3]}"
         bars = self._answer.bars
@@ -135,7 +146,7 @@ class Judge:
         latest = timeframe.shift(timeframe.floor(self._before_ms), PASSING_BARS)
         if question.end_ms is not None:
             latest = min(timeframe.ceil(end), latest)
-        return timeframe.shift(latest, -question.limit * LOOK_BACK_FACTOR), end
+        return self._world.look_back(timeframe, latest, question.limit * LOOK_BACK_FACTOR), end
 
     def _certain(self) -> Bars:
         """The bars that there are, whichever truth holds."""
@@ -156,7 +167,7 @@ class Judge:
         elif question.end_ms is None or timeframe.ceil(end) > timeframe.floor(self._settled_ms):
             return  # what is newest changes while it is read: the bars themselves were compared
         else:
-            lookback = timeframe.shift(timeframe.ceil(end), -limit * LOOK_BACK_FACTOR)
+            lookback = self._world.look_back(timeframe, timeframe.ceil(end), limit * LOOK_BACK_FACTOR)
             expected = settled.between(lookback, end)
             expected, found = expected[max(0, len(expected) - limit) :], bars
         check_same_times(found, expected)

@@ -7,18 +7,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from tests.support.engine_walk.answers import SETTLING_MS
 from tests.support.engine_walk.engine import Engine
 from tests.support.engine_walk.readers import Readers
 from tests.support.engine_walk.watch import Watch
-from tests.support.engine_walk.world import BTC, START_MS, World
+from tests.support.engine_walk.world import World
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.ports import SeriesBars
 from tradewright.domain.timeframes import DAY_MS, MINUTE_MS, ONE_MINUTE, TIMEFRAMES
 from tradewright.services.bar_import import import_files
 
-MINUTES: Final = BTC.series(ONE_MINUTE)
 CHECKED: Final = ("1m", "3m", "5m", "1h", "4h", "1d", "1w", "1M")
 
 
@@ -29,6 +27,8 @@ class Changes:
         self, world: World, watch: Watch, readers: Readers, counts: Counter[str], folder: Path
     ) -> None:
         self._world = world
+        self._key = world.main
+        self._minutes = world.main.series(ONE_MINUTE)
         self._watch = watch
         self._readers = readers
         self._counts = counts
@@ -36,15 +36,16 @@ class Changes:
 
     async def bring_in(self, engine: Engine, *, calm: bool) -> None:
         """Import true minutes of a random range while readers read about it."""
-        chance, last_ms = self._world.chance, self._world.clock.now_ms() - SETTLING_MS - MINUTE_MS
-        start = chance.randrange(START_MS, last_ms)
+        chance = self._world.chance
+        last_ms = self._world.clock.now_ms() - self._world.plugin.settling_ms - MINUTE_MS
+        start = chance.randrange(self._world.start_ms, last_ms)
         end = min(last_ms, start + chance.randrange(MINUTE_MS, 2 * DAY_MS))
-        rows = self._world.minutes(BTC).between(start, end - MINUTE_MS)
+        rows = self._world.minutes(self._key).between(start, end - MINUTE_MS)
         if not len(rows):
             return
         importing = self._import(engine, rows, sparse=chance.random() < 0.3)
         readers = [
-            self._readers.read(engine, self._readers.around(BTC, start, TIMEFRAMES[name]), calm=calm)
+            self._readers.read(engine, self._readers.around(self._key, start, TIMEFRAMES[name]), calm=calm)
             for name in chance.sample(CHECKED, 2)
         ]
         await asyncio.gather(importing, *readers)
@@ -58,9 +59,9 @@ class Changes:
         file.write_text("\n".join(lines) + "\n")
         summary = await import_files(
             [file],
-            market=BTC.market,
-            provider=BTC.provider,
-            symbol=BTC.symbol,
+            market=self._key.market,
+            provider=self._key.provider,
+            symbol=self._key.symbol,
             bars=engine.bars,
             instruments=engine.instruments,
             sparse=sparse,
@@ -76,11 +77,11 @@ class Changes:
         time_ms = self._known_minute()
         if time_ms is None:
             return
-        questions = [self._readers.around(BTC, time_ms, TIMEFRAMES[name]) for name in CHECKED]
+        questions = [self._readers.around(self._key, time_ms, TIMEFRAMES[name]) for name in CHECKED]
         for question in questions * 2:  # so that what is derived is there, and in the cache
             await self._readers.read(engine, question, calm=calm)
         row, is_new = self._corrected(time_ms)
-        over = self._world.revise(BTC, row)
+        over = self._world.revise(self._key, row)
         reading = self._world.chance.sample(questions, self._world.chance.randrange(0, 4))
         readers = (self._readers.read(engine, each, calm=calm) for each in reading)
         await asyncio.gather(self._take_over(engine, row), *readers)
@@ -93,7 +94,7 @@ class Changes:
         self._counts["corrections that add" if is_new else "corrections that replace"] += 1
 
     def _known_minute(self) -> int | None:
-        known = self._watch.knows(MINUTES)
+        known = self._world.traded(self._watch.knows(self._minutes))
         if not known:
             return None
         start, end = self._world.chance.choice(known.items)
@@ -101,7 +102,7 @@ class Changes:
 
     def _corrected(self, time_ms: int) -> tuple[BarRow, bool]:
         """The minute with another high, close and volume, or one where there was none."""
-        minutes = self._world.minutes(BTC)
+        minutes = self._world.minutes(self._key)
         found = minutes.between(time_ms, time_ms + 1).rows()
         if found:
             time, opened, high, low, _close, volume = found[0]
@@ -118,14 +119,14 @@ class Changes:
             await self._import(engine, bar, sparse=False, replace=True)
         else:
             await engine.bars.write(
-                SeriesBars(MINUTES, bar, IntervalSet.single(time_ms, time_ms + MINUTE_MS))
+                SeriesBars(self._minutes, bar, IntervalSet.single(time_ms, time_ms + MINUTE_MS))
             )
         for timeframe in TIMEFRAMES.values():
-            key = BTC.series(timeframe)
-            opened = timeframe.floor(time_ms)
+            key = self._key.series(timeframe)
+            opened = self._world.opening(timeframe, time_ms)
             covered = IntervalSet.single(opened, timeframe.end(opened))
             if timeframe is not ONE_MINUTE and self._watch.knows(key).contains(opened, timeframe.end(opened)):
                 # The venue's own bars are not derived by us: they are asked for again.
-                native = self._world.truths(BTC, timeframe)[0].between(opened, opened + 1)
+                native = self._world.truths(self._key, timeframe)[0].between(opened, opened + 1)
                 await engine.bars.write(SeriesBars(key, native, covered))
                 self._counts["native bars corrected"] += 1

@@ -55,10 +55,12 @@ class Engine:
         self._cache_home = cache
         self._cache = cache.open(world.clock)
         self._markets = MarketService(
-            loader_of(watched_plugin(watch)),
+            loader_of(watched_plugin(watch, world.plugin)),
             house.instruments,
             world.clock,
-            provider_options={"binance": world.venue.provider_options()},
+            provider_options={world.main.provider: world.venue.provider_options()},
+            operator_credentials=world.credentials,
+            calendars=watch.calendars,
         )
         self.orchestrator = DataOrchestrator(
             self._markets, self.bars, world.clock, CacheManager(self._cache, world.clock, _Hits(watch.counts))
@@ -80,7 +82,9 @@ class Engine:
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 with suppress(TimeoutPluginError):  # a slow machine
-                    await self._markets.listing("crypto", "binance")
+                    await self._markets.listing(
+                        self._watch.world.main.market, self._watch.world.main.provider
+                    )
                     return
 
     async def close(self) -> None:

@@ -8,12 +8,11 @@ from typing import Final
 
 from tests.support.engine_walk.engine import PATIENCE_S, Engine
 from tests.support.engine_walk.watch import Watch
-from tests.support.engine_walk.world import BTC, START_MS, World
+from tests.support.engine_walk.world import World
 from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, ONE_MINUTE
 
 WAITS_MAX: Final = 50
-MINUTES: Final = BTC.series(ONE_MINUTE)
 
 
 class Jobs:
@@ -21,6 +20,8 @@ class Jobs:
 
     def __init__(self, world: World, watch: Watch, counts: Counter[str]) -> None:
         self._world = world
+        self._key = world.main
+        self._minutes = world.main.series(ONE_MINUTE)
         self._watch = watch
         self._counts = counts
         self.open: list[str] = []
@@ -29,9 +30,9 @@ class Jobs:
     async def submit(self, engine: Engine) -> str:
         """A job over a random range of up to some days."""
         chance, now_ms = self._world.chance, self._world.clock.now_ms()
-        start = chance.randrange(START_MS - DAY_MS, now_ms - HOUR_MS)
+        start = chance.randrange(self._world.start_ms - DAY_MS, now_ms - HOUR_MS)
         end = min(now_ms, start + chance.randrange(MINUTE_MS, 6 * DAY_MS))
-        job = await engine.backfills.submit(BTC, start, end, newest_first=chance.random() < 0.5)
+        job = await engine.backfills.submit(self._key, start, end, newest_first=chance.random() < 0.5)
         self.open.append(job.id)
         self._counts["jobs submitted"] += 1
         return job.id
@@ -46,11 +47,11 @@ class Jobs:
             assert job.progress == 1.0
             begun_ms = max(job.created_ms - 10 * MINUTE_MS, job.start)
             missing = IntervalSet.single(job.start, max(job.start, min(job.end, begun_ms)))
-            missing = missing.clip(START_MS, job.end)
+            missing = missing.clip(self._world.start_ms, job.end)
             # A write that was cut off may be there all the same.
-            known = (await engine.bars.coverage(MINUTES, job.start, job.end)).known
+            known = (await engine.bars.coverage(self._minutes, job.start, job.end)).known
             missing = missing.subtract(known)
-            left = self._world.minutes(BTC).inside(missing)
+            left = self._world.minutes(self._key).inside(missing)
             assert not len(left), f"{job} is done, and {len(left)} bars are not there: {left.time[:3]}"
             self.open.remove(job_id)
             self._counts["jobs done"] += 1

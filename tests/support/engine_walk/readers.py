@@ -12,7 +12,7 @@ from typing import Final
 from tests.support.engine_walk.answers import Judge, Known, Question
 from tests.support.engine_walk.engine import Engine
 from tests.support.engine_walk.watch import Watch
-from tests.support.engine_walk.world import BTC, ETH, START_MS, World
+from tests.support.engine_walk.world import World
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, ONE_MINUTE, TIMEFRAMES, Timeframe
 from tradewright.services.data_orchestrator import BarsAnswer
@@ -51,9 +51,9 @@ class Readers:
     def _new_question(self) -> Question:
         chance, now_ms = self._chance, self._world.clock.now_ms()
         timeframe = self._timeframe()
-        key = ETH if chance.random() < 0.15 else BTC
+        key = self._world.second if chance.random() < 0.15 else self._world.main
         limit = chance.choice((1, 5, 50, 300))
-        somewhere = chance.randrange(START_MS - DAY_MS, now_ms + HOUR_MS)
+        somewhere = chance.randrange(self._world.start_ms - DAY_MS, now_ms + HOUR_MS)
         match chance.randrange(4):
             case 0:
                 return Question(key, timeframe, None, None, limit)
@@ -67,8 +67,8 @@ class Readers:
     def rivals(self, readers: int) -> list[Question]:
         """About the same time, so that they want the same pages."""
         chance = self._chance
-        middle = chance.randrange(START_MS, self._world.clock.now_ms())
-        return [self.around(BTC, middle, self._timeframe()) for _ in range(readers)]
+        middle = chance.randrange(self._world.start_ms, self._world.clock.now_ms())
+        return [self.around(self._world.main, middle, self._timeframe()) for _ in range(readers)]
 
     def around(self, key: InstrumentKey, time_ms: int, timeframe: Timeframe) -> Question:
         """A stretch that holds the time."""
@@ -127,7 +127,8 @@ class Readers:
 
     def _known(self, question: Question) -> Known:
         native = question.instrument.series(question.timeframe)
-        return Known(self._watch.knows(question.instrument.series(ONE_MINUTE)), self._watch.knows(native))
+        minutes = question.instrument.series(ONE_MINUTE)
+        return Known(self._watch.knows(minutes), self._watch.knows(native), self._world.clock.now_ms())
 
     async def _check_reasons(
         self, engine: Engine, question: Question, answer: BarsAnswer, judge: Judge
@@ -172,7 +173,9 @@ class Readers:
     async def knock(self, engine: Engine) -> None:
         """A venue that was left alone and is well again is found so by whoever asks next."""
         for _ in range(KNOCKS_MAX):
-            if not (await self.read(engine, Question(BTC, ONE_MINUTE, None, None, 5), calm=False)).problems:
+            if not (
+                await self.read(engine, Question(self._world.main, ONE_MINUTE, None, None, 5), calm=False)
+            ).problems:
                 return
             await self._watch.calls.ended()  # a backfill may have been the one who asks
         raise AssertionError("more than a minute after its end a venue is still left alone")

@@ -16,14 +16,13 @@ from tests.support.engine_walk.homes import Home
 from tests.support.engine_walk.jobs import Jobs
 from tests.support.engine_walk.readers import Readers
 from tests.support.engine_walk.watch import Watch
-from tests.support.engine_walk.world import BTC, ETH, World
+from tests.support.engine_walk.world import BinanceWorld, World
 from tradewright.domain.errors import StorageUnavailable
 from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.timeframes import MINUTE_MS, TIMEFRAMES
 
 AT_ONCE: Final = 4
-FAULTS: Final = 5
 WEIGHTS: Final = {
     "ask": 50,
     "ask_at_once": 8,
@@ -44,19 +43,22 @@ WEIGHTS: Final = {
 class Walk:
     """One walk over one home. ``counts`` tells what happened and what was compared."""
 
-    def __init__(self, seed: int, home: Home, cache: CacheHome, folder: Path) -> None:
+    def __init__(
+        self, seed: int, home: Home, cache: CacheHome, folder: Path, world: type[World] = BinanceWorld
+    ) -> None:
         self.seed = seed
         self.counts: Counter[str] = Counter()
         self._home = home
         self._cache = cache
-        self.world = World(seed)
+        self.world = world(seed)
         self._chance = self.world.chance
         self._watch = Watch(self.world, self.counts)
         self._readers = Readers(self.world, self._watch, self.counts, self._chance)
         self._jobs = Jobs(self.world, self._watch, self.counts)
         self._changes = Changes(self.world, self._watch, self._readers, self.counts, folder)
         self._kills = itertools.cycle(("process", "store"))
-        self._faults = itertools.cycle(self._chance.sample(range(FAULTS), FAULTS))
+        ways = self.world.disturbances
+        self._faults = itertools.cycle(self._chance.sample(range(ways), ways))
         self._troubles = itertools.cycle(cache.troubles)
         self._cancels = itertools.cycle((True, False, False))
         self._happening, self._number = "begin", 0
@@ -157,18 +159,7 @@ class Walk:
 
     async def _disturb(self) -> None:
         self._disturbed = self._life_disturbed = True
-        venue = self.world.venue
-        match next(self._faults):
-            case 0:
-                venue.faults.random(self._chance.randrange(2**31), 0.3, path="/api/v3/klines")
-            case 1:
-                venue.candle_faults.random(self._chance.randrange(2**31), 0.5)
-            case 2:
-                venue.maintenance(until_ms=self.world.clock.now_ms() + 3 * MINUTE_MS)
-            case 3:
-                venue.faults.refuse_connections()
-            case 4:
-                venue.faults.too_many(self._chance.choice((2, 30)))
+        self.world.disturb(next(self._faults))
 
     async def _heal(self) -> None:
         await self.world.venue.heal()
@@ -221,7 +212,7 @@ class Walk:
         said to have kept; what it knows."""
         kept, found = dict(self._watch.known), dict[SeriesKey, IntervalSet]()
         now_ms = self.world.clock.now_ms()
-        for instrument in (BTC, ETH):
+        for instrument in (self.world.main, self.world.second):
             for key in await self._house.bars.series(instrument):
                 timeframe = TIMEFRAMES[key.timeframe]
                 bars, coverage = await self._house.bars.read_with_coverage(key, 0, now_ms + MINUTE_MS)

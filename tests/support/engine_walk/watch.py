@@ -17,6 +17,7 @@ from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.ports import SeriesBars
 from tradewright.domain.timeframes import TIMEFRAMES, Timeframe
+from tradewright.runtime.calendars import Calendars
 
 OTHERS_ASKED_MAX: Final = 3
 PIECES_MAX: Final = 4
@@ -89,6 +90,8 @@ class Watch:
     vain: list[float] = field(default_factory=list)
     """When calls failed to reach the venue since one did."""
     reached_s: float = -1.0
+    calendars: Calendars = field(default_factory=Calendars)
+    """Which take a while to be loaded, so that all lives share them."""
     trail: deque[str] = field(default_factory=lambda: deque(maxlen=TRAIL_MAX))
     """What happened last, for whoever looks for the reason."""
 
@@ -102,10 +105,10 @@ class Watch:
         """What is stored for certain."""
         return self.known.get(key, NO_INTERVALS)
 
-    def asked(self, key: SeriesKey, start_ms: int, end_ms: int, limit: int | None) -> None:
-        """A page, or with a ``limit`` a probe, is asked for."""
+    def asked(self, key: SeriesKey, start_ms: int, end_ms: int, *, probe: bool) -> None:
+        """A page, or a ``probe`` of what there is, is asked for."""
         self.note("asks for", key, start_ms, end_ms)
-        if limit is not None:
+        if probe:
             self._probed(key, start_ms, end_ms)
             return
         self.step.pages += 1
@@ -136,6 +139,7 @@ class Watch:
         if not len(times):
             self.step.empty.append((key, start_ms, end_ms))
             self.counts["empty pages"] += 1
+        final_ms = self.world.final_ms(timeframe, final_ms)
         final = set(times[ends_of(times, timeframe) <= timeframe.floor(final_ms)].tolist())
         twice = final & self.pending[key]
         if twice:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tests.support.engine_walk.watch import Calls, Watch
-from tests.venues.impatient import ImpatientPlugin
 from tradewright.domain.backfills import BackfillJob, BackfillState, JobLease, JobPosition, JobReport
 from tradewright.domain.bars import Bars
 from tradewright.domain.errors import NetworkPluginError, PluginError, StorageUnavailable
@@ -25,6 +24,7 @@ from tradewright.domain.ports import (
     StoreDescription,
 )
 from tradewright.domain.timeframes import Timeframe, Times
+from tradewright.plugins.base import MarketPlugin
 from tradewright.services.backfill.series import CLOCK_TOLERANCE_MS
 from tradewright.services.data_sources.plugin import CLOCK_DOUBT_MS
 
@@ -32,7 +32,7 @@ _moment: ContextVar[int] = ContextVar("moment")
 """Until when bars are final for the reader that asks: it looked at the venue's clock before."""
 
 
-class WatchedPlugin(ImpatientPlugin):
+class WatchedPlugin(MarketPlugin):
     """Tells a watch of each page and of what came of it."""
 
     watch: ClassVar[Watch]
@@ -50,8 +50,10 @@ class WatchedPlugin(ImpatientPlugin):
     async def fetch_ohlcv(
         self, symbol: str, timeframe: Timeframe, *, start_ms: int, end_ms: int, limit: int | None = None
     ) -> Bars:
-        key = InstrumentKey("crypto", self.provider, symbol).series(timeframe)
-        self.watch.asked(key, start_ms, end_ms, limit)
+        key = InstrumentKey(self.watch.world.main.market, self.provider, symbol).series(timeframe)
+        # Who wants to know when something was listed asks for one bar, and first for all months.
+        probe = limit is not None or (timeframe.unit == "month" and start_ms == 0)
+        self.watch.asked(key, start_ms, end_ms, probe=probe)
         began_s = self.clock.monotonic()
         with self.watch.calls:
             try:
@@ -62,7 +64,7 @@ class WatchedPlugin(ImpatientPlugin):
                 self.watch.failed(began_s)
                 raise
         self.watch.reached()
-        if limit is None:
+        if not probe:
             # A backfill that knocks at a venue that was down takes less for final, and a reader that did not
             # ask for the time, because a call had just failed, still less.
             settled_ms = self.clock.now_ms() - self.settling_ms
@@ -71,9 +73,9 @@ class WatchedPlugin(ImpatientPlugin):
         return page
 
 
-def watched_plugin(watch: Watch) -> type[WatchedPlugin]:
-    """A plugin class with this watch."""
-    return type("WatchedBinance", (WatchedPlugin,), {"watch": watch})
+def watched_plugin(watch: Watch, kind: type[MarketPlugin]) -> type[MarketPlugin]:
+    """A plugin class of that kind with this watch."""
+    return type("Watched", (WatchedPlugin, kind), {"watch": watch})
 
 
 @dataclass

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tradewright.domain.errors import NetworkPluginError
-from tradewright.plugins._ccxt_clock import CLOCK_LIFETIME_S, CLOCK_RETRY_S, DOUBT_AGAIN_S, VenueClock
+from tradewright.plugins._venue_clock import CLOCK_LIFETIME_S, CLOCK_RETRY_S, DOUBT_AGAIN_S, VenueClock
 from tradewright.testing.clock import DrivenClock
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import base64
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from aiohttp import web
 
 from tests.venues.alpaca.securities import Bar, Print, Security, stamp
+from tests.venues.candle_faults import CandleFaults, Page
 from tests.venues.time import VenueTime
+from tests.venues.truth import Candle
 from tradewright.plugins._alpaca_times import time_ms
 
 Query: TypeAlias = Mapping[str, str]
-Row: TypeAlias = tuple[str, int, Mapping[str, object]]
+Row: TypeAlias = tuple[str, int, Mapping[str, object] | Bar]
 """A symbol, a time, and the row itself."""
 LIMIT_MAX: Final = 10_000
+_BEYOND: Final = 3
+"""How many bars a page that overlaps reaches beyond what was asked."""
 
 
 class Refused(Exception):
@@ -38,6 +43,7 @@ class DataApi:
         self._time = time
         self.page_limit = LIMIT_MAX
         self.timeframes: list[str] = []
+        self.candle_faults = CandleFaults()
 
     def routes(self) -> dict[str, Callable[[Query], object]]:
         """Path and answer of each call."""
@@ -65,14 +71,18 @@ class DataApi:
         timeframe = query.get("timeframe", "")
         self.timeframes.append(timeframe)
         rows: list[Row] = []
+        beyond: tuple[list[Bar], list[Bar]] = ([], [])
         start, end = self._interval(query)
         for security in self._chosen(query, stocks=stocks):
             try:
                 bars = security.bars(timeframe)
             except KeyError:
                 raise Refused(400, f"invalid timeframe: {timeframe}") from None
-            rows += [(security.symbol, bar.t, bar.row()) for bar in bars if start <= bar.t <= end]
-        return self._page("bars", rows, query)
+            first = bisect_left(bars, start, key=lambda bar: bar.t)
+            last = bisect_right(bars, end, key=lambda bar: bar.t)
+            rows += [(security.symbol, bar.t, bar) for bar in bars[first:last]]
+            beyond = list(bars[max(0, first - _BEYOND) : first]), list(bars[last : last + _BEYOND])
+        return self._page("bars", rows, query, beyond)
 
     def _trades(self, query: Query, *, stocks: bool) -> object:
         start, end = self._interval(query)
@@ -96,7 +106,9 @@ class DataApi:
             raise Refused(400, "end should not be before start")
         return bounds[0], min(bounds[1], self._time.now_ms())
 
-    def _page(self, name: str, rows: list[Row], query: Query) -> object:
+    def _page(
+        self, name: str, rows: list[Row], query: Query, beyond: tuple[list[Bar], list[Bar]] = ([], [])
+    ) -> object:
         """Sorted by symbol, then by time; a token names the first row of the next page."""
         rows.sort(key=lambda row: (row[0], -row[1] if query.get("sort") == "desc" else row[1]))
         limit = query.get("limit", "1000")
@@ -104,11 +116,33 @@ class DataApi:
             raise Refused(400, "invalid limit")
         first = _position(query.get("page_token"))
         last = first + min(int(limit), self.page_limit)
+        page = rows[first:last]
+        if name == "bars" and self.candle_faults.active:
+            page = self._broken(rows, page, first, beyond)
+            last = min(last, first + len(page))  # a page that is short leads to the rest
         by_symbol: dict[str, list[Mapping[str, object]]] = {}
-        for symbol, _, row in rows[first:last]:
-            by_symbol.setdefault(symbol, []).append(row)
+        for symbol, _, row in page:
+            by_symbol.setdefault(symbol, []).append(row.row() if isinstance(row, Bar) else row)
         token = base64.b64encode(f"row|{last}".encode()).decode() if last < len(rows) else None
         return {name: by_symbol, "next_page_token": token}
+
+    def _broken(
+        self, rows: list[Row], page: list[Row], first: int, beyond: tuple[list[Bar], list[Bar]]
+    ) -> list[Row]:
+        """The page with a fault in it."""
+        symbol, last = page[0][0] if page else "", first + len(page)
+        before = [_candle(row) for row in rows[max(0, first - _BEYOND) : first]]
+        after = [_candle(row) for row in rows[last : last + _BEYOND]]
+        broken = Page(
+            symbol,
+            [_candle(row) for row in page],
+            before or [_candle((symbol, bar.t, bar)) for bar in beyond[0]],
+            after or [_candle((symbol, bar.t, bar)) for bar in beyond[1]],
+        )
+        return [
+            (symbol, one.open_ms, Bar(one.open_ms, one.open, one.high, one.low, one.close, one.volume))
+            for one in self.candle_faults.apply(broken)
+        ]
 
     def _stock_snapshots(self, query: Query) -> object:
         return {one.symbol: snapshot(one) for one in self._chosen(query, stocks=True)}
@@ -147,6 +181,12 @@ class DataApi:
                         }
                     )
         return {"corporate_actions": found, "next_page_token": None}
+
+
+def _candle(row: Row) -> Candle:
+    bar = row[2]
+    assert isinstance(bar, Bar)
+    return Candle(bar.t, bar.t, bar.o, bar.h, bar.l, bar.c, bar.v)
 
 
 def _position(token: str | None) -> int:

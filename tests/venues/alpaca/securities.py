@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -138,7 +138,7 @@ class Security:
         elif priced:
             self.minutes.append(piece)
 
-    def bars(self, timeframe: str) -> list[Bar]:
+    def bars(self, timeframe: str) -> Sequence[Bar]:
         """All bars of the timeframe; `KeyError` where the venue has none such."""
         match = _TIMEFRAME.fullmatch(timeframe)
         if match is None:

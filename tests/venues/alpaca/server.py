@@ -6,7 +6,7 @@ import asyncio
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +14,15 @@ from typing import Any, Final, Literal, Self, TypeAlias
 
 from aiohttp import web
 
-from tests.venues.alpaca.data_api import DataApi, Refused, json_error, quote_row, trade_row
+from tests.venues.alpaca.data_api import LIMIT_MAX, DataApi, Refused, json_error, quote_row, trade_row
 from tests.venues.alpaca.generate import Walk, securities, sessions_around
 from tests.venues.alpaca.ledger import Ledger
 from tests.venues.alpaca.recorded import load_days, load_minutes
 from tests.venues.alpaca.securities import DAY_MS, MINUTE_MS, Security, stamp
 from tests.venues.alpaca.streams import Hub
 from tests.venues.alpaca.trading_api import TradingApi
+from tests.venues.candle_faults import CandleFaults
+from tests.venues.faults import Rule
 from tests.venues.server import Handler, LocalServer
 from tests.venues.time import VenueTime
 from tradewright.runtime.clock import Clock, SystemClock
@@ -37,7 +39,8 @@ class AlpacaVenue(LocalServer):
     """Speaks Alpaca on a free (or given) port of the loopback, from `async with` to its end.
 
     Without files its securities are generated from `seed`, with a past of `days` days; `minutes` and
-    `days_file` are Parquet files of recorded bars in their place. `requests_per_minute` is the quota.
+    `days_file` are Parquet files of recorded bars in their place, `listed` any securities.
+    `requests_per_minute` is the quota, `page_limit` how many rows it gives in one answer.
     """
 
     def __init__(
@@ -47,23 +50,31 @@ class AlpacaVenue(LocalServer):
         days: int = 10,
         minutes: Path | None = None,
         days_file: Path | None = None,
+        listed: Sequence[Security] = (),
         clock: Clock | None = None,
         port: int = 0,
         requests_per_minute: int = 10_000,
         live: bool = True,
+        page_limit: int = LIMIT_MAX,
     ) -> None:
         super().__init__(port)
         self._seed = seed
         self._days = days
         self._files = minutes, days_file
+        self._listed = listed
         self._clock = clock or SystemClock()
         self.requests_per_minute = requests_per_minute
+        self.spent_by_others = 0
+        """How many of these another program spends with the same key at the beginning of each minute."""
         self.revoked = False
         """Whether the key was taken back."""
         self._live = live
+        self._page_limit = page_limit
         self._minute = 0
         self._spent = 0  # in that minute
         self.requests: Counter[str] = Counter()
+        self.refused = 0
+        """How many requests were beyond the quota."""
         self.securities: dict[str, Security] = {}
         self.tells_retry_after = True
         self._after_accept: list[AfterAccept] = []
@@ -76,8 +87,9 @@ class AlpacaVenue(LocalServer):
         self.hub = Hub(self.securities, API_KEY, SECRET)
         self.ledger = Ledger(self.securities, self.time, self.hub.order_event)
         self.data = DataApi(self.securities, self.time)
+        self.data.page_limit = self._page_limit
         await self.open(self._add_routes)
-        self._task = asyncio.create_task(self._trade(), name="venue/trading")
+        self._task = asyncio.create_task(self._trade(), name="venue/trading") if self._live else None
         return self
 
     def _add_routes(self, app: web.Application) -> None:
@@ -93,17 +105,21 @@ class AlpacaVenue(LocalServer):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._task.cancel()
-        outcome = await asyncio.gather(self._task, return_exceptions=True)
+        outcome: BaseException | None = None
+        if self._task is not None:
+            self._task.cancel()
+            (outcome,) = await asyncio.gather(self._task, return_exceptions=True)
         await self.shut()
-        if isinstance(outcome[0], Exception):
-            raise outcome[0]
+        if isinstance(outcome, Exception):
+            raise outcome
 
     def _load(self) -> None:
         minutes, days = self._files
-        found = load_minutes(minutes) if minutes else []
+        found = list(self._listed)
+        found += load_minutes(minutes) if minutes else []
         found += load_days(days) if days else []
-        self._sessions = sessions_around(self.time.now_ms() // DAY_MS)
+        if self._live or not found:
+            self._sessions = sessions_around(self.time.now_ms() // DAY_MS)
         if not found:
             found = securities(self._seed, self.time.now_ms(), self._days, self._sessions)
         for one in found:
@@ -196,6 +212,21 @@ class AlpacaVenue(LocalServer):
 
     # faults
 
+    @property
+    def candle_faults(self) -> CandleFaults:
+        """What may be wrong in its pages of bars."""
+        return self.data.candle_faults
+
+    def maintenance(self, *, until_ms: int) -> Rule:
+        """Refuse every request until that time of the venue."""
+        return self.faults.maintenance(until_ms=until_ms)
+
+    async def heal(self) -> None:
+        """Behave from now on."""
+        self.spent_by_others = 0
+        self.candle_faults.heal()
+        await self.faults.heal()
+
     def accept_then(self, *actions: AfterAccept) -> None:
         """Take the next orders, one for each action, and answer them so."""
         self._after_accept += actions
@@ -220,7 +251,7 @@ class AlpacaVenue(LocalServer):
         self.requests[f"{request.method} {request.path}"] += 1
         minute = self.time.now_ms() // MINUTE_MS
         if minute != self._minute:
-            self._minute, self._spent = minute, 0
+            self._minute, self._spent = minute, self.spent_by_others
         self._spent += 1
         remaining = max(0, self.requests_per_minute - self._spent)
         reset_s = (minute + 1) * 60
@@ -231,6 +262,7 @@ class AlpacaVenue(LocalServer):
             "Date": formatdate(self.time.now_ms() / 1000, usegmt=True),
         }
         if self._spent > self.requests_per_minute:
+            self.refused += 1
             if self.tells_retry_after:
                 headers["Retry-After"] = str(max(1, reset_s - self.time.now_ms() // 1000))
             body = {"code": 42910000, "message": "too many requests."}

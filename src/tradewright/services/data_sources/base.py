@@ -13,7 +13,7 @@ from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.resampling import whole_bars
 from tradewright.domain.streams import Problem
-from tradewright.domain.timeframes import Timeframe
+from tradewright.domain.timeframes import DAY_MS, Timeframe
 from tradewright.runtime.calendars import TradingCalendar, follows_sessions
 
 SourceName: TypeAlias = Literal["cache", "aggregate", "db", "plugin"]
@@ -95,6 +95,15 @@ class BarRequest:
         first = start_ms if self.listed_ms is None else max(start_ms, self.listed_ms)
         return self.calendar.open_intervals(first, end_ms) if first < end_ms else NO_INTERVALS
 
+    def expected(self, start_ms: int, end_ms: int) -> IntervalSet:
+        """The bars of ``[start_ms, end_ms)``, cut there, in which it could be traded for some time."""
+        return self.bars_in(self.open_intervals(start_ms, end_ms)).clip(start_ms, end_ms)
+
+    def bars_in(self, intervals: IntervalSet) -> IntervalSet:
+        """The bars that touch the intervals."""
+        floor, ceil = self.timeframe.floor, self.timeframe.ceil
+        return IntervalSet.of((floor(start), ceil(end)) for start, end in intervals)
+
     def traded_intervals(self, start_ms: int, end_ms: int) -> IntervalSet:
         """When in ``[start_ms, end_ms)`` there may be bars of it, expected or not."""
         first = start_ms if self.listed_ms is None else max(start_ms, self.listed_ms)
@@ -117,9 +126,18 @@ class BarRequest:
         if not covered:
             return NO_INTERVALS
         timeframe = self.timeframe
-        touched = IntervalSet.of((timeframe.floor(start), timeframe.ceil(end)) for start, end in covered)
         known = whole_bars(covered.union(self.closed()), timeframe)
-        return known.intersect(self.wanted).intersect(touched)
+        return known.intersect(self.wanted).intersect(self.bars_in(covered))
+
+    def final_end(self) -> int:
+        """Until when no bar of the venue's can change any more. A day of stocks counts what is traded after
+        its session, too, and in winter that lasts into the next day of UTC."""
+        end = self.timeframe.floor(max(0, self.final_ms))
+        if self.follows_sessions:
+            for start, stop in self.calendar.traded_intervals(end, end + DAY_MS):
+                if start == end and self.final_ms < stop:
+                    return self.timeframe.shift(end, -1)
+        return end
 
     def ended(self) -> IntervalSet:
         """The wanted bars that are not forming any more."""

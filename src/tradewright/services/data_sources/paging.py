@@ -160,7 +160,7 @@ class Pager:
     async def _keep(self, page: Bars, first: int, end: int) -> None:
         """Store what is final."""
         request, fetched = self._request, self._fetched
-        final = min(end, request.timeframe.floor(request.final_ms))
+        final = min(end, request.final_end())
         if first >= final:
             return
         covered = IntervalSet.single(first, final)

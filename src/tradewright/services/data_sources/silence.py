@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import Final
 
 from tradewright.domain.errors import CredentialsRequired, PluginError
+from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.ports import BarStore, Coverage
-from tradewright.domain.timeframes import DAY_MS, MINUTE_MS
+from tradewright.domain.timeframes import DAY_MS, MINUTE_MS, ONE_MINUTE, Timeframe
 from tradewright.runtime.clock import Clock
 from tradewright.services.data_sources.base import BarRequest
 from tradewright.services.data_sources.door import Caller
@@ -77,22 +78,28 @@ class SilenceJudge:
         if not again:
             return Coverage()
         again = again.clip(await self._traded_since(request, again.items[0].start, end), end)
-        expected = again.intersect(request.open_intervals(start, end))
-        complete, outage = again.subtract(expected), NO_INTERVALS
+        expected = request.expected(start, end)
+        complete, outage = again, NO_INTERVALS
         lasts = await self._lasts(request, end)
-        for interval in expected:
-            part = IntervalSet((interval,))
-            if await self._was_outage(caller, request, interval, lasts=lasts):
+        for silence in again:
+            # However many sessions it lasted: one question for all of them.
+            part = expected.clip(*silence)
+            if not part:
+                continue
+            hull = Interval(part.items[0].start, part.items[-1].end)
+            if await self._was_outage(caller, request, hull, lasts=lasts):
                 outage = outage.union(part)
-            else:
-                complete = complete.union(part)
+                complete = complete.subtract(part)
         return Coverage(complete, outage)
 
     async def _traded_since(self, request: BarRequest, start: int, end: int) -> int:
         """Before it was listed an instrument was not silent. What is stored from before ``start`` tells that
         it was there, without a call; ``end`` where nothing tells."""
-        stored = [await self._store.extent(key) for key in await self._store.series(request.instrument)]
-        first = min((extent[0] for extent in stored if extent is not None), default=end)
+        first = end
+        for key in await self._store.series(request.instrument):
+            extent = await self._store.extent(key)
+            if extent is not None:
+                first = min(first, _traded_by(key, extent[0]))
         if first <= start:
             return first
         listed = await self._listed_since(request)
@@ -121,6 +128,12 @@ class SilenceJudge:
         with suppress(PluginError, CredentialsRequired):
             status = await caller.ask(caller.plugin.fetch_status, request.budget.deadline_s, proves=False)
         return status == "down"
+
+
+def _traded_by(key: SeriesKey, opened: int) -> int:
+    """Since when it was certainly there by a bar that opened then: a month tells of some time in it."""
+    timeframe = Timeframe.parse(key.timeframe)
+    return opened if timeframe is ONE_MINUTE else timeframe.end(opened)
 
 
 def last_silent_ms(request: BarRequest) -> int:

@@ -1,4 +1,4 @@
-"""The venue's clock, by which requests are signed."""
+"""The venue's clock: by it bars are final, and requests are signed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from tradewright.domain.errors import PluginError
+from tradewright.domain.errors import PluginError, TimeoutPluginError
 from tradewright.runtime.clock import Clock
 
 CLOCK_LIFETIME_S: Final = 300.0
 CLOCK_RETRY_S: Final = 60.0
 DOUBT_AGAIN_S: Final = 5.0
 JUMP_MS: Final = 1_000
+SLOW_MS: Final = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -81,3 +82,24 @@ class VenueClock:
         monotonic_s, wall_ms, _ = self._measured
         steady_ms = wall_ms + (self._clock.monotonic() - monotonic_s) * 1000
         return abs(self._clock.now_ms() - steady_ms) > JUMP_MS
+
+
+class Question:
+    """A venue is being asked for its time; made before it is."""
+
+    def __init__(self, provider: str, clock: Clock) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._began_ms, self._began_s = clock.now_ms(), clock.monotonic()
+
+    def offset_ms(self, at_ms: int, sent_ms: int | None = None) -> int:
+        """By how much the venue's clock is before ours, since it just answered ``at_ms``; ``sent_ms`` is when
+        the question left, where that is known to be later than it was asked."""
+        heard_ms, sent_ms = self._clock.now_ms(), self._began_ms if sent_ms is None else sent_ms
+        steady_ms = self._began_ms + (self._clock.monotonic() - self._began_s) * 1000
+        if abs(heard_ms - steady_ms) > SLOW_MS:
+            # The machine slept meanwhile, or its clock was set: that would be our error.
+            raise TimeoutPluginError(f"{self._provider} told its time while our clock was set.")
+        if heard_ms - sent_ms > SLOW_MS:
+            return at_ms - heard_ms  # a clock that is behind is late; one that is ahead ends bars too early
+        return at_ms - (sent_ms + heard_ms) // 2
