@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tools import private_servers
 from tools.private_servers import OwnRedis
@@ -26,6 +27,13 @@ WAITING = {"golden": DATA_VARIABLE, "timescale": TIMESCALE_VARIABLE}
 """The markers of tests that wait, and the variable that each of them waits for."""
 
 _not_run = pytest.StashKey[dict[str, list[str]]]()
+
+
+# How long an example takes is no property of the program: a busy machine would make tests fail now and then.
+settings.register_profile(
+    "tradewright", deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile("tradewright")
 
 
 def pytest_configure(config: pytest.Config) -> None:
