@@ -7,10 +7,12 @@ give the newest of a stretch of time; some know the newest few hundred bars alon
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from typing import Final, NamedTuple, TypeAlias
 
-from tradewright.domain.bars import Bars
+from tradewright.domain.bars import Bars, PageOfBars, unknown_in
 from tradewright.domain.errors import MalformedAnswerPluginError
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.timeframes import Timeframe
 from tradewright.plugins._ccxt_quirks import DataFacts
 
@@ -34,6 +36,8 @@ class CandleReader:
 
     ``rows`` is how many bars one call gives at most, ``timeframes`` those that the exchange serves. A page
     that is not full holds all bars of its interval: what a venue left out at its end is asked for again.
+    Where a row could not be right the page says so (see ``PageOfBars``); where none could be,
+    ``MalformedAnswerPluginError`` is raised.
     """
 
     def __init__(
@@ -50,12 +54,19 @@ class CandleReader:
         self._rows = rows
         self._timeframes = timeframes
         self._now_ms = now_ms
+        self._unknown = NO_INTERVALS
 
     async def page(
         self, symbol: str, timeframe: Timeframe, start_ms: int, end_ms: int, most: int | None
     ) -> Bars:
         """The earliest bars that open in ``[start_ms, end_ms)``, at most ``most``, of those that the
         venue still serves."""
+        its_own = copy(self)  # pages are read at the same time, and each learns of its own rows
+        return await its_own._page(symbol, timeframe, start_ms, end_ms, most)
+
+    async def _page(
+        self, symbol: str, timeframe: Timeframe, start_ms: int, end_ms: int, most: int | None
+    ) -> Bars:
         cursor = timeframe.ceil(max(start_ms, await self._served_from(timeframe)))
         end = timeframe.ceil(end_ms)
         wanted = min(self._rows, most or self._rows)
@@ -65,7 +76,11 @@ class CandleReader:
                 break
             stretch = await self._next(symbol, timeframe, cursor, end, wanted - len(found))
             found, cursor = Bars.concat((found, stretch.bars)), stretch.until
-        return found[:wanted]
+        taken = IntervalSet.of((time, timeframe.end(time)) for time in found.time.tolist() if self._unknown)
+        unknown = self._unknown.subtract(taken)
+        if unknown and not len(found):
+            raise MalformedAnswerPluginError("None of the venue's bars can be right.", unknown=unknown)
+        return PageOfBars.of(found[:wanted], unknown) if unknown else found[:wanted]
 
     async def _served_from(self, timeframe: Timeframe) -> int:
         """When the oldest bar opens that the venue still serves."""
@@ -81,7 +96,7 @@ class CandleReader:
         bars = min(self._rows, max(wanted, WINDOW_BARS_MIN))
         window_end = min(end, timeframe.shift(first, bars))
         window = await self._window(symbol, timeframe, first, window_end)
-        if len(window.bars) or window_end >= end:
+        if len(window.bars) or window_end >= end or window.until < window_end:
             return window
         opened = await self._first_open(symbol, timeframe, window_end, end)
         return _Stretch(window.bars, end if opened is None else opened)
@@ -108,7 +123,17 @@ class CandleReader:
     async def _call(self, symbol: str, timeframe: Timeframe, first: int, end: int, rows: int) -> _Stretch:
         """One call. That nothing was traded after its last bar is believed where a bar lies behind, or at
         the present, where it is asked for again soon."""
-        answer = await self._ask(symbol, timeframe, first, rows, await self._params(timeframe, first, end))
+        params = await self._params(timeframe, first, end)
+        try:
+            answer = await self._ask(symbol, timeframe, first, rows, params)
+        except MalformedAnswerPluginError as error:
+            refused = error.unknown.clip(first, end)
+            if not refused:
+                raise
+            until = refused.items[-1].end
+            self._unknown = self._unknown.union(IntervalSet.single(first, until))
+            return _Stretch(Bars.empty(), until)
+        self._unknown = self._unknown.union(unknown_in(answer).clip(first, end))
         bars = answer.between(first, end)
         if not len(bars) or answer.time[-1] >= end:
             return _Stretch(bars, end)
