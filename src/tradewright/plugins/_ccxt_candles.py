@@ -6,6 +6,7 @@ give the newest of a stretch of time; some know the newest few hundred bars alon
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from typing import Final, NamedTuple, TypeAlias
@@ -22,6 +23,9 @@ Ask: TypeAlias = Callable[[str, Timeframe, int, int, Mapping[str, object]], Awai
 EMPTY_WINDOWS_MAX: Final = 12
 WINDOW_BARS_MIN: Final = 20
 _FRONT_CALLS_MAX: Final = 10
+_BEGINS_MAX: Final = 4_096
+_BEGINS_KNOWN_MS: Final = 600_000
+"""How long nothing is asked that was older than all of an exchange's newest bars: they only become newer."""
 
 
 class _Stretch(NamedTuple):
@@ -36,7 +40,8 @@ class CandleReader:
 
     ``rows`` is how many bars one call gives at most, ``timeframes`` those that the exchange serves. A page
     that is not full holds all bars of its interval: what a venue left out at its end is asked for again.
-    Where a row could not be right the page says so (see ``PageOfBars``); where none could be,
+    Where a row could not be right, or older bars were asked for than an exchange gives that knows its newest
+    ones alone, the page says so (see ``PageOfBars``); where no row could be right,
     ``MalformedAnswerPluginError`` is raised.
     """
 
@@ -55,6 +60,9 @@ class CandleReader:
         self._timeframes = timeframes
         self._now_ms = now_ms
         self._unknown = NO_INTERVALS
+        self._refused = False
+        self._begins: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
+        """When the oldest bar opened that an exchange gave that gives its newest ones, and when that was."""
 
     async def page(
         self, symbol: str, timeframe: Timeframe, start_ms: int, end_ms: int, most: int | None
@@ -78,7 +86,7 @@ class CandleReader:
             found, cursor = Bars.concat((found, stretch.bars)), stretch.until
         taken = IntervalSet.of((time, timeframe.end(time)) for time in found.time.tolist() if self._unknown)
         unknown = self._unknown.subtract(taken)
-        if unknown and not len(found):
+        if unknown and self._refused and not len(found):
             raise MalformedAnswerPluginError("None of the venue's bars can be right.", unknown=unknown)
         return PageOfBars.of(found[:wanted], unknown) if unknown else found[:wanted]
 
@@ -91,6 +99,8 @@ class CandleReader:
 
     async def _next(self, symbol: str, timeframe: Timeframe, first: int, end: int, wanted: int) -> _Stretch:
         """Some of the earliest bars from ``first`` on."""
+        if self._facts.newest_only:
+            return await self._newest(symbol, timeframe, first, end)
         if not self._facts.windowed:
             return await self._call(symbol, timeframe, first, end, min(wanted, timeframe.count(first, end)))
         bars = min(self._rows, max(wanted, WINDOW_BARS_MIN))
@@ -100,6 +110,20 @@ class CandleReader:
             return window
         opened = await self._first_open(symbol, timeframe, window_end, end)
         return _Stretch(window.bars, end if opened is None else opened)
+
+    async def _newest(self, symbol: str, timeframe: Timeframe, first: int, end: int) -> _Stretch:
+        """Those of the newest bars that are asked for; of what is older than all of them nothing is known."""
+        place, bars, now_ms = (symbol, timeframe.name), Bars.empty(), await self._now_ms()
+        begins, seen_ms = self._begins.get(place, (0, 0))
+        if end > begins or now_ms > seen_ms + _BEGINS_KNOWN_MS:
+            answer = await self._ask(symbol, timeframe, first, self._rows, {})
+            self._unknown, self._refused = unknown_in(answer).clip(first, end), bool(unknown_in(answer))
+            bars, begins = answer.between(first, end), int(answer.time[0]) if len(answer) else 0
+            self._begins[place] = begins, now_ms
+            while len(self._begins) > _BEGINS_MAX:
+                self._begins.popitem(last=False)
+        self._unknown = self._unknown.union(IntervalSet.single(first, min(begins, end)))
+        return _Stretch(bars, end)
 
     async def _window(
         self, symbol: str, timeframe: Timeframe, first: int, end: int, calls: int = _FRONT_CALLS_MAX
@@ -131,7 +155,7 @@ class CandleReader:
             if not refused:
                 raise
             until = refused.items[-1].end
-            self._unknown = self._unknown.union(IntervalSet.single(first, until))
+            self._unknown, self._refused = self._unknown.union(IntervalSet.single(first, until)), True
             return _Stretch(Bars.empty(), until)
         self._unknown = self._unknown.union(unknown_in(answer).clip(first, end))
         bars = answer.between(first, end)

@@ -13,7 +13,7 @@ from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
 from tradewright.plugins import _ccxt_parse as parse
 from tradewright.plugins._ccxt_candles import CandleReader
-from tradewright.plugins._ccxt_quirks import DataFacts
+from tradewright.plugins._ccxt_quirks import DataFacts, data_facts
 
 NOW_MS = START_MS + 300 * MINUTE_MS + 7_000
 ROWS = 50
@@ -82,6 +82,29 @@ async def test_where_nothing_can_be_read_nothing_is_said_to_be_empty(windowed: b
         with pytest.raises(MalformedAnswerPluginError) as caught:
             await venue.page(10, 20, most)
         assert caught.value.unknown == minutes(*range(10, 20))
+
+
+async def test_of_a_venue_that_gives_its_newest_bars_nothing_older_is_known() -> None:
+    calls: list[int] = []
+
+    async def ask(symbol: str, timeframe: Timeframe, since: int, limit: int, params: object) -> Bars:
+        calls.append(limit)
+        return MINUTES.between(at(250), NOW_MS)[-limit:]
+
+    async def now_ms() -> int:
+        return NOW_MS
+
+    facts = data_facts("gemini")
+    reader = CandleReader(ask, facts, rows=ROWS, timeframes=[ONE_MINUTE], now_ms=now_ms)
+    page = await reader.page("BTC/USD", ONE_MINUTE, at(240), at(260), 5)
+    assert page.time.tolist() == [at(number) for number in range(251, 256)]
+    assert unknown_in(page) == minutes(*range(240, 251))
+    for first, end in ((0, 200), (200, 240)):
+        older = await reader.page("BTC/USD", ONE_MINUTE, at(first), at(end), None)
+        assert (len(older), unknown_in(older)) == (0, minutes(*range(first, end)))
+    assert calls == [ROWS], "what is older than its newest bars is asked for in vain"
+    newer = await reader.page("BTC/USD", ONE_MINUTE, at(290), at(310), 1)
+    assert (newer.time.tolist(), unknown_in(newer)) == ([at(290)], IntervalSet())
 
 
 async def test_pages_that_are_read_at_once_know_nothing_of_each_other() -> None:
