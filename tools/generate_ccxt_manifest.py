@@ -88,6 +88,7 @@ def entry(provider: str) -> dict[str, Any]:
     result["testnet"] = bool(exchange.urls.get("test")) or exchange.has.get("sandbox") is True
     result["streams"] = streams
     result["ohlcv_limit"] = ohlcv_limit(exchange)
+    result["ignores_since"] = "ohlcv" in result["capabilities"] and ignores_since(type(exchange))
     result["finds_by_client_id"] = "fetch_order" in able and finds_by_client_id(type(exchange))
     return result
 
@@ -125,6 +126,22 @@ def finds_by_client_id(kind: type[Any]) -> bool:
             if "clientOrderId" in texts:
                 return True
     return False
+
+
+def ignores_since(kind: type[Any]) -> bool:
+    """Whether its ``fetch_ohlcv`` does not tell the exchange from when on bars are wanted, but at most sorts
+    out those of the answer."""
+    code = method(kind, "fetch_ohlcv")
+    calls = [node for node in ast.walk(code) if isinstance(node, ast.Call)]
+    sorting = {
+        id(argument)
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("parse_ohlcvs", "filter_by_since_limit")
+        for argument in call.args
+    }
+    named = (node for node in ast.walk(code) if isinstance(node, ast.Name) and node.id == "since")
+    return all(id(node) in sorting for node in named)
 
 
 def method(kind: type[Any], name: str) -> ast.Module:

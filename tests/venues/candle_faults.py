@@ -1,7 +1,9 @@
 """What may be wrong in a page of candles, on command or by chance.
 
 Of these faults, `HARMLESS` ones leave every true row in the page, so that a careful reader still finds
-the truth; `LOSSY` ones keep something back or change it.
+the truth; `LOSSY` ones keep something back or change it. Of those a reader can notice the `NOTICEABLE`
+ones: `impossible` rows, and `nothing` at all, which comes once for each candle, since a venue that gives
+nothing twice, much later, is believed.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ Kind: TypeAlias = Literal[
     "short",
     "missing",
     "revised",
+    "nothing",
+    "impossible",
 ]
 HARMLESS: Final[tuple[Kind, ...]] = (
     "overlap",
@@ -31,7 +35,8 @@ HARMLESS: Final[tuple[Kind, ...]] = (
     "unclosed_as_closed",
     "short",
 )
-LOSSY: Final[tuple[Kind, ...]] = ("missing", "revised")
+NOTICEABLE: Final[tuple[Kind, ...]] = ("nothing", "impossible")
+LOSSY: Final[tuple[Kind, ...]] = ("missing", "revised", *NOTICEABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,11 @@ class CandleFaults:
     """Breaks pages of candles. `heal` ends it all; `broken` counts the pages that were broken."""
 
     def __init__(self) -> None:
+        self._withheld: set[tuple[str, int, int]] = set()
+        """Symbol, opening and end of the candles in whose place nothing came."""
+        self._heal()
+
+    def _heal(self) -> None:
         self._kinds: dict[Kind, int | None] = {}
         self._empty: set[str] = set()
         self._source = random.Random(0)
@@ -56,7 +66,7 @@ class CandleFaults:
 
     def heal(self) -> None:
         """Answer right from now on."""
-        self.__init__()  # type: ignore[misc]
+        self._heal()
 
     def do(self, kind: Kind, *, times: int | None = None) -> None:
         """Break pages that way, the next `times` of them or until healed."""
@@ -89,8 +99,19 @@ class CandleFaults:
             self._kinds[kind] = left - 1
             if left <= 1:
                 del self._kinds[kind]
+        if kind == "nothing":
+            return self._nothing(page)
         self.broken += 1
         return _BREAK[kind](page, self._source)
+
+    def _nothing(self, page: Page) -> list[Candle]:
+        """An empty page in place of a whole one; a question for a candle or two is answered."""
+        candles = {(page.symbol, one.open_ms, one.end_ms) for one in page.candles}
+        if len(candles) < 3 or candles & self._withheld:
+            return page.candles
+        self.broken += 1
+        self._withheld |= candles
+        return []
 
 
 def _overlap(page: Page, _: random.Random) -> list[Candle]:
@@ -136,6 +157,11 @@ def _revised(page: Page, source: random.Random) -> list[Candle]:
     ]
 
 
+def _impossible(page: Page, source: random.Random) -> list[Candle]:
+    """Some candles with a high below their low."""
+    return [replace(one, high=one.low / 2) if source.random() < 0.05 else one for one in page.candles]
+
+
 _BREAK: Final[Mapping[Kind, Callable[[Page, random.Random], list[Candle]]]] = {
     "overlap": _overlap,
     "out_of_order": _out_of_order,
@@ -145,4 +171,5 @@ _BREAK: Final[Mapping[Kind, Callable[[Page, random.Random], list[Candle]]]] = {
     "short": _short,
     "missing": _missing,
     "revised": _revised,
+    "impossible": _impossible,
 }

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.timeframes import Times
 
 Values: TypeAlias = NDArray[np.float64]
@@ -125,6 +125,24 @@ class Bars:
         return len(self) == len(other) and all(
             np.array_equal(mine, theirs) for mine, theirs in zip(self.columns(), other.columns(), strict=True)
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PageOfBars(Bars):
+    """Bars as a venue gave them. In ``unknown`` there may be others: of rows that can't be right, or older
+    than what the venue gives. No bar of the page lies in it."""
+
+    unknown: IntervalSet = NO_INTERVALS
+
+    @classmethod
+    def of(cls, bars: Bars, unknown: IntervalSet) -> PageOfBars:
+        """The bars, and where there may be others."""
+        return cls(*bars.columns(), unknown)
+
+
+def unknown_in(bars: Bars) -> IntervalSet:
+    """Where there may be other bars than these, as far as whoever gave them told."""
+    return bars.unknown if isinstance(bars, PageOfBars) else NO_INTERVALS
 
 
 def impossible_rows(bars: Bars) -> NDArray[np.bool_]:

@@ -36,6 +36,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
+
 __all__ = [
     "AuthenticationPluginError",
     "BarFileError",
@@ -227,9 +229,16 @@ class RateLimitPluginError(PluginError):
 
 
 class MalformedAnswerPluginError(PluginError):
-    """The venue answered something that can't be what it promised."""
+    """The venue answered something that can't be what it promised. Of bars, ``unknown`` is where there were
+    some, as far as that could be read."""
 
     code = "provider_malformed_answer"
+
+    def __init__(
+        self, message: str, retry_after_s: float | None = None, *, unknown: IntervalSet = NO_INTERVALS
+    ) -> None:
+        super().__init__(message, retry_after_s)
+        self.unknown = unknown
 
 
 class PluginFeatureNotSupportedError(PluginError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from tradewright.domain.bars import BarRow, Bars
+from tradewright.domain.bars import BarRow, Bars, PageOfBars
+from tradewright.domain.errors import MalformedAnswerPluginError
 from tradewright.domain.instruments import Split
 from tradewright.domain.ticks import OrderBook, Ticker, Trade
 from tradewright.domain.timeframes import DAY_MS, Timeframe
@@ -41,7 +42,8 @@ class MarketData:
     async def bars(
         self, symbol: str, timeframe: Timeframe, first_ms: int, end_ms: int, count: int, now_ms: int
     ) -> Bars:
-        """The first ``count`` bars that open in ``[first_ms, end_ms)``, both aligned."""
+        """The first ``count`` bars that open in ``[first_ms, end_ms)``, both aligned; a ``PageOfBars`` where
+        some of them can't be right, and ``MalformedAnswerPluginError`` where none can."""
         stock = parse.is_stock(symbol)
         last_ms = min(timeframe.shift(end_ms, -1), timeframe.floor(now_ms))
         if count <= 0 or last_ms < first_ms:
@@ -56,6 +58,7 @@ class MarketData:
         if stock:
             params |= {"adjustment": "raw", "feed": self._feed}
         rows: dict[int, BarRow] = {}
+        with_bad = list[Any]()
         token: str | None = None
         for _ in range(ANSWERS_MAX):
             paged = params | {"limit": str(min(PAGE_MAX, count - len(rows)))}
@@ -63,10 +66,17 @@ class MarketData:
             listed = _of_symbol(answer, "bars", symbol)
             found, bad = parse.bar_rows(listed, timeframe, stock=stock)
             self._dropped(bad)
+            with_bad += listed if bad else ()
             rows.update((row[0], row) for row in found if first_ms <= row[0] < end_ms)
             token = _token(answer, before=token)
             if token is None or len(rows) >= count:
-                return Bars.from_unordered(rows.values())[:count]
+                page = Bars.from_unordered(rows.values())
+                if not with_bad:
+                    return page[:count]
+                unknown = parse.bars_left_out(with_bad, page, timeframe, stock=stock)
+                if not rows:
+                    raise MalformedAnswerPluginError("None of Alpaca's bars can be right.", unknown=unknown)
+                return PageOfBars.of(page[:count], unknown)
         raise malformed("its pages do not end")
 
     async def ticker(self, symbol: str) -> Ticker:

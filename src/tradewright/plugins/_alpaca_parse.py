@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from tradewright.domain.bars import BarRow, Bars, impossible_rows
 from tradewright.domain.instruments import Split
+from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.ticks import OrderBook, PriceLevel, Side, Ticker, Trade
 from tradewright.domain.timeframes import DAY_MS, Timeframe
 from tradewright.plugins._alpaca_errors import malformed
 from tradewright.plugins._alpaca_times import date_ms, our_opening, time_ms
+from tradewright.plugins._left_out import left_out
 
 _SIDES: Final[Mapping[str, Side]] = {"B": "buy", "S": "sell"}
 
@@ -65,14 +67,22 @@ def bar_row(row: object, timeframe: Timeframe, *, stock: bool) -> BarRow | None:
 
 
 def bar_rows(listed: Sequence[Any], timeframe: Timeframe, *, stock: bool) -> tuple[list[BarRow], int]:
-    """The sound bars, and how many were dropped; ``MalformedAnswerPluginError`` where none is sound."""
+    """The sound bars, and how many were dropped."""
     found = [row for row in (bar_row(each, timeframe, stock=stock) for each in listed) if row is not None]
     if found:
         bad = impossible_rows(Bars.from_rows(found)).tolist()
         found = [row for row, is_bad in zip(found, bad, strict=True) if not is_bad]
-    if listed and not found:
-        raise malformed(f"none of {len(listed)} bars is sound")
     return found, len(listed) - len(found)
+
+
+def bars_left_out(listed: Sequence[Any], sound: Bars, timeframe: Timeframe, *, stock: bool) -> IntervalSet:
+    """The bars that there were rows of, and that are not among the ``sound`` ones."""
+
+    def opening(row: object) -> int | None:
+        their_ms = time_ms(row.get("t")) if isinstance(row, Mapping) else None
+        return None if their_ms is None else our_opening(their_ms, timeframe, stock=stock) or their_ms
+
+    return left_out(map(opening, listed), sound, timeframe)
 
 
 def trade(row: object, *, stock: bool) -> Trade | None:

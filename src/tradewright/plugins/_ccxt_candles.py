@@ -6,11 +6,14 @@ give the newest of a stretch of time; some know the newest few hundred bars alon
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from typing import Final, NamedTuple, TypeAlias
 
-from tradewright.domain.bars import Bars
+from tradewright.domain.bars import Bars, PageOfBars, unknown_in
 from tradewright.domain.errors import MalformedAnswerPluginError
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.timeframes import Timeframe
 from tradewright.plugins._ccxt_quirks import DataFacts
 
@@ -20,6 +23,9 @@ Ask: TypeAlias = Callable[[str, Timeframe, int, int, Mapping[str, object]], Awai
 EMPTY_WINDOWS_MAX: Final = 12
 WINDOW_BARS_MIN: Final = 20
 _FRONT_CALLS_MAX: Final = 10
+_BEGINS_MAX: Final = 4_096
+_BEGINS_KNOWN_MS: Final = 600_000
+"""How long nothing is asked that was older than all of an exchange's newest bars: they only become newer."""
 
 
 class _Stretch(NamedTuple):
@@ -34,6 +40,9 @@ class CandleReader:
 
     ``rows`` is how many bars one call gives at most, ``timeframes`` those that the exchange serves. A page
     that is not full holds all bars of its interval: what a venue left out at its end is asked for again.
+    Where a row could not be right, or older bars were asked for than an exchange gives that knows its newest
+    ones alone, the page says so (see ``PageOfBars``); where no row could be right,
+    ``MalformedAnswerPluginError`` is raised.
     """
 
     def __init__(
@@ -50,12 +59,22 @@ class CandleReader:
         self._rows = rows
         self._timeframes = timeframes
         self._now_ms = now_ms
+        self._unknown = NO_INTERVALS
+        self._refused = False
+        self._begins: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()
+        """When the oldest bar opened that an exchange gave that gives its newest ones, and when that was."""
 
     async def page(
         self, symbol: str, timeframe: Timeframe, start_ms: int, end_ms: int, most: int | None
     ) -> Bars:
         """The earliest bars that open in ``[start_ms, end_ms)``, at most ``most``, of those that the
         venue still serves."""
+        its_own = copy(self)  # pages are read at the same time, and each learns of its own rows
+        return await its_own._page(symbol, timeframe, start_ms, end_ms, most)
+
+    async def _page(
+        self, symbol: str, timeframe: Timeframe, start_ms: int, end_ms: int, most: int | None
+    ) -> Bars:
         cursor = timeframe.ceil(max(start_ms, await self._served_from(timeframe)))
         end = timeframe.ceil(end_ms)
         wanted = min(self._rows, most or self._rows)
@@ -65,7 +84,11 @@ class CandleReader:
                 break
             stretch = await self._next(symbol, timeframe, cursor, end, wanted - len(found))
             found, cursor = Bars.concat((found, stretch.bars)), stretch.until
-        return found[:wanted]
+        taken = IntervalSet.of((time, timeframe.end(time)) for time in found.time.tolist() if self._unknown)
+        unknown = self._unknown.subtract(taken)
+        if unknown and self._refused and not len(found):
+            raise MalformedAnswerPluginError("None of the venue's bars can be right.", unknown=unknown)
+        return PageOfBars.of(found[:wanted], unknown) if unknown else found[:wanted]
 
     async def _served_from(self, timeframe: Timeframe) -> int:
         """When the oldest bar opens that the venue still serves."""
@@ -76,15 +99,31 @@ class CandleReader:
 
     async def _next(self, symbol: str, timeframe: Timeframe, first: int, end: int, wanted: int) -> _Stretch:
         """Some of the earliest bars from ``first`` on."""
+        if self._facts.newest_only:
+            return await self._newest(symbol, timeframe, first, end)
         if not self._facts.windowed:
             return await self._call(symbol, timeframe, first, end, min(wanted, timeframe.count(first, end)))
         bars = min(self._rows, max(wanted, WINDOW_BARS_MIN))
         window_end = min(end, timeframe.shift(first, bars))
         window = await self._window(symbol, timeframe, first, window_end)
-        if len(window.bars) or window_end >= end:
+        if len(window.bars) or window_end >= end or window.until < window_end:
             return window
         opened = await self._first_open(symbol, timeframe, window_end, end)
         return _Stretch(window.bars, end if opened is None else opened)
+
+    async def _newest(self, symbol: str, timeframe: Timeframe, first: int, end: int) -> _Stretch:
+        """Those of the newest bars that are asked for; of what is older than all of them nothing is known."""
+        place, bars, now_ms = (symbol, timeframe.name), Bars.empty(), await self._now_ms()
+        begins, seen_ms = self._begins.get(place, (0, 0))
+        if end > begins or now_ms > seen_ms + _BEGINS_KNOWN_MS:
+            answer = await self._ask(symbol, timeframe, first, self._rows, {})
+            self._unknown, self._refused = unknown_in(answer).clip(first, end), bool(unknown_in(answer))
+            bars, begins = answer.between(first, end), int(answer.time[0]) if len(answer) else 0
+            self._begins[place] = begins, now_ms
+            while len(self._begins) > _BEGINS_MAX:
+                self._begins.popitem(last=False)
+        self._unknown = self._unknown.union(IntervalSet.single(first, min(begins, end)))
+        return _Stretch(bars, end)
 
     async def _window(
         self, symbol: str, timeframe: Timeframe, first: int, end: int, calls: int = _FRONT_CALLS_MAX
@@ -108,7 +147,17 @@ class CandleReader:
     async def _call(self, symbol: str, timeframe: Timeframe, first: int, end: int, rows: int) -> _Stretch:
         """One call. That nothing was traded after its last bar is believed where a bar lies behind, or at
         the present, where it is asked for again soon."""
-        answer = await self._ask(symbol, timeframe, first, rows, await self._params(timeframe, first, end))
+        params = await self._params(timeframe, first, end)
+        try:
+            answer = await self._ask(symbol, timeframe, first, rows, params)
+        except MalformedAnswerPluginError as error:
+            refused = error.unknown.clip(first, end)
+            if not refused:
+                raise
+            until = refused.items[-1].end
+            self._unknown, self._refused = self._unknown.union(IntervalSet.single(first, until)), True
+            return _Stretch(Bars.empty(), until)
+        self._unknown = self._unknown.union(unknown_in(answer).clip(first, end))
         bars = answer.between(first, end)
         if not len(bars) or answer.time[-1] >= end:
             return _Stretch(bars, end)

@@ -46,8 +46,8 @@ TRADING: Final = frozenset(
 
 class ManifestEntry(msgspec.Struct, frozen=True):
     """One exchange. ``streams`` says whether CCXT has websocket code for it; ``ohlcv_limit`` is how
-    many bars one call gives, where CCXT knows; ``finds_by_client_id`` whether its ``fetch_order`` takes a
-    client order id."""
+    many bars one call gives, where CCXT knows; ``ignores_since`` whether its ``fetch_ohlcv`` does not tell
+    the exchange from when on; ``finds_by_client_id`` whether its ``fetch_order`` takes a client order id."""
 
     name: str
     timeframes: tuple[str, ...]
@@ -56,6 +56,7 @@ class ManifestEntry(msgspec.Struct, frozen=True):
     testnet: bool
     streams: bool
     ohlcv_limit: int | None
+    ignores_since: bool
     finds_by_client_id: bool
 
 

@@ -11,12 +11,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tradewright.domain.bars import BarRow, Bars, impossible_rows
-from tradewright.domain.errors import InvalidInput, MalformedAnswerPluginError
+from tradewright.domain.bars import BarRow, Bars, PageOfBars, impossible_rows
+from tradewright.domain.errors import (
+    InvalidInput,
+    MalformedAnswerPluginError,
+)
 from tradewright.domain.instruments import Instrument, OrderType, check_symbol
 from tradewright.domain.ticks import OrderBook, PriceLevel, Side, Ticker, Trade
 from tradewright.domain.timeframes import Timeframe
 from tradewright.plugins._ccxt_quirks import stops_of_market
+from tradewright.plugins._left_out import left_out
 
 MARKET: Final = "crypto"
 MOST_TRADED_MAX: Final = 100
@@ -52,7 +56,15 @@ def time_ms(value: object) -> int | None:
 
 def page_of_bars(answer: object, timeframe: Timeframe) -> tuple[Bars, int]:
     """The sound rows of an OHLCV answer as bars, sorted, of those of one time the last; and how many rows
-    were dropped. Raises as ``bar_rows``, whose answer it is, only quicker where all is plain numbers."""
+    were dropped, where the page tells of each which bar it was.
+    Raises as ``bar_rows``, whose answer it is, only quicker where all is plain numbers."""
+    found, dropped = _sound_bars(answer, timeframe)
+    if not dropped or not isinstance(answer, Sequence):
+        return found, dropped
+    return PageOfBars.of(found, left_out(map(_time_of, answer), found, timeframe)), dropped
+
+
+def _sound_bars(answer: object, timeframe: Timeframe) -> tuple[Bars, int]:
     table = _table(answer)
     if table is None:
         rows, dropped = bar_rows(answer, timeframe)
@@ -63,7 +75,7 @@ def page_of_bars(answer: object, timeframe: Timeframe) -> tuple[Bars, int]:
     found = Bars(time, opened, high, low, close, volume)
     found = found.take((timeframe.floor_array(time) == time) & ~impossible_rows(found))
     if not len(found):
-        raise MalformedAnswerPluginError(f"None of the venue's {len(table)} bars can be right.")
+        raise _none_sound(table.tolist(), timeframe)
     dropped = len(table) - len(found)
     if (np.diff(found.time) <= 0).any():
         found = found.take(np.argsort(found.time, kind="stable"))
@@ -97,8 +109,19 @@ def bar_rows(answer: object, timeframe: Timeframe) -> tuple[list[BarRow], int]:
         bad = impossible_rows(Bars.from_rows(rows))
         rows = [row for row, is_bad in zip(rows, bad.tolist(), strict=True) if not is_bad]
     if len(answer) and not rows:
-        raise MalformedAnswerPluginError(f"None of the venue's {len(answer)} bars can be right.")
+        raise _none_sound(answer, timeframe)
     return rows, len(answer) - len(rows)
+
+
+def _none_sound(answer: Sequence[object], timeframe: Timeframe) -> MalformedAnswerPluginError:
+    return MalformedAnswerPluginError(
+        f"None of the venue's {len(answer)} bars can be right.",
+        unknown=left_out(map(_time_of, answer), Bars.empty(), timeframe),
+    )
+
+
+def _time_of(row: object) -> int | None:
+    return time_ms(row[0]) if isinstance(row, Sequence) and not isinstance(row, str) and row else None
 
 
 def _bar_row(row: object) -> BarRow | None:

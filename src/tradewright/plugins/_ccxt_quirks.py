@@ -7,8 +7,11 @@ CCXT's manual has it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final
+
+from tradewright.plugins._ccxt_manifest import load_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class DataFacts:
     """Pages that begin at most so many bars ago take ``recent_params``, older ones ``older_params``."""
     recent_params: Mapping[str, str] = field(default_factory=dict)
     older_params: Mapping[str, str] = field(default_factory=dict)
+    newest_only: bool = False
+    """A page of bars is the newest ones, whatever was asked for: CCXT does not pass ``since`` on. No row of
+    the table says so, but the manifest does."""
     own_grid: tuple[str, ...] = ()
     """Timeframes whose bars open at other times than ours; they are made from finer ones."""
     spot_trades_max: int | None = None
@@ -78,9 +84,11 @@ _DATA: Final[Mapping[str, DataFacts]] = {
 _PLAIN: Final = DataFacts()
 
 
+@cache  # as many as there are exchanges
 def data_facts(provider: str) -> DataFacts:
-    """The exchange's row."""
-    return _DATA.get(provider, _PLAIN)
+    """The exchange's row, and what the manifest says of it."""
+    facts, entry = _DATA.get(provider, _PLAIN), load_manifest().exchanges.get(provider)
+    return replace(facts, newest_only=True) if entry is not None and entry.ignores_since else facts
 
 
 def trades_params(provider: str, market: Mapping[str, Any]) -> dict[str, str]:

@@ -206,7 +206,9 @@ class MarketPlugin(ABC):
     ) -> Bars:
         """One page: the earliest bars that open in ``[start_ms, end_ms)``, at most ``limit`` and at most
         ``ohlcv_page_limit``; a page with fewer holds all of them. The last one may be forming. A time
-        without trades has no bar.
+        without trades has no bar. A bar that there is and that does not come, because its row can't be right
+        or because it is older than what the venue gives, is no such time: a page that lacks one is a
+        ``PageOfBars``; where no bar can be right ``MalformedAnswerPluginError`` is raised and tells the same.
         Source: the venue's own bars of that timeframe."""
         raise self._unsupported(Capability.OHLCV)
 

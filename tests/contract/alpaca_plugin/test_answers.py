@@ -9,6 +9,7 @@ import pytest
 
 from tests.contract.alpaca_plugin.rig import DAY, IN_SESSION_MS, MINUTE, make_plugin, wait_until
 from tests.venues.alpaca import AlpacaVenue
+from tradewright.domain.bars import unknown_in
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.errors import (
     CredentialsRequired,
@@ -20,6 +21,7 @@ from tradewright.domain.errors import (
     UnknownTimeframe,
 )
 from tradewright.domain.instruments import Instrument
+from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.orders import OrderRequest
 from tradewright.domain.timeframes import DAY_MS, TIMEFRAMES
 from tradewright.plugins.alpaca import AlpacaPlugin
@@ -130,6 +132,11 @@ async def test_rows_that_can_not_be_right_are_dropped_and_counted(
         (start_ms + 120_000, 2.0, 3.0, 1.0, 1.5, 5.0),
     ]
     assert plugin.rows_dropped == 4
+    # A row that is none at all may have been any bar up to the last sound one.
+    told = unknown_in(bars).clip(start_ms, IN_SESSION_MS)
+    assert told == IntervalSet.of(
+        (start_ms + minute * 60_000, start_ms + (minute + 1) * 60_000) for minute in (0, 3, 4, 5)
+    )
 
 
 @pytest.mark.parametrize(

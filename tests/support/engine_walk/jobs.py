@@ -39,7 +39,7 @@ class Jobs:
 
     async def finish(self, engine: Engine) -> None:
         """Let every job come to its end: then nothing of its range is unknown but what the venue was silent
-        about."""
+        about, or gave no right bar of."""
         while self.open:
             job_id = self.open[0]
             job = await engine.until(job_id, lambda _: False)
@@ -50,7 +50,8 @@ class Jobs:
             missing = missing.clip(self._world.start_ms, job.end)
             # A write that was cut off may be there all the same.
             known = (await engine.bars.coverage(self._minutes, job.start, job.end)).known
-            missing = missing.subtract(known)
+            untold = self._watch.untold_of(self._key, job.created_ms)
+            missing = missing.subtract(known).subtract(untold)
             left = self._world.minutes(self._key).inside(missing)
             assert not len(left), f"{job} is done, and {len(left)} bars are not there: {left.time[:3]}"
             self.open.remove(job_id)

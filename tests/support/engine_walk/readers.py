@@ -22,6 +22,8 @@ UNANSWERED_MAX: Final = 4
 ASKED_MAX: Final = 12
 KNOCKS_MAX: Final = 3
 HOLE_MS: Final = 100 * MINUTE_MS
+LEFT_ALONE_MS: Final = 600_000
+"""How long bars are not asked for again that did not come though there are some."""
 LEAP_MS: Final = 8_000 * MINUTE_MS
 """How far beyond an empty page one read may give up."""
 
@@ -160,10 +162,13 @@ class Readers:
 
     async def _silent(self, engine: Engine, question: Question, start: int, end: int) -> bool:
         """Whether an empty page was noted near there, or came just now for it; of the last minutes, which are
-        asked for again in any case, none is noted."""
+        asked for again in any case, none is noted. Or the venue gave bars there that can't be right."""
         for key, first, last in self._watch.step.empty:
             if key.instrument == question.instrument and first < end and start < last:
                 return True
+        since_ms = self._world.clock.now_ms() - LEFT_ALONE_MS
+        if self._watch.untold_of(question.instrument, since_ms).clip(start, end):
+            return True
         series = question.instrument.series(question.timeframe), question.instrument.series(ONE_MINUTE)
         for key in series:
             if await engine.bars.empty_answers(key, max(0, start - LEAP_MS), end + LEAP_MS):

@@ -87,6 +87,8 @@ class Watch:
     calls: Calls = field(default_factory=Calls)
     empty: list[tuple[SeriesKey, Interval, int]] = field(default_factory=list)
     """What was noted as silent, and when."""
+    left_untold: list[tuple[SeriesKey, IntervalSet, int]] = field(default_factory=list)
+    """What the venue did not tell though it has bars there, and when that was."""
     vain: list[float] = field(default_factory=list)
     """When calls failed to reach the venue since one did."""
     reached_s: float = -1.0
@@ -139,6 +141,10 @@ class Watch:
         if not len(times):
             self.step.empty.append((key, start_ms, end_ms))
             self.counts["empty pages"] += 1
+            hidden = self.world.truths(key.instrument, timeframe)[0].between(start_ms, end_ms)
+            if len(hidden):
+                self.counts["empty pages that are lies"] += 1
+                self.untold(key, IntervalSet.single(start_ms, end_ms))
         final_ms = self.world.final_ms(timeframe, final_ms)
         final = set(times[ends_of(times, timeframe) <= timeframe.floor(final_ms)].tolist())
         twice = final & self.pending[key]
@@ -146,6 +152,21 @@ class Watch:
             self.wrong.append(f"{key.symbol} {key.timeframe}: {len(twice)} bars given twice, {min(twice)}")
         self.pending[key] |= final
         self.counts["bars given"] += len(final)
+
+    def untold(self, key: SeriesKey, stretches: IntervalSet) -> None:
+        """The venue gave bars there that can't be right, or nothing in place of them."""
+        if stretches:
+            self.left_untold.append((key, stretches, self.world.clock.now_ms()))
+            self.counts["answers that leave bars untold"] += 1
+
+    def untold_of(self, instrument: InstrumentKey, since_ms: int) -> IntervalSet:
+        """All that was not told of an instrument since then."""
+        parts = (
+            part
+            for key, part, at_ms in self.left_untold
+            if key.instrument == instrument and at_ms >= since_ms
+        )
+        return IntervalSet.of(interval for part in parts for interval in part)
 
     def failed(self, began_s: float) -> None:
         """A call that was made then did not reach the venue. After each failure in a row nobody asks for

@@ -9,8 +9,13 @@ from typing import ClassVar
 
 from tests.support.engine_walk.watch import Calls, Watch
 from tradewright.domain.backfills import BackfillJob, BackfillState, JobLease, JobPosition, JobReport
-from tradewright.domain.bars import Bars
-from tradewright.domain.errors import NetworkPluginError, PluginError, StorageUnavailable
+from tradewright.domain.bars import Bars, unknown_in
+from tradewright.domain.errors import (
+    MalformedAnswerPluginError,
+    NetworkPluginError,
+    PluginError,
+    StorageUnavailable,
+)
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import (
@@ -63,7 +68,11 @@ class WatchedPlugin(MarketPlugin):
             except NetworkPluginError:
                 self.watch.failed(began_s)
                 raise
+            except MalformedAnswerPluginError as error:
+                self.watch.untold(key, error.unknown.clip(start_ms, end_ms))
+                raise
         self.watch.reached()
+        self.watch.untold(key, unknown_in(page).clip(start_ms, end_ms))
         if not probe:
             # A backfill that knocks at a venue that was down takes less for final, and a reader that did not
             # ask for the time, because a call had just failed, still less.

@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Protocol
 
 import numpy as np
 
-from tests.venues.candle_faults import CandleFaults
+from tests.venues.candle_faults import HARMLESS, NOTICEABLE, CandleFaults
 from tests.venues.candle_venue import CandleVenue
 from tests.venues.clock import HastyClock
 from tests.venues.faults import Faults, Rule
@@ -177,7 +177,7 @@ class World(ABC):
             case 0:
                 venue.faults.random(self.chance.randrange(2**31), 0.3, path=self.bars_path)
             case 1:
-                venue.candle_faults.random(self.chance.randrange(2**31), 0.5)
+                venue.candle_faults.random(self.chance.randrange(2**31), 0.5, HARMLESS + NOTICEABLE)
             case 2:
                 venue.maintenance(until_ms=self.clock.now_ms() + 3 * MINUTE_MS)
             case 3:

@@ -15,6 +15,7 @@ from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import PluginFeatureNotSupportedError, UnknownProvider
 from tradewright.domain.timeframes import TIMEFRAMES
 from tradewright.plugins._ccxt_manifest import PUBLIC, TRADING, load_manifest
+from tradewright.plugins._ccxt_quirks import data_facts
 from tradewright.plugins.base import PluginSetup
 from tradewright.plugins.ccxt import CCXTPlugin
 
@@ -31,6 +32,14 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_manifest_says_what_the_installed_ccxt_says() -> None:
     done = python(str(GENERATOR), "--check")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_exchanges_that_are_not_told_from_when_on_are_known() -> None:
+    assert data_facts("gemini").newest_only
+    assert not data_facts("binance").newest_only
+    assert not data_facts("kraken").newest_only
+    told = [name for name, entry in load_manifest().exchanges.items() if not entry.ignores_since]
+    assert len(told) > 80
 
 
 def test_a_stale_manifest_is_found(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradewright.domain.bars import Bars
+from tradewright.domain.bars import Bars, unknown_in
 from tradewright.domain.errors import MalformedAnswerPluginError
+from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.timeframes import Timeframe
 from tradewright.plugins import _ccxt_parse as parse
 
@@ -81,6 +82,44 @@ def test_a_page_holds_the_sound_rows_sorted_and_each_time_once(answer: list[list
     bars, dropped_too = parse.page_of_bars(answer, MINUTE)
     assert bars.equals(Bars.from_unordered(rows))
     assert dropped_too == dropped
+
+
+MINUTE_MS = 60_000
+
+
+def holes(*minutes: int) -> IntervalSet:
+    return IntervalSet.of((T0 + n * MINUTE_MS, T0 + (n + 1) * MINUTE_MS) for n in minutes)
+
+
+def sound(minute: int) -> list[float]:
+    return [T0 + minute * MINUTE_MS, *GOOD[1:]]
+
+
+@pytest.mark.parametrize(
+    ("bad", "unknown"),
+    [
+        ([T0 + 3 * MINUTE_MS, 10.0, 8.0, 9.0, 11.0, 5.0], holes(3)),
+        ([T0 + 3 * MINUTE_MS, None, 12.0, 9.0, 11.0, 5.0], holes(3)),
+        ([T0 + 3 * MINUTE_MS], holes(3)),
+        ([T0 + 3 * MINUTE_MS + 17, *GOOD[1:]], holes(3)),
+        ([T0 + 2 * MINUTE_MS + 17, *GOOD[1:]], IntervalSet()),  # a sound row tells of that minute
+        ([T0 + 2 * MINUTE_MS, 10.0, 8.0, 9.0, 11.0, 5.0], IntervalSet()),
+        ([None, *GOOD[1:]], IntervalSet.single(0, T0).union(holes(1, 3))),
+        ("a row", IntervalSet.single(0, T0).union(holes(1, 3))),
+    ],
+)
+def test_a_page_tells_which_bars_were_left_out(bad: Any, unknown: IntervalSet) -> None:
+    page, dropped = parse.page_of_bars([sound(0), sound(2), bad, sound(4)], MINUTE)
+    assert (len(page), dropped) == (3, 1)
+    assert unknown_in(page) == unknown
+
+
+def test_where_no_row_is_sound_the_error_tells_which_bars_there_were() -> None:
+    bad = [[T0 + n * MINUTE_MS, 10.0, 8.0, 9.0, 11.0, 5.0] for n in (0, 2)]
+    for answer in (bad, [*bad, None]):
+        with pytest.raises(MalformedAnswerPluginError) as caught:
+            parse.page_of_bars(answer, MINUTE)
+        assert caught.value.unknown == holes(0, 2)
 
 
 def test_a_ticker_keeps_what_is_a_number() -> None:

@@ -64,6 +64,13 @@ def test_a_flagged_minute_covers_itself_and_a_quiet_one_waits_for_a_page() -> No
     assert keeper.through_ms == at(4)
 
 
+def test_a_minute_that_a_page_does_not_tell_of_is_not_covered() -> None:
+    sink = Sink()
+    Keeper(KEY, sink, at(0)).take_page([row(0), row(3)], at(4), IntervalSet.single(at(1), at(2)))
+    (data,) = sink.given
+    assert data.covered == IntervalSet.of([(at(0), at(1)), (at(2), at(4))])
+
+
 @pytest.mark.parametrize(
     ("rows", "settled", "given"),
     [

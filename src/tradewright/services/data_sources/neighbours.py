@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
 
+from tradewright.domain.bars import unknown_in
 from tradewright.domain.errors import CredentialsRequired, PluginError
 from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
@@ -71,10 +72,13 @@ class Neighbours:
             if await self._has_bars(other, start, end):
                 return False
         others = await self._to_ask(caller, request, {other.symbol for other in stored})
+        silent = False
         for symbol in others:
-            if await self._traded(caller, request, symbol, start, end):
+            traded = await self._traded(caller, request, symbol, start, end)
+            if traded:
                 return False
-        return True if others else None
+            silent = silent or traded is False
+        return silent or None
 
     async def _stored(self, key: InstrumentKey) -> tuple[InstrumentKey, ...]:
         before_all = InstrumentKey(key.market, key.provider, "")
@@ -126,7 +130,10 @@ class Neighbours:
 
     # What it said
 
-    async def _traded(self, caller: Caller, request: BarRequest, symbol: str, start: int, end: int) -> bool:
+    async def _traded(
+        self, caller: Caller, request: BarRequest, symbol: str, start: int, end: int
+    ) -> bool | None:
+        """Whether there is a bar of it; None where the venue does not tell."""
         instrument = InstrumentKey(request.instrument.market, request.instrument.provider, symbol)
         heard = self._heard_of(instrument.series(request.timeframe))
         if any(start <= time < end for time in heard.traded):
@@ -136,10 +143,13 @@ class Neighbours:
         ask = partial(
             caller.plugin.fetch_ohlcv, symbol, request.timeframe, start_ms=start, end_ms=end, limit=1
         )
-        page = (await caller.ask(ask, request.budget.deadline_s)).between(start, end)
+        answer = await caller.ask(ask, request.budget.deadline_s)
+        page = answer.between(start, end)
         if len(page):
             heard.traded.append(int(page.time[0]))
             return True
+        if unknown_in(answer).clip(start, end):
+            return None
         if len(heard.silent.items) >= _TIMES_MAX:
             heard.silent = NO_INTERVALS
         heard.silent = heard.silent.union(IntervalSet.single(start, end))

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
-from tradewright.domain.bars import Bars, impossible_rows
-from tradewright.domain.errors import MalformedAnswerPluginError, StorageUnavailable
+from tradewright.domain.bars import Bars, PageOfBars, impossible_rows, unknown_in
+from tradewright.domain.errors import (
+    MalformedAnswerPluginError,
+    StorageUnavailable,
+)
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore, SeriesBars
 from tradewright.domain.streams import Problem
 from tradewright.services.data_sources.base import BarRequest
 from tradewright.services.data_sources.door import Caller
 from tradewright.services.data_sources.silence import SilenceJudge, last_silent_ms
+from tradewright.services.data_sources.unknown import Untold
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +62,7 @@ class Pager:
         request: BarRequest,
         fetched: Fetched,
         judge: SilenceJudge,
+        untold: Untold,
     ) -> None:
         self._caller = caller
         self._plugin = caller.plugin
@@ -65,6 +70,7 @@ class Pager:
         self._request = request
         self._fetched = fetched
         self._judge = judge
+        self._untold = untold
 
     async def read(self, start: int, end: int) -> None:
         """Page through ``[start, end)``, keeping each page before the next one is asked for.
@@ -73,6 +79,7 @@ class Pager:
         lie on both sides of it. So the first page begins a little earlier and the last one ends
         later. A page without any bar proves nothing until the venue has been asked again, much later: not
         even up to what is known already, since the page before may have ended early for the same reason.
+        Of what the venue says that it does not tell (see ``PageOfBars``) nothing is concluded.
         What follows the last bar up to now is answered, but not known for good.
         """
         request, fetched, timeframe = self._request, self._fetched, self._request.timeframe
@@ -92,6 +99,13 @@ class Pager:
                 continue
             page_end = min(around.end, max(until, timeframe.shift(cursor, limit)), present)
             page = await self._page(cursor, page_end)
+            if page.unknown:
+                until_untold = page.unknown.items[-1].end
+                if not len(page):
+                    self._untold.note(request.key, IntervalSet.single(cursor, until_untold))
+                    cursor, connected = until_untold, False
+                    continue
+                self._untold.note(request.key, page.unknown)
             if not len(page) and connected and page_end >= present:
                 reaches_present = True
                 break
@@ -109,7 +123,8 @@ class Pager:
                 first = cursor  # in the hours around a session no bar is expected
             last_end = timeframe.end(int(page.time[-1]))
             fetched.bars = fetched.bars.merged_with(page)
-            fetched.answered = fetched.answered.union(IntervalSet.single(first, last_end))
+            told = IntervalSet.single(first, last_end).subtract(page.unknown)
+            fetched.answered = fetched.answered.union(told)
             await self._keep(page, first, last_end)
             cursor, connected = last_end, True
         if connected and reaches_present:
@@ -146,26 +161,35 @@ class Pager:
             any(each.start <= last < each.end for each in coverage.complete),
         )
 
-    async def _page(self, start: int, end: int) -> Bars:
+    async def _page(self, start: int, end: int) -> PageOfBars:
         request = self._request
         if request.budget.spent:
             raise OutOfTime
         symbol, timeframe = request.instrument.symbol, request.timeframe
         ask = partial(self._plugin.fetch_ohlcv, symbol, timeframe, start_ms=start, end_ms=end)
-        page = (await self._caller.ask(ask, request.budget.deadline_s)).between(start, end)
+        unknown = NO_INTERVALS
+        try:
+            answer = await self._caller.ask(ask, request.budget.deadline_s)
+            unknown = unknown_in(answer).clip(start, end)
+        except MalformedAnswerPluginError as error:
+            unknown = error.unknown.clip(start, end)
+            if not unknown:
+                raise
+            answer = Bars.empty()
+        page = answer.between(start, end)
         if impossible_rows(page).any() or (request.timeframe.floor_array(page.time) != page.time).any():
             raise MalformedAnswerPluginError(f"{self._plugin.provider} answered bars that can't be.")
-        return page
+        return PageOfBars.of(page, unknown)
 
-    async def _keep(self, page: Bars, first: int, end: int) -> None:
+    async def _keep(self, page: PageOfBars, first: int, end: int) -> None:
         """Store what is final."""
         request, fetched = self._request, self._fetched
         final = min(end, request.final_end())
         if first >= final:
             return
-        covered = IntervalSet.single(first, final)
+        covered = IntervalSet.single(first, final).subtract(page.unknown)
         fetched.complete = fetched.complete.union(covered)
-        await self._kept(self._store.write(SeriesBars(request.key, page.between(first, final), covered)))
+        await self._kept(self._store.write(SeriesBars(request.key, page.inside(covered), covered)))
 
     async def _keep_silence(self, start: int, end: int) -> int | None:
         """Remember that the venue had nothing; where it had nothing before, what that means, and until

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import ClassVar, Final, NamedTuple
 
-from tradewright.domain.bars import Bars
+from tradewright.domain.bars import Bars, unknown_in
 from tradewright.domain.errors import (
     CredentialsRequired,
     PluginError,
@@ -36,6 +36,7 @@ from tradewright.services.data_sources.door import Caller, Door, DoorClosed
 from tradewright.services.data_sources.paging import Fetched, OutOfTime, Pager
 from tradewright.services.data_sources.silence import SilenceJudge
 from tradewright.services.data_sources.turns import Turns
+from tradewright.services.data_sources.unknown import Untold
 from tradewright.services.imported_data import ImportedDataPlugin
 from tradewright.services.market_service import MarketService
 
@@ -80,6 +81,7 @@ class PluginSource(DataSource):
         self._clock = clock
         self._stored = DbSource(store)
         self.turns = Turns()
+        self._untold = Untold(clock)
         self._judge = SilenceJudge(markets, store, clock, self.listed_since)
         self._calls: dict[Door, asyncio.Semaphore] = {}
         self._listings: OrderedDict[InstrumentKey, _Listing] = OrderedDict()
@@ -115,7 +117,7 @@ class PluginSource(DataSource):
         """Reads stretches of the request's series, keeping what is final; for whoever holds the series'
         turn."""
         caller = Caller(plugin, self.door(request.instrument.market, plugin.provider), calls)
-        return Pager(caller, self._store, request, fetched, self._judge)
+        return Pager(caller, self._store, request, fetched, self._judge, self._untold)
 
     def door(self, market: str, provider: str) -> Door:
         """Through which everybody goes who asks the provider for readers."""
@@ -207,6 +209,7 @@ class PluginSource(DataSource):
             stored = await self._stored.fetch(request)
             answers.append(stored)
             missing = request.wanted.subtract(stored.answered)
+            missing = missing.subtract(self._untold.too_early(request.key))
             unasked = missing.subtract(await self._judge.too_early(request.narrowed(missing)))
             for start, end in unasked:
                 await self._fetch_stretch(plugin, request, start, end, answers)
@@ -305,8 +308,9 @@ async def _first_bar(caller: Caller, symbol: str, now_ms: int, deadline_s: float
         whole = start == 0 and timeframe.count(start, end) <= plugin.ohlcv_page_limit
         limit = None if whole else 1
         ask = partial(plugin.fetch_ohlcv, symbol, timeframe, start_ms=start, end_ms=end, limit=limit)
-        page = (await caller.ask(ask, deadline_s)).between(start, end)
-        if not len(page):
+        answer = await caller.ask(ask, deadline_s)
+        page = answer.between(start, end)
+        if not len(page) or unknown_in(answer).clip(start, int(page.time[0])):
             return None
         first_step, start = start == 0, int(page.time[0])
         if first_step and not whole and timeframe.end(start) >= timeframe.floor(end):

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.instruments import SeriesKey
-from tradewright.domain.intervals import IntervalSet
+from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import SeriesBars
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE
 
@@ -76,9 +76,10 @@ class Keeper:
             self.through_ms = time + MINUTE_MS
             self._last_bar_ms = time
 
-    def take_page(self, rows: Sequence[BarRow], settled_ms: int) -> None:
+    def take_page(self, rows: Sequence[BarRow], settled_ms: int, unknown: IntervalSet = NO_INTERVALS) -> None:
         """An answer with every minute from ``ask_from_ms`` on, as of which those that ended by
-        ``settled_ms`` no longer change. Minutes without a bar count where bars lie on both sides of them."""
+        ``settled_ms`` no longer change. Minutes without a bar count where bars lie on both sides of them, but
+        for those that are ``unknown``."""
         settled = [row for row in rows if row[0] + MINUTE_MS <= settled_ms]
         if not settled:
             return
@@ -88,14 +89,17 @@ class Keeper:
         if end <= self.through_ms:
             return
         start = max(settled[0][0], self.through_ms)
-        if self._hand_over([row for row in settled if row[0] >= start], start, end):
+        if self._hand_over([row for row in settled if row[0] >= start], start, end, unknown):
             self._last_bar_ms = settled[-1][0]
         self.through_ms = end
 
-    def _hand_over(self, rows: Sequence[BarRow], start: int, end: int) -> bool:
+    def _hand_over(
+        self, rows: Sequence[BarRow], start: int, end: int, unknown: IntervalSet = NO_INTERVALS
+    ) -> bool:
         if not all(_possible(row) for row in rows):
             return False
-        self._sink.keep(SeriesBars(self._key, Bars.from_rows(rows), IntervalSet.single(start, end)))
+        covered = IntervalSet.single(start, end).subtract(unknown)
+        self._sink.keep(SeriesBars(self._key, Bars.from_rows(rows), covered))
         return True
 
 

@@ -9,11 +9,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, S
 from contextlib import aclosing, suppress
 from typing import Final, cast
 
-from tradewright.domain.bars import BarRow
+from tradewright.domain.bars import BarRow, unknown_in
 from tradewright.domain.capabilities import Capability
 from tradewright.domain.errors import NetworkPluginError, TradewrightError
 from tradewright.domain.instruments import InstrumentKey
-from tradewright.domain.intervals import Interval
+from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.streams import StreamKey
 from tradewright.domain.ticks import Trade
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
@@ -80,6 +80,7 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         self._parts: list[tuple[Topic, Deriver, ClosedPart]] = []
         self._fresh = FreshMinutes()
         self._unconfirmed: int | None = None
+        self._unknown = NO_INTERVALS
         self._owed: Interval | None = None
         """What was given up because calls failed, and viewers lack."""
         self._wanted_since_ms = clock.now_ms()
@@ -225,7 +226,7 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         self._news = any(event.row is not None and event.row != known for event in events)
         self._confirm()
         if self._keeper is not None:
-            self._keeper.take_page(rows, now - self._settling_ms)
+            self._keeper.take_page(rows, now - self._settling_ms, self._unknown)
         self._keep(event for event in events if event.kind == "corrected")
         await self._emit(events)
         if self.owes:
@@ -323,12 +324,14 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         return 0.0 if due_s < _SHORTEST_WAIT_S else due_s
 
     async def _page(self, plugin: MarketPlugin, start: int, now: int) -> list[BarRow]:
-        """Every minute from ``start`` to ``now``, the venue's time before it is asked."""
+        """Every minute from ``start`` to ``now``, the venue's time before it is asked, but for those that it
+        leaves ``_unknown``."""
         self._asked_at_s = self._clock.monotonic()
         if now - start < PAGE_MINUTES * MINUTE_MS and plugin.supports(Capability.OHLCV):
             bars = await plugin.fetch_ohlcv(
                 self.symbol, ONE_MINUTE, start_ms=start, end_ms=ONE_MINUTE.floor(now) + 2 * MINUTE_MS
             )
+            self._unknown = unknown_in(bars)
             return bars.rows()
         answer = await self._history.get_bars(
             self._instrument.series(ONE_MINUTE),
@@ -338,6 +341,9 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         )
         if answer.problems:
             raise NetworkPluginError(answer.problems[0].detail)
+        self._unknown = IntervalSet.of(
+            (gap.start, gap.end) for gap in answer.gaps if gap.reason == "not_fetched"
+        )
         return answer.bars.rows()
 
     async def _read_venue_clock(self, plugin: MarketPlugin) -> int:
