@@ -178,12 +178,12 @@ class Readers:
     async def knock(self, engine: Engine) -> None:
         """A venue that was left alone and is well again is found so by whoever asks next."""
         for _ in range(KNOCKS_MAX):
-            if not (
-                await self.read(engine, Question(self._world.main, ONE_MINUTE, None, None, 5), calm=False)
-            ).problems:
+            newest = Question(self._world.main, ONE_MINUTE, None, None, 5)
+            problems = (await self.read(engine, newest, calm=False)).problems
+            if not problems:
                 return
             await self._watch.calls.ended()  # a backfill may have been the one who asks
-        raise AssertionError("more than a minute after its end a venue is still left alone")
+        raise AssertionError(f"more than a minute after its end a venue is still left alone: {problems}")
 
     async def settle(self, engine: Engine) -> None:
         """A venue that is well again answers in the end everything that was left open, with what silence it

@@ -223,7 +223,7 @@ class AlpacaVenue(LocalServer):
 
     async def heal(self) -> None:
         """Behave from now on."""
-        self.spent_by_others = 0
+        self.spent_by_others = self._spent = 0
         self.candle_faults.heal()
         await self.faults.heal()
 
