@@ -69,6 +69,7 @@ class _Manners(RenewedSockets):
     clients: dict[str, Any]
     session: Any
     options: dict[str, Any]
+    has: dict[str, Any]
     logger = _library_log
 
     # pace
@@ -130,6 +131,9 @@ class _Manners(RenewedSockets):
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any) -> Any:
         self.governor.heed(code, headers or {})
+        if 200 <= code < 300 and self.has.get("fetchTime") is not True:
+            named = (value for name, value in (headers or {}).items() if name.lower() == "date")
+            self.venue_clock.heard(next(named, None))
         tried = attempt.get()
         if tried is not None:
             tried.status = code

@@ -182,6 +182,13 @@ class MarketPlugin(ABC):
         ``PluginError`` where it would, and could never be asked: by our clock alone nothing is final."""
         return self.clock.now_ms()
 
+    @property
+    def time_is_guessed(self) -> bool:
+        """Whether ``venue_time_ms`` gives nothing but our clock, which may be wrong, because the venue tells
+        no time at all: what is final by it is told with a wide margin. False where our clock is the venue's.
+        """
+        return False
+
     def measured_time_ms(self) -> int | None:
         """The venue's clock by what was measured of it before, without asking; None where nothing was, or
         where that can't be trusted any more."""
