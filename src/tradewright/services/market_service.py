@@ -101,7 +101,7 @@ class MarketService:
 
     def start(self) -> None:
         """Begin to close idle instances from time to time."""
-        self._tasks.start("close idle plugins", self._sweep())
+        self._tasks.keep("close idle plugins", self._sweep, self._clock)
 
     async def close(self) -> None:
         """End the service's tasks and close every instance."""
