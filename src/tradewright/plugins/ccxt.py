@@ -224,6 +224,7 @@ class CCXTPlugin(AccountMethods):
             clock=setup.clock,
             venue_clock=self._venue_clock,
             measure_clock=self._refresh_clock,
+            shared=setup.shared,
         )
 
     def _check_open(self) -> None:
