@@ -29,6 +29,7 @@ from tradewright.plugins import _ccxt_exchange
 from tradewright.plugins._ccxt_errors import ERRORS
 from tradewright.plugins._ccxt_manifest import load_manifest
 from tradewright.plugins._venue_clock import VenueClock
+from tradewright.plugins.base import SharedByInstances
 from tradewright.runtime.clock import SystemClock
 from tradewright.storage.memory_user_configs import memory_people
 
@@ -140,6 +141,7 @@ def made(provider: str, fields: dict[CredentialFieldName, str]) -> Any:
         clock=clock,
         venue_clock=VenueClock(provider, clock),
         measure_clock=unmeasured,
+        shared=SharedByInstances(),
     )
 
 

@@ -42,7 +42,7 @@ class BarDatabase:
         refresher = self.database.refresher()
         if refresher is not None and self._tasks is None:
             self._tasks = TaskSupervisor("postgres")
-            self._tasks.start("refresh of stale aggregates", refresher.run())
+            self._tasks.keep("refresh of stale aggregates", refresher.run, self._clock)
 
     async def close(self) -> None:
         """End what was opened; may be called twice."""

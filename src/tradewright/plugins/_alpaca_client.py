@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias
 
@@ -41,8 +41,15 @@ class ApiClient:
     """
 
     def __init__(
-        self, where: Addresses, credentials: Credentials | None, clock: Clock, *, timeout_s: float
+        self,
+        where: Addresses,
+        credentials: Credentials | None,
+        clock: Clock,
+        *,
+        timeout_s: float,
+        dated: Callable[[str | None], None] = lambda _: None,
     ) -> None:
+        self._dated = dated
         self._urls: dict[Host, str] = {"data": where.data_url, "trading": where.trading_url}
         self._headers = _key_headers(credentials)
         self._sendable = all(value.isascii() and value.isprintable() for value in self._headers.values())
@@ -114,6 +121,8 @@ class ApiClient:
                 allow_redirects=False,
             ) as response:
                 pace.heed(response.status, response.headers)
+                if response.ok:
+                    self._dated(response.headers.get("Date"))
                 status, body = response.status, await _bounded_body(response)
         # The original error is left out of the chain: its text may hold an address.
         except TimeoutError:

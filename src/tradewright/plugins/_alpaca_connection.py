@@ -36,12 +36,13 @@ class Connection:
         feed: str,
         timeout_s: float,
         dropped: Callable[[int], None],
+        dated: Callable[[str | None], None],
     ) -> None:
         self._where = where
         self._key = key
         self._clock = clock
         self._feed = feed
-        self.api = ApiClient(where, key, clock, timeout_s=timeout_s)
+        self.api = ApiClient(where, key, clock, timeout_s=timeout_s, dated=dated)
         self.listing = Listing(self.api, clock)
         self.data = MarketData(self.api, clock, feed, dropped)
         self.desk = TradingDesk(self.api, self.listing)

@@ -20,12 +20,13 @@ from ccxt.base import errors as theirs
 from tradewright.domain.credentials import Credentials
 from tradewright.domain.errors import RateLimitPluginError
 from tradewright.plugins._ccxt_errors import ERRORS, answer_of, attempt, private_answer_of
-from tradewright.plugins._ccxt_governor import Governor
+from tradewright.plugins._ccxt_governor import Address, Governor
 from tradewright.plugins._ccxt_manifest import load_manifest
 from tradewright.plugins._ccxt_numbers import exact_json
 from tradewright.plugins._ccxt_precision import outgoing_amount, outgoing_price
 from tradewright.plugins._ccxt_sockets import RenewedSockets
 from tradewright.plugins._venue_clock import VenueClock
+from tradewright.plugins.base import SharedByInstances
 from tradewright.runtime.clock import Clock
 
 ArgumentsRequired = theirs.ArgumentsRequired
@@ -69,16 +70,17 @@ class _Manners(RenewedSockets):
     clients: dict[str, Any]
     session: Any
     options: dict[str, Any]
+    has: dict[str, Any]
     logger = _library_log
 
     # pace
 
     async def throttle(self, cost: float | None = None) -> None:
         tried = attempt.get()
-        within_s = SEND_WITHIN_S if tried is not None and tried.writes else None
+        writes = tried is not None and tried.writes is not None
         try:
-            async with asyncio.timeout(within_s):
-                await self.governor.acquire(1.0 if cost is None else float(cost))
+            async with asyncio.timeout(SEND_WITHIN_S if writes else None):
+                await self.governor.acquire(1.0 if cost is None else float(cost), ahead=writes)
         except TimeoutError:
             raise RateLimitPluginError("Too many calls wait for the venue's rate limit.", 1.0) from None
 
@@ -130,6 +132,9 @@ class _Manners(RenewedSockets):
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, headers: Any, *rest: Any) -> Any:
         self.governor.heed(code, headers or {})
+        if 200 <= code < 300 and self.has.get("fetchTime") is not True:
+            named = (value for name, value in (headers or {}).items() if name.lower() == "date")
+            self.venue_clock.heard(next(named, None))
         tried = attempt.get()
         if tried is not None:
             tried.status = code
@@ -238,8 +243,10 @@ def make_exchange(
     clock: Clock,
     venue_clock: VenueClock,
     measure_clock: Callable[[], Awaitable[None]],
+    shared: SharedByInstances,
 ) -> Any:
-    """CCXT's exchange of that id, which must be in the manifest; opens no connection.
+    """CCXT's exchange of that id, which must be in the manifest; opens no connection. What the venue allows
+    our address is ``shared``.
 
     Of the operator's ``options``, ``urls`` and ``options`` are merged into the constructor's.
     """
@@ -268,7 +275,8 @@ def make_exchange(
                 settings[name] = value
     exchange = kind(settings)
     per_second = 1000 / max(float(exchange.rateLimit), 1.0)
-    exchange.governor = Governor(provider, clock, per_second=per_second)
+    address = shared.one_of(Address, lambda: Address(provider, clock, per_second=per_second))
+    exchange.governor = Governor(provider, clock, per_second=per_second, address=address)
     if testnet:
         exchange.set_sandbox_mode(True)
     return exchange

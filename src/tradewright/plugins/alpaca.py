@@ -191,6 +191,7 @@ class AlpacaPlugin(MarketPlugin):
             feed=str(setup.options.get("feed", options.FEEDS[0])),
             timeout_s=self.http_timeout_s,
             dropped=self._dropped,
+            dated=self._venue_clock.heard,
         )
 
     async def _listed(self, symbol: str) -> Connection:
@@ -200,12 +201,17 @@ class AlpacaPlugin(MarketPlugin):
         return connection
 
     async def venue_time_ms(self) -> int:
+        """Without a key Alpaca tells no time, but for the dates of its answers."""
         await self._refresh_clock()
         failure = self._venue_clock.unmeasured
-        if failure is not None:
+        if failure is not None and not self._venue_clock.is_known:
             # The host that tells the time is another one than that of the data, which may well be there.
             raise PluginError(f"{NAME} does not tell its time: {failure.message}")
-        return self._venue_clock.now_ms()
+        return self._venue_clock.past_ms()
+
+    @property
+    def time_is_guessed(self) -> bool:
+        return not self._venue_clock.is_known
 
     def measured_time_ms(self) -> int | None:
         return self._venue_clock.measured_ms()
@@ -238,7 +244,7 @@ class AlpacaPlugin(MarketPlugin):
         first_ms, last_ms = timeframe.ceil(start_ms), timeframe.ceil(end_ms)
         count = min(timeframe.count(start_ms, end_ms), PAGE_MAX if limit is None else min(limit, PAGE_MAX))
         return await connection.data.bars(
-            symbol, timeframe, first_ms, last_ms, count, self._venue_clock.now_ms()
+            symbol, timeframe, first_ms, last_ms, count, self._venue_clock.past_ms()
         )
 
     async def fetch_ticker(self, symbol: str) -> Ticker:
@@ -262,7 +268,7 @@ class AlpacaPlugin(MarketPlugin):
             raise PluginFeatureNotSupportedError(f"{NAME} streams minutes alone, no {timeframe}.")
         connection = await self._listed(symbol)
         await self._refresh_clock()
-        async with aclosing(await connection.watch_minutes(symbol, self._venue_clock.now_ms)) as updates:
+        async with aclosing(await connection.watch_minutes(symbol, self._venue_clock.past_ms)) as updates:
             async for update in updates:
                 yield update
 

@@ -8,10 +8,10 @@ after ``close`` holds no connection and no task.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.capabilities import Capability, CredentialField, ProviderInfo
@@ -51,19 +51,37 @@ __all__ = [
     "PluginFeatureNotSupportedError",
     "PluginSetup",
     "RateLimitPluginError",
+    "SharedByInstances",
     "TimeoutPluginError",
     "VenueStatus",
 ]
 
+_T = TypeVar("_T")
+
 VenueStatus: TypeAlias = Literal["up", "down"]
 """``down`` is a venue that is shut or being worked on."""
+
+
+class SharedByInstances:
+    """What all instances of one provider and network have in common, whatever their keys: above all what the
+    venue allows the address that they call from. It may be used from any thread."""
+
+    def __init__(self) -> None:
+        self._kept: dict[type[object], object] = {}
+
+    def one_of(self, kind: type[_T], make: Callable[[], _T]) -> _T:
+        """The one of that kind, made where there is none yet."""
+        kept = self._kept.get(kind) or self._kept.setdefault(kind, make())
+        assert isinstance(kept, kind)
+        return kept
 
 
 @dataclass(frozen=True, slots=True)
 class PluginSetup:
     """What an instance is made from.
 
-    ``options`` is the operator's table ``[providers.<id>]``; no user can put anything into it.
+    ``options`` is the operator's table ``[providers.<id>]``; no user can put anything into it. ``shared`` is
+    the same for all instances of the provider and network; a setup without it has its own.
     """
 
     provider: str
@@ -71,6 +89,7 @@ class PluginSetup:
     testnet: bool = False
     options: Mapping[str, object] = field(default_factory=dict, repr=False)
     clock: Clock = field(default_factory=SystemClock)
+    shared: SharedByInstances = field(default_factory=SharedByInstances, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +200,13 @@ class MarketPlugin(ABC):
         """The venue's clock: ours plus the measured offset, where the venue tells its time. Raises
         ``PluginError`` where it would, and could never be asked: by our clock alone nothing is final."""
         return self.clock.now_ms()
+
+    @property
+    def time_is_guessed(self) -> bool:
+        """Whether ``venue_time_ms`` gives nothing but our clock, which may be wrong, because the venue tells
+        no time at all: what is final by it is told with a wide margin. False where our clock is the venue's.
+        """
+        return False
 
     def measured_time_ms(self) -> int | None:
         """The venue's clock by what was measured of it before, without asking; None where nothing was, or

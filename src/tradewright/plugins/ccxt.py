@@ -224,6 +224,7 @@ class CCXTPlugin(AccountMethods):
             clock=setup.clock,
             venue_clock=self._venue_clock,
             measure_clock=self._refresh_clock,
+            shared=setup.shared,
         )
 
     def _check_open(self) -> None:
@@ -287,18 +288,25 @@ class CCXTPlugin(AccountMethods):
         return result
 
     async def venue_time_ms(self) -> int:
+        exchange = await self._open()
+        if exchange.has.get("fetchTime") is not True and not self._venue_clock.is_known:
+            await self._ready()  # whose answers have a date
         now_ms = await self._supposed_time_ms()
         failure = self._venue_clock.unmeasured
         if failure is not None:
             raise type(failure)(failure.message, failure.retry_after_s)
         return now_ms
 
+    @property
+    def time_is_guessed(self) -> bool:
+        return not self._venue_clock.is_known
+
     def measured_time_ms(self) -> int | None:
         return self._venue_clock.measured_ms()
 
     async def _supposed_time_ms(self) -> int:
         await self._refresh_clock()
-        return self._venue_clock.now_ms()
+        return self._venue_clock.past_ms()
 
     async def _refresh_clock(self) -> None:
         await self._venue_clock.refresh(self._clock_offset_ms)

@@ -5,7 +5,7 @@ Labels take a few fixed values each, never a symbol, a user or an address.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Literal, TypeAlias
 
 from prometheus_client import (
@@ -18,8 +18,11 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from tradewright.runtime.feed_metrics import PREFIX, FeedMetrics, LiveBarMetrics
+from tradewright.runtime.tasks import restarts
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 SHORT_TIMES_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
@@ -128,6 +131,18 @@ class BusMetrics:
         self._alone.set(is_alone)
 
 
+class LoopCollector(Collector):
+    """How often loops that must not end were begun anew because of a defect."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        found = CounterMetricFamily(
+            f"{PREFIX}_loop_restarts", "Loops that a defect ended and that began anew", labels=("loop",)
+        )
+        for loop, count in restarts().items():
+            found.add_metric((loop,), count)
+        yield found
+
+
 class Metrics:
     """Everything that is measured in this process; nothing of it is shared with another one.
 
@@ -139,6 +154,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
         GCCollector(registry=self._registry)
+        self._registry.register(LoopCollector())
         self.cache = CacheMetrics(self._registry)
         self.feeds = FeedMetrics(self._registry)
         self.bus = BusMetrics(self._registry)

@@ -37,6 +37,20 @@ class RateLimiter:
         """Let nothing through for ``delay_s`` seconds from now."""
         self._next_s = max(self._next_s, self._clock.monotonic() + delay_s + self._tolerance_s)
 
+    async def acquire_ahead(self, cost: float = 1.0) -> None:
+        """``acquire`` ahead of all who wait, for what must not; cancelling gives the place back."""
+        begins_s = max(self._next_s, self._clock.monotonic())
+        self._next_s = begins_s + self._interval_s * cost
+        passed = False
+        try:
+            ahead_s = begins_s - self._tolerance_s - self._clock.monotonic()
+            if ahead_s > 0:
+                await self._clock.sleep(ahead_s)
+            passed = True
+        finally:
+            if not passed:
+                self._next_s -= self._interval_s * cost
+
     async def acquire(self, cost: float = 1.0) -> None:
         """Return when a call of that cost may be made; cancelling gives the place back."""
         if self._waiting >= self._max_waiting:

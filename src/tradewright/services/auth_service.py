@@ -133,10 +133,10 @@ class AuthService:
         """Tidy up in the background from now on."""
         if self._tasks is None:
             self._tasks = TaskSupervisor("accounts")
-            self._tasks.start("forget what has ended", self._tidy())
+            self._tasks.keep("forget what has ended", self._tidy, self._clock)
             self._tasks.start("make the hash of nobody", self._passwords.warm())
-            self._tasks.start("hear of sessions that end", self._endings.listen())
-            self._tasks.start("tell what was held back", self._held_back.run())
+            self._tasks.keep("hear of sessions that end", self._endings.listen, self._clock)
+            self._tasks.keep("tell what was held back", self._held_back.run, self._clock)
 
     async def close(self) -> None:
         """End what was started; may be called twice."""

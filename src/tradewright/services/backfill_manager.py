@@ -103,9 +103,9 @@ class BackfillManager:
         """Begin, as a server, to work at jobs that are queued or whose owner is gone, and to look once more
         at what was silent."""
         self._attending = True
-        self._tasks.start("attend", self._attend())
-        self._tasks.start("second looks", self._repairs.watch_silences())
-        self._tasks.start("take jobs", self._take_jobs())
+        self._tasks.keep("attend", self._attend, self._clock)
+        self._tasks.keep("second looks", self._repairs.watch_silences, self._clock)
+        self._tasks.keep("take jobs", self._take_jobs, self._clock)
 
     def stand_in(self, job_id: str) -> None:
         """Begin to work at that job alone, and only while no server takes jobs: to one that comes it is

@@ -71,7 +71,8 @@ class MarketService:
     """Knows every market and provider, lends out plugin instances, and answers what one call answers.
 
     An instance is made once however many ask at the same time, is kept while anybody uses it, and is
-    closed after ``IDLE_S`` without a user. Instances share nothing: what befalls one is no other's matter.
+    closed after ``IDLE_S`` without a user. Instances of a provider and network share what the venue allows
+    our address, and nothing else: what befalls one is no other's matter.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class MarketService:
 
     def start(self) -> None:
         """Begin to close idle instances from time to time."""
-        self._tasks.start("close idle plugins", self._sweep())
+        self._tasks.keep("close idle plugins", self._sweep, self._clock)
 
     async def close(self) -> None:
         """End the service's tasks and close every instance."""
@@ -182,6 +183,7 @@ class MarketService:
             testnet=testnet,
             options=self._options.get(provider, {}),
             clock=self._clock,
+            shared=self._instances.shared(kind, provider, testnet=testnet),
         )
         return self._instances.lend(InstanceKey(kind, provider, fingerprint, testnet, owner), setup)
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from tradewright.plugins.base import MarketPlugin, PluginSetup
+from tradewright.plugins.base import MarketPlugin, PluginSetup, SharedByInstances
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 
@@ -56,7 +56,13 @@ class PluginInstances:
         self._tasks = tasks
         self._instances: dict[InstanceKey, _Instance] = {}
         self._leaving: set[_Instance] = set()
+        self._shared: dict[tuple[type[MarketPlugin], str, bool], SharedByInstances] = {}
         self.retirements = 0
+
+    def shared(self, plugin: type[MarketPlugin], provider: str, *, testnet: bool) -> SharedByInstances:
+        """What all instances of that provider and network have in common. A ban outlives whoever met it, so
+        it is kept; there are as many as there are providers."""
+        return self._shared.setdefault((plugin, provider, testnet), SharedByInstances())
 
     @asynccontextmanager
     async def lend(self, key: InstanceKey, setup: PluginSetup) -> AsyncIterator[MarketPlugin]:

@@ -140,7 +140,7 @@ class StreamingManager:
             self._shared[feed_key] = shared
             self._take_part(shared, self._share(shared))
         if self._beating is None or self._beating.done():
-            self._beating = self._tasks.start("beat", self._beat())
+            self._beating = self._tasks.keep("beat", self._beat, self._clock)
         shared.want(key)
 
     def release(self, key: StreamKey) -> None:

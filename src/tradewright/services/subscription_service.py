@@ -165,7 +165,7 @@ class SubscriptionService:
             self._hubs[key.topic] = hub
             hub.start()
         if self._reaper is None:
-            self._reaper = self._tasks.start("end unwatched hubs", self._reap())
+            self._reaper = self._tasks.keep("end unwatched hubs", self._reap, self._clock)
         return hub
 
     def _end_view(self, connection: str, topic: str) -> None:

@@ -47,7 +47,7 @@ class UserService:
         """Look from now on whether the keys in use are still their users'."""
         if self._tasks is None:
             self._tasks = TaskSupervisor("user_service")
-            self._tasks.start("end what uses keys that are gone", self._watch_keys())
+            self._tasks.keep("end what uses keys that are gone", self._watch_keys, self._clock)
 
     async def close(self) -> None:
         """End what was started; may be called twice."""

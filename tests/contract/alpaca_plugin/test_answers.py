@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.contract.alpaca_plugin.rig import DAY, IN_SESSION_MS, MINUTE, make_plugin, wait_until
+from tests.contract.alpaca_plugin.rig import DAY, IN_SESSION_MS, KEY, MINUTE, make_plugin, wait_until
 from tests.venues.alpaca import AlpacaVenue
 from tradewright.domain.bars import unknown_in
 from tradewright.domain.capabilities import Capability
@@ -284,3 +284,23 @@ async def test_a_time_that_was_never_told_is_not_ours(
         await clock.advance(10)
     clock.jump_wall(-30_000)
     assert await plugin.venue_time_ms() == venue.time.now_ms() == plugin.measured_time_ms()
+
+
+@pytest.mark.parametrize("with_key", [False, True])
+async def test_a_venue_whose_time_is_not_told_is_known_by_the_dates_of_its_answers(
+    venue: AlpacaVenue, clock: DrivenClock, *, with_key: bool
+) -> None:
+    plugin = make_plugin(venue, clock, key=KEY if with_key else None)
+    venue.faults.answer("/v2/clock", status=503, times=None)
+    clock.jump_wall(3_600_000)
+    if with_key:
+        with pytest.raises(PluginError):
+            await plugin.venue_time_ms()
+    else:
+        await plugin.venue_time_ms()
+    assert plugin.time_is_guessed
+    assert plugin.measured_time_ms() is None
+    await plugin.fetch_ticker("BTC/USD")
+    assert not plugin.time_is_guessed
+    assert venue.time.now_ms() - 1_000 <= await plugin.venue_time_ms() <= venue.time.now_ms()
+    await plugin.close()

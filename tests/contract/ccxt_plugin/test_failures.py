@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 
 import pytest
 
 from tests.contract.ccxt_plugin.rig import (
     CAPTURE,
+    KEYS,
     MINUTE,
     SYMBOL,
     TICKER,
+    order_request,
     refusal,
     take,
 )
 from tests.venues.binance import BinanceVenue
+from tests.venues.impatient import ImpatientPlugin
 from tradewright.domain.errors import (
     AuthenticationPluginError,
     MalformedAnswerPluginError,
@@ -27,7 +31,7 @@ from tradewright.domain.errors import (
     TradewrightError,
     UnknownSymbol,
 )
-from tradewright.plugins.base import PluginSetup
+from tradewright.plugins.base import PluginSetup, SharedByInstances
 from tradewright.plugins.ccxt import CCXTPlugin
 
 
@@ -116,6 +120,33 @@ async def test_retry_after_is_kept_and_obeyed(venue: BinanceVenue, plugin: CCXTP
             await call
         assert caught.value.retry_after_s is not None
     assert dict(venue.rest.requests) == before
+
+
+async def test_a_ban_of_our_address_stops_the_calls_of_every_key(venue: BinanceVenue) -> None:
+    shared, options = SharedByInstances(), venue.provider_options()
+    public = ImpatientPlugin(PluginSetup("binance", options=options, shared=shared))
+    account = ImpatientPlugin(PluginSetup("binance", KEYS, options=options, shared=shared))
+    elsewhere = ImpatientPlugin(PluginSetup("binance", KEYS, options=options))
+    try:
+        for plugin in (account, elsewhere):
+            await plugin.fetch_balances()
+        await public.fetch_instruments()
+        banned = venue.faults.answer(TICKER, status=418, headers={"Retry-After": "60"})
+        with pytest.raises(RateLimitPluginError):
+            await public.fetch_ticker(SYMBOL)
+        calls = (account.fetch_balances, account.fetch_open_orders, partial(account.fetch_ticker, SYMBOL))
+        for call in calls:
+            with pytest.raises(RateLimitPluginError) as caught:
+                await call()
+            assert caught.value.retry_after_s == pytest.approx(60, abs=2)
+        with pytest.raises(RateLimitPluginError):
+            await account.create_order(order_request())
+        assert not venue.ledger.orders
+        assert banned.used == 1
+        assert await elsewhere.fetch_balances(), "what shares nothing goes on"
+    finally:
+        for plugin in (public, account, elsewhere):
+            await plugin.close()
 
 
 async def test_the_venues_own_weight_limit_is_understood() -> None:

@@ -79,8 +79,10 @@ async def test_an_order_that_came_at_the_wrong_time_is_refused_and_the_next_one_
 ) -> None:
     await trader.create_order(order_request("tw-1"))
     trader._venue_clock._not_before_s = trader.clock.monotonic()
-    monotonic_s, wall_ms, venue_ms = trader._venue_clock._measured or (0, 0, 0)
-    trader._venue_clock._measured = monotonic_s, wall_ms, venue_ms - 60_000  # a clock that drifted
+    measured = trader._venue_clock._measured
+    assert measured is not None
+    drifted_ms = measured.venue_ms - 60_000
+    trader._venue_clock._measured = measured._replace(venue_ms=drifted_ms)
     with pytest.raises(PluginError, match="InvalidNonce") as caught:
         await trader.create_order(order_request("tw-2"))
     assert type(caught.value) is PluginError
@@ -129,3 +131,17 @@ async def test_what_was_measured_is_known_without_asking(venue: BinanceVenue) ->
         assert abs(measured_ms - venue.time.now_ms()) < 500
         clock.wrong_by_ms = 0
         assert plugin.measured_time_ms() is None, "our clocks have parted: nobody knows which is right"
+
+
+@pytest.mark.parametrize("wrong_by_ms", [-3_600_000, 3_600_000])
+async def test_a_venue_that_tells_no_time_is_known_by_the_dates_of_its_answers(
+    venue: BinanceVenue, wrong_by_ms: int
+) -> None:
+    async with trader_on(venue, clock=WrongClock(wrong_by_ms)) as plugin:
+        assert plugin.time_is_guessed
+        (await plugin._open()).has["fetchTime"] = False
+        await plugin.venue_time_ms()
+        assert not plugin.time_is_guessed
+        now_ms = await plugin.venue_time_ms()
+        assert venue.time.now_ms() - 3_000 < now_ms == plugin.measured_time_ms() <= venue.time.now_ms()
+        assert venue.requests("time") == 0

@@ -28,9 +28,8 @@ from tradewright.domain.ports import (
     SeriesBars,
     StoreDescription,
 )
-from tradewright.domain.timeframes import Timeframe, Times
+from tradewright.domain.timeframes import MINUTE_MS, Timeframe, Times
 from tradewright.plugins.base import MarketPlugin
-from tradewright.services.backfill.series import CLOCK_TOLERANCE_MS
 from tradewright.services.data_sources.plugin import CLOCK_DOUBT_MS
 
 _moment: ContextVar[int] = ContextVar("moment")
@@ -77,7 +76,7 @@ class WatchedPlugin(MarketPlugin):
             # A backfill that knocks at a venue that was down takes less for final, and a reader that did not
             # ask for the time, because a call had just failed, still less.
             settled_ms = self.clock.now_ms() - self.settling_ms
-            final_ms = min(settled_ms - CLOCK_TOLERANCE_MS, _moment.get(settled_ms - CLOCK_DOUBT_MS))
+            final_ms = min(settled_ms - 2 * MINUTE_MS, _moment.get(settled_ms - CLOCK_DOUBT_MS))
             self.watch.given(key, page, start_ms, end_ms, final_ms)
         return page
 

@@ -133,3 +133,22 @@ async def test_the_queue_is_bounded() -> None:
     third = asyncio.create_task(limiter.acquire())
     await clock.advance(2)
     assert all(task.done() for task in (*waiting, third))
+
+
+async def test_who_goes_ahead_waits_for_none_that_wait_and_keeps_the_rate() -> None:
+    clock = DrivenClock()
+    limiter = RateLimiter(clock, per_second=1)
+    passed: list[tuple[float, str]] = []
+
+    async def call(name: str, *, ahead: bool = False) -> None:
+        await (limiter.acquire_ahead() if ahead else limiter.acquire())
+        passed.append((clock.monotonic(), name))
+
+    tasks = [asyncio.create_task(call(str(number))) for number in range(4)]
+    await clock.advance(0.5)
+    tasks += [asyncio.create_task(call("ahead", ahead=True)), asyncio.create_task(call("gone", ahead=True))]
+    await clock.settle()
+    tasks[-1].cancel()
+    await clock.advance(10)
+    assert passed == [(0.0, "0"), (1.0, "ahead"), (2.0, "1"), (3.0, "2"), (4.0, "3")]
+    await asyncio.wait(tasks)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import pairwise
 
 import pytest
 
-from tradewright.runtime.tasks import TaskSupervisor
+from tradewright.runtime.metrics import Metrics
+from tradewright.runtime.tasks import AGAIN, STEADY_S, TaskSupervisor, restarts
+from tradewright.testing.clock import DrivenClock
 
 
 async def forever() -> None:
@@ -98,3 +101,47 @@ async def test_a_task_that_starts_another_while_closing_ends_as_well() -> None:
     async with asyncio.timeout(5):
         await supervisor.close()
     assert refused == [True]
+
+
+async def test_a_loop_that_is_kept_goes_on_after_defects(caplog: pytest.LogCaptureFixture) -> None:
+    clock, supervisor, began_s = DrivenClock(), TaskSupervisor("kept"), list[float]()
+
+    async def loop() -> None:
+        began_s.append(clock.monotonic())
+        if len(began_s) == 11:
+            await clock.sleep(STEADY_S + 1)
+        if len(began_s) < 13:
+            raise KeyError("a defect")
+        await forever()
+
+    before = restarts().get("kept/loop", 0)
+    supervisor.keep("loop", loop, clock)
+    await clock.advance(2 * STEADY_S)
+    pauses_s = [later - earlier for earlier, later in pairwise(began_s)]
+    assert len(began_s) == 13
+    assert AGAIN.first_s <= min(pauses_s[:10]) <= max(pauses_s[:10]) <= AGAIN.max_s
+    assert sum(pauses_s[:10]) > 30, "longer each time"
+    assert pauses_s[11] <= 2 * AGAIN.first_s, "after a long time without one, as at first"
+    assert restarts()["kept/loop"] == before + 12
+    assert b'tradewright_loop_restarts_total{loop="kept/loop"}' in Metrics().render()
+    assert [record.getMessage() for record in caplog.records] == ["task kept/loop failed"] * 12
+    await supervisor.close()
+    assert len(supervisor) == 0
+
+
+async def test_a_loop_that_is_kept_may_end_of_itself_and_is_ended_while_it_waits() -> None:
+    clock, supervisor = DrivenClock(), TaskSupervisor("kept")
+
+    async def nothing() -> None:
+        pass
+
+    async def fail() -> None:
+        raise KeyError("a defect")
+
+    await asyncio.wait((supervisor.keep("short", nothing, clock),))
+    assert len(supervisor) == 0
+    supervisor.keep("failing", fail, clock)
+    await clock.settle()
+    assert len(supervisor) == 1
+    await supervisor.close()
+    assert len(supervisor) == 0

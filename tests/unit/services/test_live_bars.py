@@ -292,3 +292,27 @@ async def test_a_hole_left_by_calls_that_failed_is_closed_once_they_succeed() ->
         resyncs = len(viewer.resyncs)
         await rig.clock.advance(100)
         assert len(viewer.resyncs) == resyncs, "once"
+
+
+async def test_what_can_never_be_stored_keeps_no_other_bars_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    clock, store = DrivenClock(START_MS), MemoryBarStore()
+    writer = LiveBarWriter(store, clock)
+    writer.start()
+
+    def closed(symbol: str, minute: int, price: float) -> None:
+        at = START_MS + minute * MINUTE_MS
+        bars = Bars.from_rows([(at, price, price, price, price, 1.0)])
+        key = InstrumentKey("crypto", "simulated", symbol).series(ONE_MINUTE)
+        writer.keep(SeriesBars(key, bars, IntervalSet.single(at, at + MINUTE_MS)))
+
+    closed("A/USD", 0, 5.0)
+    closed("BAD/USD", 0, -1.0)  # which no store takes
+    closed("C/USD", 0, 5.0)
+    await clock.advance(5)
+    closed("C/USD", 1, 6.0)
+    await clock.advance(90)
+    for symbol, count in (("A/USD", 1), ("C/USD", 2), ("BAD/USD", 0)):
+        key = InstrumentKey("crypto", "simulated", symbol).series(ONE_MINUTE)
+        assert len(await store.read(key, START_MS, START_MS + 10 * MINUTE_MS)) == count, symbol
+    assert "task live bars/write failed" in {record.getMessage() for record in caplog.records}
+    await writer._tasks.close()

@@ -233,7 +233,9 @@ async def test_shared_data_is_read_with_the_operators_key_and_an_account_with_it
         assert own.setup.credentials is not None
         assert own.setup.credentials.reveal("api_key") == "mine"
         assert shared is not own
+        assert shared.setup.shared is own.setup.shared, "they call from one address"
     async with markets.plugin("crypto", "ledger", testnet=True) as test:
+        assert test.setup.shared is not shared.setup.shared
         assert test.setup.credentials is None, "the operator's key is not for a test network"
     for user, credential in (("you", "one"), ("me", "two")):
         with pytest.raises(NotFound):

@@ -20,6 +20,7 @@ from tradewright.domain.ports import SeriesBars
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, TIMEFRAMES, Timeframe
 from tradewright.services.adjusted_bars import AdjustedBars
 from tradewright.services.data_orchestrator import READ_DEADLINE_S, BarsAnswer
+from tradewright.services.data_sources.plugin import CLOCK_DOUBT_MS
 from tradewright.testing.clock import DrivenClock
 
 SPLIT = Split(START_MS + 2 * DAY_MS, Decimal(4))
@@ -258,6 +259,20 @@ async def test_the_last_measured_offset_holds_while_the_venue_is_down() -> None:
         )
     assert moment.now_ms == NOW + offset_ms
     assert moment.final_ms == moment.now_ms - plugin.settling_ms
+
+
+async def test_a_time_that_is_only_our_own_makes_nothing_final_for_ten_minutes() -> None:
+    class GuessingPlugin(SlowPlugin):
+        time_is_guessed = True
+
+    base = slow_house()
+    place = House(type("Own", (GuessingPlugin,), dict(vars(base.plugin))), base.clock)
+    async with place.markets.plugin("crypto", "ledger") as plugin:
+        moment = await place.orchestrator.venue.moment(
+            "crypto", plugin, asyncio.get_running_loop().time() + 5
+        )
+    assert moment.now_ms == NOW
+    assert moment.final_ms == NOW - plugin.settling_ms - CLOCK_DOUBT_MS
 
 
 @pytest.mark.parametrize(("later_s", "joined"), [(0.5, True), (2.0, False)])

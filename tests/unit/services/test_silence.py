@@ -67,6 +67,19 @@ async def test_within_ten_minutes_the_venue_is_not_asked_again() -> None:
     )
 
 
+@pytest.mark.parametrize("jump_ms", [LATER_MS, 10 * HOUR_MS])
+async def test_setting_our_clock_is_no_ten_minutes(jump_ms: int) -> None:
+    place = venue(others={"ETH/USDT": EARLY})
+    await ask(place)
+    place.clock.jump_wall(jump_ms)
+    assert reasons(await ask(place)) == {"not_fetched"}, "no time has gone by"
+    await place.clock.advance(LATER_MS / 1000 - 1)
+    assert reasons(await ask(place)) == {"not_fetched"}
+    assert await place.bars.coverage(series("1m"), *ASKED) == Coverage()
+    await place.clock.advance(2)
+    assert reasons(await ask(place)) == {"no_trades"}
+
+
 async def test_a_second_empty_answer_is_a_time_without_trades_where_others_were_traded() -> None:
     place = venue(others={"ETH/USDT": EARLY, "XRP/USDT": without(EARLY, SILENT)})
     assert reasons(await twice(place)) == {"no_trades"}

@@ -11,7 +11,7 @@ from tradewright.domain.errors import PluginFeatureNotSupportedError, StorageUna
 from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, Interval, IntervalSet
 from tradewright.domain.ports import BarStore
-from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
+from tradewright.domain.timeframes import ONE_MINUTE, Timeframe
 from tradewright.plugins.base import MarketPlugin
 from tradewright.runtime.clock import Clock
 from tradewright.services.backfill.planning import Planner
@@ -23,7 +23,6 @@ from tradewright.services.data_sources.plugin import PluginSource
 from tradewright.services.market_service import MarketService
 
 _NO_MINUTE_CALLS: Final = 0
-CLOCK_TOLERANCE_MS: Final = 2 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +76,14 @@ class SeriesReader:
         ask_time: bool,
     ) -> SeriesReader:
         """Ask the venue for its time and look at the sessions of the instrument. Without ``timeframe`` it
-        is minutes, or the finest bars that the venue has; without ``ask_time`` a time is taken that is
-        certainly past at the venue."""
+        is minutes, or the finest bars that the venue has; without ``ask_time`` the time goes by what was
+        measured before."""
         deadline_s = asyncio.get_running_loop().time() + settings.page_s
         calendar = await markets.calendar(await markets.instrument(key))
         if ask_time:
             now_ms, final_ms = await source.moment(key.market, plugin, deadline_s)
         else:
-            now_ms = clock.now_ms() - CLOCK_TOLERANCE_MS
-            final_ms = now_ms - plugin.settling_ms
+            now_ms, final_ms = source.supposed_moment(plugin)
         request = BarRequest(
             key,
             calendar,

@@ -259,8 +259,13 @@ class PluginSource(DataSource):
                 if asyncio.get_running_loop().time() < deadline_s:
                     async with door.call(deadline_s, proves=False):
                         now_ms = await plugin.venue_time_ms()
-                    return Moment(now_ms, now_ms - plugin.settling_ms)
-            measured_ms = plugin.measured_time_ms()
+                    if not plugin.time_is_guessed:
+                        return Moment(now_ms, now_ms - plugin.settling_ms)
+        return self.supposed_moment(plugin)
+
+    def supposed_moment(self, plugin: MarketPlugin) -> Moment:
+        """``moment`` without asking."""
+        measured_ms = plugin.measured_time_ms()
         if measured_ms is not None:
             return Moment(measured_ms, measured_ms - plugin.settling_ms)
         now_ms = self._clock.now_ms()

@@ -19,6 +19,8 @@ from tradewright.services.market_service import MarketService
 
 SECOND_LOOK_MS: Final = 10 * MINUTE_MS
 """How long after a first empty answer a second one counts."""
+CLOCK_SET_MS: Final = MINUTE_MS
+"""A wall clock that parts from monotonic time by more was set, or the machine slept."""
 NOTED_MS_MAX: Final = 30 * DAY_MS
 """How far back the beginning of a noted silence is looked for."""
 
@@ -43,23 +45,35 @@ class SilenceJudge:
         self._clock = clock
         self._listed_since = listed_since
         self._neighbours = Neighbours(markets, store, clock)
+        self._seen = (clock.now_ms(), clock.monotonic())
+        self._set_at_s = float("-inf")
 
     def now_ms(self) -> int:
         """The time under which an empty answer is noted."""
         return self._clock.now_ms()
 
+    def _old_enough_ms(self) -> int:
+        """The latest time of a first empty answer that a second one may follow now. What is stored has wall
+        times: when our clock was set, they tell of nothing how long ago it was until ten minutes have gone by
+        on a clock that can't be set."""
+        (seen_ms, seen_s), (now_ms, now_s) = self._seen, (self._clock.now_ms(), self._clock.monotonic())
+        if abs(now_ms - seen_ms - (now_s - seen_s) * 1000) > CLOCK_SET_MS:
+            self._set_at_s = now_s
+        self._seen = (now_ms, now_s)
+        return now_ms - SECOND_LOOK_MS if (now_s - self._set_at_s) * 1000 >= SECOND_LOOK_MS else 0
+
     async def too_early(self, request: BarRequest) -> IntervalSet:
         """Where a first empty answer came so recently that asking again would prove nothing."""
         if not request.wanted:
             return NO_INTERVALS
-        oldest_ms = self.now_ms() - SECOND_LOOK_MS
+        oldest_ms = self._old_enough_ms()
         noted = await self._store.empty_answers(request.key, *request.hull)
         return IntervalSet.of((each.start, each.end) for each in noted if each.answered_ms > oldest_ms)
 
     async def noted_before(self, request: BarRequest, start: int) -> int:
         """Where a silence begins that was noted long enough ago and ends at ``start``; ``start`` where there
         is none. A second look may begin there and cost no more."""
-        oldest_ms = self.now_ms() - SECOND_LOOK_MS
+        oldest_ms = self._old_enough_ms()
         noted = await self._store.empty_answers(request.key, start - NOTED_MS_MAX, start)
         silent = IntervalSet.of((each.start, each.end) for each in noted if each.answered_ms <= oldest_ms)
         return silent.items[-1].start if silent and silent.items[-1].end == start else start
@@ -70,7 +84,7 @@ class SilenceJudge:
         venue's other symbols could not be asked."""
         if not silent:
             return Coverage()
-        oldest_ms = self.now_ms() - SECOND_LOOK_MS
+        oldest_ms = self._old_enough_ms()
         start, end = silent.items[0].start, silent.items[-1].end
         noted = await self._store.empty_answers(request.key, start, end)
         again = IntervalSet.of((each.start, each.end) for each in noted if each.answered_ms <= oldest_ms)

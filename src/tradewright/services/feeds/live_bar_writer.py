@@ -64,10 +64,11 @@ class LiveBarWriter:
         self._wakeup = Wakeup(clock)
         self._tasks = TaskSupervisor("live bars")
         self._failing = False
+        self._unfinished = False
 
     def start(self) -> None:
         """Begin to write."""
-        self._tasks.start("write", self._run())
+        self._tasks.keep("write", self._run, self._clock)
 
     def keep(self, data: SeriesBars, still_ours: Callable[[], bool] = _always) -> None:
         """Take bars; they are stored about a second later. Once they are not ``still_ours`` to tell, they
@@ -96,8 +97,11 @@ class LiveBarWriter:
 
     async def flush(self) -> bool:
         """Write what waits now; False where the store fails, and then it goes on waiting."""
+        # What a defect keeps from being stored goes to the end, and may not keep the others there.
+        series_at_once = 1 if self._unfinished else SERIES_AT_ONCE
+        self._unfinished = True
         while self._waiting:
-            keys = list(self._waiting)[:SERIES_AT_ONCE]
+            keys = list(self._waiting)[:series_at_once]
             batches = [self._waiting.pop(key) for key in keys]
             taken = sum(len(batch.data.bars) for batch in batches)
             self._bars -= taken
@@ -107,6 +111,7 @@ class LiveBarWriter:
                 written = True
             except StorageUnavailable as error:
                 self._note_failure(error)
+                self._unfinished = False
                 return False
             finally:
                 if not written:  # failed, or cut off
@@ -116,6 +121,7 @@ class LiveBarWriter:
             if self._failing:
                 self._failing = False
                 _log.info("live bars are stored again")
+        self._unfinished = False
         return True
 
     async def _due_of(self, batches: list[_Waiting]) -> list[SeriesBars]:

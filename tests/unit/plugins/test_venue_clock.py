@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from email.utils import formatdate
 
 import pytest
 
@@ -96,3 +97,30 @@ async def test_a_venue_without_a_clock_has_ours(clock: DrivenClock, venue: Venue
     await steady.refresh(venue.measure)
     clock.jump_wall(5_000)
     assert steady.now_ms() == clock.now_ms()
+
+
+async def test_the_dates_of_answers_tell_what_the_venues_clock_has_passed(clock: DrivenClock) -> None:
+    steady, true_ms = VenueClock("x", clock), clock.now_ms()
+    for nonsense in (None, "", "soon", "Thu, 99 Nov 2024 12:01:00 GMT"):
+        steady.heard(nonsense)
+    assert not steady.is_known
+    clock.jump_wall(3_600_000)
+    for tenth in range(50):
+        passed_ms = true_ms + tenth * 100
+        steady.heard(formatdate(passed_ms // 1000, usegmt=True))
+        measured_ms = steady.measured_ms()
+        assert measured_ms is not None
+        assert passed_ms - 1_000 < measured_ms == steady.past_ms() <= passed_ms
+        await clock.advance(0.1)
+    assert steady.now_ms() == clock.now_ms(), "nothing is signed by it"
+    clock.jump_wall(-3_600_000)
+    assert steady.measured_ms() is None, "our clocks have parted"
+    steady.heard(formatdate(true_ms // 1000 + 5, usegmt=True))
+    assert steady.measured_ms() == (true_ms // 1000 + 5) * 1000
+
+
+async def test_what_was_measured_goes_before_the_dates_of_answers(clock: DrivenClock, venue: Venue) -> None:
+    steady = VenueClock("x", clock)
+    steady.heard(formatdate(clock.now_ms() // 1000 + 7_200, usegmt=True))
+    await steady.refresh(venue.measure)
+    assert steady.past_ms() == steady.measured_ms() == clock.now_ms() + 500
