@@ -4,10 +4,11 @@
 
 Two server processes share a Redis and a PostgreSQL in front of an emulated Binance; each has two charts (1m
 and 5m) in a real Chromium, and a page of each follows every trade. For ten minutes, one after the other,
-upstream sockets are cut, silenced and fed with garbage, the venue refuses, Redis is killed and frozen,
-servers are killed, frozen and restarted, and browsers lose their line. After each the charts have to be live
-and whole again; in the end each final bar must be the venue's, once and in order, and each trade must have
-come once.
+upstream sockets are cut, silenced and fed with garbage, the venue refuses connections, or answers no
+question while its sockets live or are cut, Redis is killed and frozen, PostgreSQL is killed, servers are
+killed, frozen and restarted, and browsers lose their line. After each the charts have to be live and whole
+again; in the end each final bar must be the venue's, once and in order, and each trade must have come once,
+but for those that a stream left out while nobody could be asked for them: a page must have been told so.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ async def soak(seconds: float, seed: int) -> int:
         async with (
             BinanceVenue(capture, lead_in_s=LEAD_IN_S) as venue,
             launched_browser() as browser,
-            cut_house(folder, venue, redis, sql.url, browser) as house,
+            cut_house(folder, venue, redis, sql, browser) as house,
         ):
             await house.whole()
             done, whole_s = await cut(house, seconds, chance)

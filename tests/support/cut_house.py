@@ -19,12 +19,13 @@ from tests.support.postgres_schemas import own_database
 from tests.support.server_units import ServerUnit, server_units
 from tests.venues.binance import BinanceVenue
 from tests.venues.binance.klines import Kline
-from tools.private_servers import OwnRedis
+from tools.private_servers import OwnRedis, PrivatePostgres
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, Timeframe
 
 LEAD_IN_S: Final = 400.0
+QUESTIONS: Final = "/api/"
 WHOLE_DEADLINE_S: Final = 75.0
 """By then after the last cut every chart must be live and whole again."""
 
@@ -39,7 +40,7 @@ async () => {
       if (number <= seen.last) { if (!told) seen.twice += 1; continue; }
       if (seen.last && number !== seen.last + 1) {
         seen[told ? "lost" : "skipped"] += number - seen.last - 1;
-        if (seen.holes.length < 10) seen.holes.push([seen.last, number, told ? "snapshot" : "update"]);
+        if (seen.holes.length < 100) seen.holes.push([seen.last, number, told ? "snapshot" : "update"]);
       }
       seen.first ||= number;
       seen.last = number;
@@ -97,6 +98,8 @@ class Verdict:
     trades_twice: int = 0
     trades_skipped: int = 0
     trades_lost: int = 0
+    trades_unasked: int = 0
+    """Left out by a stream while the venue answered no question: a page is told, and begins anew."""
     examples: list[str] = field(default_factory=list)
     """Some of the bars that are not as they should be."""
 
@@ -111,7 +114,8 @@ class Verdict:
             f"{self.bars} bars compared: {self.duplicates} twice, {self.disorder} out of order, "
             f"{self.undrawn} not drawn, {self.missing} missing, {self.different} different, "
             f"{self.invented} invented; {self.trades:,} trades: {self.trades_twice} twice, "
-            f"{self.trades_skipped} left out, {self.trades_lost} lost"
+            f"{self.trades_skipped} left out, {self.trades_lost} lost, "
+            f"{self.trades_unasked} told to be lost while nobody could be asked"
         )
 
 
@@ -122,16 +126,25 @@ class CutHouse:
     """What can be cut, and what must be the same afterwards."""
 
     def __init__(
-        self, venue: BinanceVenue, redis: OwnRedis, units: list[ServerUnit], charts: list[Chart]
+        self,
+        venue: BinanceVenue,
+        redis: OwnRedis,
+        postgres: PrivatePostgres | None,
+        units: list[ServerUnit],
+        charts: list[Chart],
     ) -> None:
         self.venue = venue
         self.redis = redis
+        self.postgres = postgres
         self.units = units
         self.charts = charts
+        self._unasked: list[tuple[int, int]] = []
+        """From and to which trade the venue answered no question."""
         self.cuts: dict[str, Cut] = {
             "the venue's sockets are cut": self._cut_upstream,
             "the venue's sockets fall silent": self._silence_upstream,
             "the venue refuses connections": self._refuse_upstream,
+            "the venue answers no question": self._refuse_questions,
             "a malformed frame": self._malformed,
             "a browser's line is cut": self._cut_line,
             "Redis is killed": self._kill_redis,
@@ -140,6 +153,8 @@ class CutHouse:
             "a server is frozen": self._freeze_server,
             "a server is restarted in order": self._restart_server,
         }
+        if postgres is not None:
+            self.cuts["PostgreSQL is killed"] = self._kill_postgres
 
     async def _cut_upstream(self, _chance: random.Random) -> None:
         self.venue.faults.cut_sockets()
@@ -151,6 +166,16 @@ class CutHouse:
         self.venue.faults.refuse_connections()
         await asyncio.sleep(chance.uniform(1, 8))
         await self.venue.faults.accept_connections()
+
+    async def _refuse_questions(self, chance: random.Random) -> None:
+        await self.whole()
+        since = self._newest_trade
+        self.venue.faults.unavailable(QUESTIONS)
+        await asyncio.sleep(chance.uniform(0, 2))
+        await chance.choice((self._cut_upstream, self._cut_line))(chance)
+        await asyncio.sleep(chance.uniform(1, 8))
+        await self.venue.faults.heal()
+        self._unasked.append((since, self._newest_trade))
 
     async def _malformed(self, _chance: random.Random) -> None:
         self.venue.faults.inject('{"stream":"btcusdt@kline_1m","data":{"e":"kline","k":')
@@ -170,6 +195,13 @@ class CutHouse:
         self.redis.freeze()
         await asyncio.sleep(chance.uniform(0.5, 8))
         self.redis.thaw()
+
+    async def _kill_postgres(self, chance: random.Random) -> None:
+        assert self.postgres is not None
+        self.postgres.kill()
+        await asyncio.sleep(chance.uniform(0.2, 6))
+        self.postgres.launch()
+        await asyncio.to_thread(self.postgres.wait)
 
     async def _kill_server(self, chance: random.Random) -> None:
         unit = chance.choice(self.units)
@@ -201,6 +233,10 @@ class CutHouse:
         made = minutes if frame is ONE_MINUTE else resample(minutes, frame)
         return {row[0]: row for row in made.rows() if frame.end(row[0]) <= ended_ms}
 
+    @property
+    def _newest_trade(self) -> int:
+        return self.venue.markets["BTCUSDT"].trades[-1].id
+
     async def whole(self, deadline_s: float = WHOLE_DEADLINE_S) -> float:
         """Wait until every chart is live and shows what the venue says; for how long that took."""
         began_s = time.monotonic()
@@ -220,13 +256,13 @@ class CutHouse:
 
     async def _compare(self) -> tuple[Verdict, bool]:
         verdict, live = Verdict(), True
-        newest = self.venue.markets["BTCUSDT"].trades[-1].id
+        newest = self._newest_trade
         for chart in self.charts:
             truth = self._truth(chart.timeframe)
             seen = await chart.look()
             live = live and seen["connection"] == "live" and _follows(seen["trades"], newest)
             _judge_bars(verdict, truth, seen["bars"], seen["shown"])
-            _judge_trades(verdict, seen["trades"])
+            _judge_trades(verdict, seen["trades"], self._unasked)
         return verdict, live
 
 
@@ -247,7 +283,7 @@ def _alike(bar: Sequence[float], true: BarRow) -> bool:
     return [*bar[:5]] == [*true[:5]] and abs(bar[5] - true[5]) <= 1e-9 * true[5]
 
 
-def _follows(trades: dict[str, int] | None, newest: int) -> bool:
+def _follows(trades: dict[str, Any] | None, newest: int) -> bool:
     """Whether a page that follows trades has come as far as the venue, but for a moment."""
     return trades is None or newest - trades["last"] < 100
 
@@ -271,32 +307,50 @@ def _judge_bars(
         verdict.examples.append(f"{held.get(wrong)} in place of {truth.get(wrong)}")
 
 
-def _judge_trades(verdict: Verdict, seen: dict[str, int] | None) -> None:
+def _judge_trades(verdict: Verdict, seen: dict[str, Any] | None, unasked: list[tuple[int, int]]) -> None:
     if seen is None:
         return
+    # What a stream leaves out while nobody can be asked for it can't be had, and a snapshot says so.
+    excused = sum(
+        following - last - 1
+        for last, following, told_by in seen["holes"]
+        if told_by == "snapshot" and any(since <= last and following <= until for since, until in unasked)
+    )
     verdict.trades += seen["count"]
     verdict.trades_twice += seen["twice"]
     verdict.trades_skipped += seen["skipped"]
-    verdict.trades_lost += seen["lost"]
+    verdict.trades_lost += seen["lost"] - excused
+    verdict.trades_unasked += excused
 
 
 @asynccontextmanager
 async def cut_house(
-    home: Path, venue: BinanceVenue, redis: OwnRedis, postgres_url: str, browser: Browser, *, servers: int = 2
+    home: Path,
+    venue: BinanceVenue,
+    redis: OwnRedis,
+    postgres: str | PrivatePostgres,
+    browser: Browser,
+    *,
+    servers: int = 2,
 ) -> AsyncIterator[CutHouse]:
-    """Servers on one Redis and one PostgreSQL database before an emulated venue, and two charts of each."""
+    """Servers on one Redis and one PostgreSQL database before an emulated venue, and two charts of each.
+
+    A PostgreSQL server that is given whole, and not by its address alone, is one of what can be cut.
+    """
+    own = postgres if isinstance(postgres, PrivatePostgres) else None
+    url = postgres if isinstance(postgres, str) else postgres.url
     config = await asyncio.to_thread(_write_config, home, venue)
     async with AsyncExitStack() as stack:
         settings = {
             "TRADEWRIGHT_CONFIG": str(config),
             "TRADEWRIGHT_REDIS_URL": redis.url,
-            "TRADEWRIGHT_DATABASE_URL": await stack.enter_async_context(own_database(postgres_url)),
+            "TRADEWRIGHT_DATABASE_URL": await stack.enter_async_context(own_database(url)),
         }
         units = await stack.enter_async_context(server_units(home, servers, settings))
         charts = [
             await _open_chart(stack, browser, unit, timeframe) for unit in units for timeframe in ("1m", "5m")
         ]
-        yield CutHouse(venue, redis, units, charts)
+        yield CutHouse(venue, redis, own, units, charts)
 
 
 async def _open_chart(stack: AsyncExitStack, browser: Browser, unit: ServerUnit, timeframe: str) -> Chart:
