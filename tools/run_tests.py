@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
 
 def _everything() -> int:
     """Run the checks, which belong to the whole alone, and all tests; return 0 when everything passed."""
-    failed_before = checks.main([]) + _frontend_tests()
+    failed_before = checks.main([])
     with _servers() as ours, _servers() as theirs, tempfile.TemporaryFile() as said:
         _step("two halves of the tests, side by side: this is the one")
         with _pytest(OTHER_HALF, theirs, said) as other, _pytest(ONE_HALF, ours) as one:
@@ -90,11 +90,6 @@ def _everything() -> int:
     if failed_before:
         print("Checks before these tests failed: see above.", file=sys.stderr)
     return int(any([failed_before, *statuses]))
-
-
-def _frontend_tests() -> int:
-    """Run the tests of the pages' own modules; return the number of failures as checks.main does."""
-    return int(not checks.passes("front-end tests", (sys.executable, "tools/frontend.py", "test")))
 
 
 def browser() -> str | None:

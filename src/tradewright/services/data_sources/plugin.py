@@ -211,8 +211,11 @@ class PluginSource(DataSource):
             missing = request.wanted.subtract(stored.answered)
             missing = missing.subtract(self._untold.too_early(request.key))
             unasked = missing.subtract(await self._judge.too_early(request.narrowed(missing)))
-            for start, end in unasked:
-                await self._fetch_stretch(plugin, request, start, end, answers)
+            while unasked:
+                start, end = unasked.items[0]
+                told = await self._fetch_stretch(plugin, request, start, end, answers)
+                # A page may reach beyond its stretch, over what nobody tells now, and into the next one.
+                unasked = unasked.clip(end, unasked.items[-1].end).subtract(told)
 
     async def _fetch_stretch(
         self,
@@ -221,23 +224,25 @@ class PluginSource(DataSource):
         start: int,
         end: int,
         answers: list[SourceAnswer],
-    ) -> None:
+    ) -> IntervalSet:
+        """Fetch a stretch; all of which the venue told."""
         fetched = Fetched(Bars.empty())
         try:
             await self._fetch_from_plugin_with_paging(plugin, request, start, end, fetched)
         finally:  # what came before a failure is an answer
-            answered = fetched.answered.clip(start, end)
+            answered = fetched.answered.intersect(request.wanted)
             answers.append(
                 SourceAnswer(
                     fetched.bars.inside(answered),
                     answered,
-                    complete=fetched.complete.clip(start, end),
-                    outage=fetched.outage.clip(start, end),
+                    complete=fetched.complete.intersect(answered),
+                    outage=fetched.outage.intersect(answered),
                     parts=self.parts(answered),
                     problems=(fetched.unkept,) if fetched.unkept else (),
                     provisional=fetched.provisional,
                 )
             )
+        return fetched.answered
 
     async def _fetch_from_plugin_with_paging(
         self, plugin: MarketPlugin, request: BarRequest, start: int, end: int, fetched: Fetched
