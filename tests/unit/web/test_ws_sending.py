@@ -285,3 +285,25 @@ async def test_what_is_watched_no_more_is_not_sent(here: Here) -> None:
     writer.offer(message(5, "kept"))
     await until(lambda: writer.idle)
     assert line.sent == ["2", "ok", "5"]
+
+
+async def test_a_server_that_wants_to_know_its_task_is_given_one(here: Here) -> None:
+    class Timed:
+        def __init__(self) -> None:
+            self.sent: list[str] = []
+
+        async def send(self, text: str) -> None:
+            async with asyncio.timeout(5):
+                await asyncio.sleep(0)
+                self.sent.append(text)
+
+    line = Timed()
+    writer = here.writer(line)
+    for number in range(100):
+        writer.offer(message(number))
+    await until(lambda: len(line.sent) == 100)
+    assert line.sent == [str(number) for number in range(100)]
+    await until(lambda: writer.idle)
+    writer.offer(message(100))
+    await until(lambda: line.sent[-1] == "100")
+    assert not writer.gone.done()

@@ -69,6 +69,7 @@ class MessageWriter(Outbox):
     __slots__ = (
         "_clock",
         "_context",
+        "_from_loop",
         "_idle",
         "_lone",
         "_sending",
@@ -96,6 +97,8 @@ class MessageWriter(Outbox):
         self._clock = clock
         self._tasks = tasks
         self._context = contextvars.copy_context()
+        self._from_loop = True
+        """Whether the server's ``send`` can be begun outside of a task, as most can."""
         self._idle = True
         """Whether nothing waits, so that the next message need not go through the queue."""
         self._lone: TopicMessage | None = None
@@ -156,6 +159,8 @@ class MessageWriter(Outbox):
 
     def _sent_at_once(self, text: str) -> bool:
         """Whether the server took it; else a task sees to it, or all is over."""
+        if not self._from_loop:
+            return self._sent_by_task(self._socket.send(text))
         failed = True
         try:
             steps = self._socket.send(text).__await__()
@@ -163,19 +168,28 @@ class MessageWriter(Outbox):
             failed = False
         except OSError:
             return False
+        except RuntimeError:
+            # It may want to know its task, as asyncio.timeout() does; a fault of its own comes again there.
+            self._from_loop = failed = False
+            return self._sent_by_task(self._socket.send(text))
         finally:
             if failed:
                 self._lose_client()
         if waits_for is _SENT:
             return True
-        self.stuck_since_s = self._clock.monotonic()
         begun = Begun(steps, waits_for)
-        self._sending = self._tasks.start("write", self._go_on(begun), context=self._context)
-        # A task that is cancelled before its own first step awaits nothing.
-        self._sending.add_done_callback(lambda _: begun.close(), context=self._context)
+        self._sent_by_task(begun)
+        if self._sending is not None:
+            # A task that is cancelled before its own first step awaits nothing.
+            self._sending.add_done_callback(lambda _: begun.close(), context=self._context)
         return False
 
-    async def _go_on(self, begun: Begun) -> None:
+    def _sent_by_task(self, sending: Awaitable[None]) -> bool:
+        self.stuck_since_s = self._clock.monotonic()
+        self._sending = self._tasks.start("write", self._go_on(sending), context=self._context)
+        return False
+
+    async def _go_on(self, begun: Awaitable[None]) -> None:
         """Wait for the client; what has come meanwhile is sent when its turn comes."""
         failed = True
         try:
