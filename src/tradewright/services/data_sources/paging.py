@@ -77,8 +77,8 @@ class Pager:
 
         A time without a bar counts as one without a trade only where bars, or what is known already,
         lie on both sides of it. So the first page begins a little earlier and the last one ends
-        later. A page without any bar proves nothing until the venue has been asked again, much later: not
-        even up to what is known already, since the page before may have ended early for the same reason.
+        later. A page without any bar proves nothing until the venue has been asked again, much later,
+        unless the page before could have held more, and reached up to what is known already.
         Of what the venue says that it does not tell (see ``PageOfBars``) nothing is concluded.
         What follows the last bar up to now is answered, but not known for good.
         """
@@ -88,7 +88,7 @@ class Pager:
         until = min(end, present)
         around = await self._surroundings(start, until)
         cursor, connected = around.start, around.known_before
-        reaches_present = until > request.final_ms
+        reaches_present, asked_until = until > request.final_ms, cursor
         while cursor < until:
             if not request.traded_intervals(cursor, until):
                 connected = True
@@ -109,6 +109,13 @@ class Pager:
             if not len(page) and connected and page_end >= present:
                 reaches_present = True
                 break
+            joins_known = around.known_after and page_end == around.end
+            if not len(page) and connected and joins_known and page_end <= asked_until:
+                # The page before was not full and reached as far, up to what is known: nothing lies between.
+                fetched.answered = fetched.answered.union(IntervalSet.single(cursor, page_end))
+                await self._keep(page, cursor, page_end)
+                cursor = page_end
+                continue
             if not len(page):
                 judged_until = await self._keep_silence(cursor, page_end)
                 if judged_until is None:  # the page reached to the end: there is no more to ask
@@ -116,12 +123,15 @@ class Pager:
                     break
                 cursor, connected = judged_until, True
                 continue
-            if around.known_after and page_end == around.end:
+            if joins_known:
                 until = page_end  # no sliver is left between this page and what is known
             first = int(page.time[0])
             if connected or not request.calendar.open_intervals(cursor, first):
                 first = cursor  # in the hours around a session no bar is expected
             last_end = timeframe.end(int(page.time[-1]))
+            # Of a full page what follows its last bar was not asked for, however far it was to reach; nor is
+            # it known of one that left something out.
+            asked_until = last_end if len(page) >= limit or page.unknown else page_end
             fetched.bars = fetched.bars.merged_with(page)
             told = IntervalSet.single(first, last_end).subtract(page.unknown)
             fetched.answered = fetched.answered.union(told)
