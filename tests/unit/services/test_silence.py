@@ -126,6 +126,15 @@ async def test_a_venue_of_one_symbol_has_nobody_to_be_compared_with() -> None:
     assert reasons(await twice(venue(others={}))) == {"no_trades"}
 
 
+async def test_a_neighbour_that_was_delisted_tells_nothing_and_the_next_one_is_asked() -> None:
+    place = venue(others={"AAA/USDT": EARLY, "BBB/USDT": EARLY})
+    await ask(place)
+    del place.plugin.others["AAA/USDT"]  # it is still among the symbols that are stored
+    await place.clock.advance(LATER_MS / 1000 + 1)
+    assert reasons(await ask(place)) == {"no_trades"}
+    assert place.plugin.beside.count("BBB/USDT") == 1
+
+
 async def test_what_is_stored_of_another_symbol_is_evidence_enough() -> None:
     place = venue(others={"XRP/USDT": EARLY})
     await place.orchestrator.get_bars(
