@@ -9,7 +9,7 @@ import numpy as np
 
 from tradewright.domain.bars import Bars
 from tradewright.domain.capabilities import Capability, ProviderInfo
-from tradewright.domain.errors import CredentialsRequired
+from tradewright.domain.errors import CredentialsRequired, UnknownSymbol
 from tradewright.domain.instruments import ALWAYS_OPEN, Instrument, Split
 from tradewright.domain.resampling import resample
 from tradewright.domain.timeframes import MINUTE_MS, ONE_MINUTE, TIMEFRAMES, Timeframe
@@ -132,6 +132,8 @@ class LedgerPlugin(MarketPlugin):
     ) -> Bars:
         self._fail()
         now_ms = self.clock.now_ms()
+        if symbol != SYMBOL and symbol not in self.others:
+            raise UnknownSymbol("ledger does not list this symbol.")
         minutes = self.minutes if symbol == SYMBOL else self.others[symbol]
         bars = resample(as_of(minutes, now_ms), timeframe).between(start_ms, end_ms)
         page = bars[: min(self.page_limit, limit or self.page_limit)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, TypeAlias
 
@@ -15,6 +16,7 @@ from tradewright.domain.errors import (
     InvalidInput,
     LimitExceeded,
     TimeoutPluginError,
+    UnknownSymbol,
 )
 from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
@@ -376,7 +378,9 @@ class _Reader:
             if stored is not None and stored[0] < start:
                 return None
             self._asked_for_beginning = True
-            listed = await self._orchestrator.venue.listed_since(self._request)
+            listed = None
+            with suppress(UnknownSymbol):  # delisted: what is stored is still there
+                listed = await self._orchestrator.venue.listed_since(self._request)
             if listed is not None:
                 begins = await self._orchestrator.with_stored(self._request.key, listed)
                 self._request = replace(self._request, listed_ms=begins)

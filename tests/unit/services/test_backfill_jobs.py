@@ -21,6 +21,9 @@ from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.ports import SeriesBars
 from tradewright.domain.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, ONE_HOUR
 from tradewright.services.backfill_manager import BackfillSettings, TooManyBackfills
+from tradewright.services.cache_manager import CacheManager
+from tradewright.services.data_orchestrator import DataOrchestrator
+from tradewright.storage.memory_cache import MemoryCache
 
 END = START_MS + 2 * DAY_MS
 
@@ -278,6 +281,36 @@ async def test_what_can_never_be_had_fails_with_a_sentence() -> None:
             failed = await place.finished(job.id, within_s=5.0)
             assert (failed.state, failed.error) == ("failed", error.message)
             assert len(place.plugin.attempts) <= 3
+        await server.close()
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+async def test_a_delisting_in_the_middle_ends_the_job_and_leaves_a_hole_that_says_so(
+    newest_first: bool,
+) -> None:
+    async with site(MINUTES, NOW) as place:
+        server = place.process()
+        job = await server.manager.submit(INSTRUMENT, START_MS, END, newest_first=newest_first)
+        await place.until(lambda: len(place.plugin.pages) >= 10)
+        gone = UnknownSymbol("ledger does not list this symbol.")
+        place.plugin.failure = gone  # type: ignore[assignment]
+        failed = await place.finished(job.id, within_s=5.0)
+        assert (failed.state, failed.error) == ("failed", gone.message)
+        assert 0 < failed.progress < 1
+        calls = len(place.plugin.attempts)
+        await place.clock.advance(60)
+        assert len(place.plugin.attempts) == calls, "it is asked for again and again"
+        place.plugin.call_s = 0.0
+        reader = DataOrchestrator(
+            server.markets, server.bars, place.clock, CacheManager(MemoryCache(place.clock), place.clock)
+        )
+        answer = await reader.get_bars(MINUTES_KEY, start_ms=START_MS, end_ms=END, limit=5_000)
+        assert len(answer.bars) == len(await stored(place)) > 200
+        known = (await place.bars.coverage(MINUTES_KEY, START_MS, END)).known
+        missing = [(gap.start, gap.end) for gap in answer.gaps if gap.reason == "not_fetched"]
+        assert IntervalSet.of(missing) == IntervalSet.single(START_MS, END).subtract(known)
+        assert [problem.detail for problem in answer.problems] == [gone.message]
+        await reader.close()
         await server.close()
 
 

@@ -67,19 +67,6 @@ async def test_within_ten_minutes_the_venue_is_not_asked_again() -> None:
     )
 
 
-@pytest.mark.parametrize("jump_ms", [LATER_MS, 10 * HOUR_MS])
-async def test_setting_our_clock_is_no_ten_minutes(jump_ms: int) -> None:
-    place = venue(others={"ETH/USDT": EARLY})
-    await ask(place)
-    place.clock.jump_wall(jump_ms)
-    assert reasons(await ask(place)) == {"not_fetched"}, "no time has gone by"
-    await place.clock.advance(LATER_MS / 1000 - 1)
-    assert reasons(await ask(place)) == {"not_fetched"}
-    assert await place.bars.coverage(series("1m"), *ASKED) == Coverage()
-    await place.clock.advance(2)
-    assert reasons(await ask(place)) == {"no_trades"}
-
-
 async def test_a_second_empty_answer_is_a_time_without_trades_where_others_were_traded() -> None:
     place = venue(others={"ETH/USDT": EARLY, "XRP/USDT": without(EARLY, SILENT)})
     assert reasons(await twice(place)) == {"no_trades"}
@@ -111,22 +98,23 @@ async def test_a_read_of_many_pages_does_not_prove_a_silence_at_its_end() -> Non
     assert expected == [{"not_fetched"}, {"outage"}]
 
 
-async def test_an_empty_page_after_a_full_one_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Though what is known lies behind it: the full one had no room to tell of what comes between."""
+async def test_an_empty_page_after_a_full_one_proves_nothing_up_to_what_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     place = house(EARLY, NOW, page_limit=100)
     start, end = ASKED[0], ASKED[0] + 600 * MINUTE_MS
     for known in (IntervalSet.single(start - HOUR_MS, start), IntervalSet.single(end, end + HOUR_MS)):
         await place.bars.write(SeriesBars(series("1m"), EARLY.inside(known), known))
     whole, pages = place.plugin.fetch_ohlcv, list[int]()
 
-    async def fails_once(self: LedgerPlugin, *asked: Any, **more: Any) -> Bars:
+    async def second_page_is_empty(self: LedgerPlugin, *asked: Any, **more: Any) -> Bars:
+        pages.append(len(pages))
         page = await whole(self, *asked, **more)
-        pages.append(len(page))
-        return Bars.empty() if len(pages) == 2 else page
+        return Bars.empty() if pages[-1] == 1 else page
 
-    monkeypatch.setattr(place.plugin, "fetch_ohlcv", fails_once)
+    monkeypatch.setattr(place.plugin, "fetch_ohlcv", second_page_is_empty)
     answer = await place.ask("1m", start, end, limit=1_000)
-    assert pages == [100, 100]
+    assert len(pages) > 1
     assert reasons(answer) == {"not_fetched"}
     await place.clock.advance(LATER_MS / 1000 + 1)
     answer = await place.ask("1m", start, end, limit=1_000)
@@ -136,6 +124,15 @@ async def test_an_empty_page_after_a_full_one_proves_nothing(monkeypatch: pytest
 
 async def test_a_venue_of_one_symbol_has_nobody_to_be_compared_with() -> None:
     assert reasons(await twice(venue(others={}))) == {"no_trades"}
+
+
+async def test_a_neighbour_that_was_delisted_tells_nothing_and_the_next_one_is_asked() -> None:
+    place = venue(others={"AAA/USDT": EARLY, "BBB/USDT": EARLY})
+    await ask(place)
+    del place.plugin.others["AAA/USDT"]  # it is still among the symbols that are stored
+    await place.clock.advance(LATER_MS / 1000 + 1)
+    assert reasons(await ask(place)) == {"no_trades"}
+    assert place.plugin.beside.count("BBB/USDT") == 1
 
 
 async def test_what_is_stored_of_another_symbol_is_evidence_enough() -> None:

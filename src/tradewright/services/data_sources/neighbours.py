@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from tradewright.domain.bars import unknown_in
-from tradewright.domain.errors import CredentialsRequired, PluginError
+from tradewright.domain.errors import CredentialsRequired, PluginError, UnknownSymbol
 from tradewright.domain.instruments import InstrumentKey, SeriesKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
 from tradewright.domain.ports import BarStore
@@ -143,7 +143,10 @@ class Neighbours:
         ask = partial(
             caller.plugin.fetch_ohlcv, symbol, request.timeframe, start_ms=start, end_ms=end, limit=1
         )
-        answer = await caller.ask(ask, request.budget.deadline_s)
+        try:
+            answer = await caller.ask(ask, request.budget.deadline_s)
+        except UnknownSymbol:  # delisted since the venue's symbols were read
+            return None
         page = answer.between(start, end)
         if len(page):
             heard.traded.append(int(page.time[0]))

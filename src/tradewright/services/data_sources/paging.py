@@ -77,8 +77,8 @@ class Pager:
 
         A time without a bar counts as one without a trade only where bars, or what is known already,
         lie on both sides of it. So the first page begins a little earlier and the last one ends
-        later. A page without any bar proves nothing until the venue has been asked again, much later; but up
-        to what is known already it does where the page before, which had room for more, said the same.
+        later. A page without any bar proves nothing until the venue has been asked again, much later,
+        unless the page before could have held more, and reached up to what is known already.
         Of what the venue says that it does not tell (see ``PageOfBars``) nothing is concluded.
         What follows the last bar up to now is answered, but not known for good.
         """
@@ -111,6 +111,7 @@ class Pager:
                 break
             joins_known = around.known_after and page_end == around.end
             if not len(page) and connected and joins_known and page_end <= asked_until:
+                # The page before was not full and reached as far, up to what is known: nothing lies between.
                 fetched.answered = fetched.answered.union(IntervalSet.single(cursor, page_end))
                 await self._keep(page, cursor, page_end)
                 cursor = page_end
@@ -128,7 +129,9 @@ class Pager:
             if connected or not request.calendar.open_intervals(cursor, first):
                 first = cursor  # in the hours around a session no bar is expected
             last_end = timeframe.end(int(page.time[-1]))
-            asked_until = page_end if len(page) < limit else last_end
+            # Of a full page what follows its last bar was not asked for, however far it was to reach; nor is
+            # it known of one that left something out.
+            asked_until = last_end if len(page) >= limit or page.unknown else page_end
             fetched.bars = fetched.bars.merged_with(page)
             told = IntervalSet.single(first, last_end).subtract(page.unknown)
             fetched.answered = fetched.answered.union(told)

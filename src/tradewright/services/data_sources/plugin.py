@@ -15,6 +15,7 @@ from tradewright.domain.errors import (
     PluginError,
     PluginFeatureNotSupportedError,
     TimeoutPluginError,
+    UnknownSymbol,
 )
 from tradewright.domain.instruments import InstrumentKey
 from tradewright.domain.intervals import NO_INTERVALS, IntervalSet
@@ -107,7 +108,10 @@ class PluginSource(DataSource):
                     answers.append(SourceAnswer.nothing(self._problem(closed.error)))
                 except PluginError as error:
                     answers.append(SourceAnswer.nothing(self._problem(error)))
-                except CredentialsRequired as error:
+                except (
+                    CredentialsRequired,
+                    UnknownSymbol,
+                ) as error:  # delisted: what is stored is still there
                     answers.append(SourceAnswer.nothing(Problem(self.name, error.code, error.message)))
         return SourceAnswer.join(answers)
 
