@@ -2,8 +2,8 @@
 
 Of these faults, `HARMLESS` ones leave every true row in the page, so that a careful reader still finds
 the truth; `LOSSY` ones keep something back or change it. Of those a reader can notice the `NOTICEABLE`
-ones: `impossible` rows, and `nothing` at all, which comes once for each candle, since a venue that gives
-nothing twice, much later, is believed.
+ones: `impossible` rows, and `nothing` at all. That comes once for each candle, and for each symbol and
+timeframe within nine minutes, since a venue that gives nothing twice, ten minutes apart, is believed.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ NOTICEABLE: Final[tuple[Kind, ...]] = ("nothing", "impossible")
 LOSSY: Final[tuple[Kind, ...]] = ("missing", "revised", *NOTICEABLE)
 
 
+_LIES_MS: Final = 540_000
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """What a venue is about to answer: candles ascending in time, and a few from beyond either end."""
@@ -52,9 +55,12 @@ class Page:
 class CandleFaults:
     """Breaks pages of candles. `heal` ends it all; `broken` counts the pages that were broken."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
         self._withheld: set[tuple[str, int, int]] = set()
         """Symbol, opening and end of the candles in whose place nothing came."""
+        self._first_withheld: dict[tuple[str, int], int] = {}
+        """Symbol and length of such candles, and when that happened first."""
         self._heal()
 
     def _heal(self) -> None:
@@ -105,9 +111,14 @@ class CandleFaults:
         return _BREAK[kind](page, self._source)
 
     def _nothing(self, page: Page) -> list[Candle]:
-        """An empty page in place of a whole one; a question for a candle or two is answered."""
+        """An empty page in place of a whole one. A question for a candle or two is answered, and one that
+        reaches up to now, since that nothing was traded lately is believed until it is asked for again."""
         candles = {(page.symbol, one.open_ms, one.end_ms) for one in page.candles}
-        if len(candles) < 3 or candles & self._withheld:
+        if len(candles) < 3 or not page.after or candles & self._withheld:
+            return page.candles
+        # A page that is empty may stand for all that follows, so its candles alone are not what it tells of.
+        kind, now_ms = (page.symbol, page.candles[0].end_ms - page.candles[0].open_ms), self._now_ms()
+        if abs(now_ms - self._first_withheld.setdefault(kind, now_ms)) > _LIES_MS:
             return page.candles
         self.broken += 1
         self._withheld |= candles

@@ -66,7 +66,7 @@ class RestVenue(LocalServer):
         super().__init__(port)
         self.markets = {market.symbol: market for market in markets}
         self.time = VenueTime(clock or SystemClock())
-        self.candle_faults = CandleFaults()
+        self.candle_faults = CandleFaults(self.time.now_ms)
         self.counts: Counter[str] = Counter()
         self.log: deque[Request] = deque(maxlen=REMEMBERED)
 

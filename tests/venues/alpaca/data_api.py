@@ -43,7 +43,7 @@ class DataApi:
         self._time = time
         self.page_limit = LIMIT_MAX
         self.timeframes: list[str] = []
-        self.candle_faults = CandleFaults()
+        self.candle_faults = CandleFaults(time.now_ms)
 
     def routes(self) -> dict[str, Callable[[Query], object]]:
         """Path and answer of each call."""
