@@ -177,8 +177,8 @@ class World(ABC):
             case 0:
                 venue.faults.random(self.chance.randrange(2**31), 0.3, path=self.bars_path)
             case 1:
-                kinds = self.chance.choice((NOTICEABLE, HARMLESS + NOTICEABLE))
-                venue.candle_faults.random(self.chance.randrange(2**31), 0.5, kinds)
+                seed = self.chance.randrange(2**31)
+                venue.candle_faults.random(seed, 0.5, NOTICEABLE if seed % 2 else HARMLESS + NOTICEABLE)
             case 2:
                 venue.maintenance(until_ms=self.clock.now_ms() + 3 * MINUTE_MS)
             case 3:
