@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from tests.support.loop_time import LoopTime, driven_loop
 from tradewright.domain.errors import StorageUnavailable
+from tradewright.storage.postgres.lending import Lender
 from tradewright.storage.postgres.session import Patience
 
 STEP_S, CALL_S_MAX = 4.0, 5.0
@@ -62,3 +64,23 @@ async def test_a_server_that_came_back_late_is_given_a_second_still() -> None:
         async with patience.step():
             await time.advance(0.9)
         assert 1.0 <= await waited_s(time, patience) <= 1.5
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(9, "Bad file descriptor"), TimeoutError(), asyncpg.InterfaceError("gone")]
+)
+async def test_connections_that_can_not_be_closed_any_more_are_ended(failure: Exception) -> None:
+    """As after the server was killed under them: a server of ours that ends must not fail by it."""
+
+    class Pool:
+        ended = False
+
+        async def close(self) -> None:
+            raise failure
+
+        def terminate(self) -> None:
+            self.ended = True
+
+    pool = Pool()
+    await Lender(pool, 1).close()
+    assert pool.ended

@@ -120,7 +120,7 @@ class Lender:
         try:
             async with asyncio.timeout(_CLOSE_PATIENCE_S):
                 await self._pool.close()
-        except TimeoutError:
+        except DRIVER_ERRORS:  # too late, or a connection whose server was killed can't be closed any more
             self._pool.terminate()
 
 
