@@ -132,6 +132,13 @@ class BarStore(Protocol):
         The cost grows with the bars returned, not with the minutes stored."""
         ...
 
+    async def read_resampled_with_coverage(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> tuple[Bars, Coverage, int]:
+        """What ``coverage_with_revision`` tells of the minutes and then what ``read_resampled`` gives, in one
+        call: the bars are at least as new as the coverage, and that as the revision."""
+        ...
+
     async def read_openings(self, key: SeriesKey, start_ms: int, end_ms: int) -> Times:
         """When the bars open that ``read`` gives, which costs less where nothing else is wanted."""
         ...

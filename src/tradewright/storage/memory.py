@@ -114,6 +114,14 @@ class MemoryBarStore(OpeningsOfBars):
         key, bounds = instrument.series(ONE_MINUTE), source_range(timeframe, start_ms, end_ms)
         return resample(await self.read(key, *bounds), timeframe)
 
+    async def read_resampled_with_coverage(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> tuple[Bars, Coverage, int]:
+        coverage, revision = await self.coverage_with_revision(
+            instrument.series(ONE_MINUTE), start_ms, end_ms
+        )
+        return await self.read_resampled(instrument, timeframe, start_ms, end_ms), coverage, revision
+
     async def revision(self, key: SeriesKey) -> int:
         return self._series.get(key, _NOTHING).revision
 

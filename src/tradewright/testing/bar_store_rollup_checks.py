@@ -29,6 +29,10 @@ async def expect_resampled(
     expected = resample(minutes, to).between(start_ms, end_ms)
     where = f"{to} in [{start_ms}, {end_ms})"
     assert found.time.tolist() == expected.time.tolist(), f"openings of {where}"
+    bars, coverage, revision = await store.read_resampled_with_coverage(instrument, to, start_ms, end_ms)
+    assert bars.equals(found), f"bars beside the coverage, of {where}"
+    of_minutes = await store.coverage_with_revision(instrument.series(TIMEFRAMES["1m"]), start_ms, end_ms)
+    assert (coverage, revision) == of_minutes, f"the coverage and the revision beside {where}"
     openings = await store.read_resampled_openings(instrument, to, start_ms, end_ms)
     assert openings.tolist() == found.time.tolist(), f"openings alone of {where}"
     for name in ("open", "high", "low", "close"):

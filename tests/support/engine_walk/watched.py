@@ -143,6 +143,12 @@ class WatchedBars:
         self._line.use()
         return await self._inner.read_resampled(instrument, timeframe, start_ms, end_ms)
 
+    async def read_resampled_with_coverage(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> tuple[Bars, Coverage, int]:
+        self._line.use()
+        return await self._inner.read_resampled_with_coverage(instrument, timeframe, start_ms, end_ms)
+
     async def read_openings(self, key: SeriesKey, start_ms: int, end_ms: int) -> Times:
         self._line.use()
         return await self._inner.read_openings(key, start_ms, end_ms)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Final
 
 from tradewright.domain.bars import Bars
+from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.ports import BarStore, Coverage
 from tradewright.domain.resampling import resample
@@ -16,12 +19,16 @@ from tradewright.services.data_sources.base import BarRequest, DataSource, Sourc
 from tradewright.services.data_sources.remembering import Remembering
 
 CHUNK_MS: Final = 60 * DAY_MS
+MET_MAX: Final = 10_000
+NO_BARS: Final = Bars.empty()
 
 
 class AggregateSource(DataSource):
     """Answers those bars whose every minute is known; a bar with an unknown minute is left to others.
 
-    What was made once is remembered in the cache under the minutes' revision.
+    What was made once is remembered in the cache under the minutes' revision. Of a series that nobody has
+    read here yet the cache is not asked: to ask takes the revision, and while the store is asked for that, it
+    may as well make the bars.
     """
 
     name: ClassVar[SourceName] = "aggregate"
@@ -31,9 +38,31 @@ class AggregateSource(DataSource):
         self._minutes = ResampledMinutes(store)
         self._cache = cache
         self._remembering = remembering
+        self._met: OrderedDict[SeriesKey, None] = OrderedDict()
+        """The series that were read here, the longest unread first."""
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
         """Remembered bars, then bars made from the minutes of the store."""
+        if self._has_met(request.key) or request.follows_sessions:
+            return await self._remembered_and_made(request)
+        bars, coverage, revision = await self._store.read_resampled_with_coverage(
+            request.instrument, request.timeframe, *request.hull
+        )
+        made = self._minutes.known(request, coverage, bars)
+        self._remember(request, made, revision)
+        return made
+
+    def _has_met(self, key: SeriesKey) -> bool:
+        """Whether the series was read before; from now on it was."""
+        if key in self._met:
+            self._met.move_to_end(key)
+            return True
+        if len(self._met) == MET_MAX:
+            self._met.popitem(last=False)
+        self._met[key] = None
+        return False
+
+    async def _remembered_and_made(self, request: BarRequest) -> SourceAnswer:
         minutes = request.instrument.series(ONE_MINUTE)
         coverage, revision = await self._store.coverage_with_revision(minutes, *request.hull)
         found = await self._cache.get_resampled(request.key, revision, *request.hull)
@@ -49,6 +78,10 @@ class AggregateSource(DataSource):
         if not missing:
             return remembered
         made = await self._minutes.made(request.narrowed(missing), coverage)
+        self._remember(request, made, revision)
+        return SourceAnswer.join([remembered, made])
+
+    def _remember(self, request: BarRequest, made: SourceAnswer, revision: int) -> None:
         if made.complete:
             # Of a bar with an outage inside it is not remembered which part that was; and the bar in which
             # the instrument was listed is another one once an import knows older minutes.
@@ -59,7 +92,6 @@ class AggregateSource(DataSource):
                     self._cache.set_resampled, request.key, revision, made.bars.inside(whole), Coverage(whole)
                 ),
             )
-        return SourceAnswer.join([remembered, made])
 
 
 class ResampledMinutes(DataSource):
@@ -77,6 +109,14 @@ class ResampledMinutes(DataSource):
 
     async def made(self, request: BarRequest, minutes: Coverage) -> SourceAnswer:
         """The same, where the coverage of the minutes was read just before, perhaps of more than is asked."""
+        known = self.known(request, minutes)
+        if not known.answered:
+            return known
+        bars = Bars.concat([part async for part in self._resampled(request, known.answered)])
+        return replace(known, bars=bars)
+
+    def known(self, request: BarRequest, minutes: Coverage, bars: Bars = NO_BARS) -> SourceAnswer:
+        """What the coverage of the minutes answers, with those of the bars that belong to it."""
         start, end = request.hull
         coverage = Coverage(minutes.complete.clip(start, end), minutes.outage.clip(start, end))
         # Not the forming bar: it would be made from the minutes that happen to be stored. Coverage reaches
@@ -86,7 +126,7 @@ class ResampledMinutes(DataSource):
         if not answered:
             return SourceAnswer.nothing()
         return SourceAnswer(
-            Bars.concat([part async for part in self._resampled(request, answered)]),
+            bars.inside(answered),
             answered,
             complete=request.whole(coverage.complete).intersect(ended),
             outage=coverage.outage.intersect(answered),

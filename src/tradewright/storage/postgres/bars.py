@@ -91,12 +91,9 @@ class PostgresBarStore(OpeningsOfBars):
         self, key: SeriesKey, start_ms: int, end_ms: int
     ) -> tuple[Coverage, int]:
         async def work(session: Session) -> tuple[Coverage, int]:
-            found = await session.row_or_none(FIND_SERIES, *_names(key))
-            if found is None:
-                return Coverage(), 0
             # The revision comes first: what comes after it is as new, or newer.
-            coverage = await _coverage(session, int(found["id"]), start_ms, end_ms)
-            return coverage, int(found["revision"])
+            series_id, revision = await _known_revision(session, key)
+            return await _coverage(session, series_id, start_ms, end_ms), revision
 
         return await self._database.read(work)
 
@@ -113,10 +110,25 @@ class PostgresBarStore(OpeningsOfBars):
         many = rollups.takes_many_statements(source, within)
         return resample(await self._database.read(work, snapshot=many), timeframe)
 
+    async def read_resampled_with_coverage(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> tuple[Bars, Coverage, int]:
+        source, within = source_of(timeframe), source_range(timeframe, start_ms, end_ms)
+        rollups = rollups_of(self._database.kind)
+
+        async def work(session: Session) -> tuple[Bars, Coverage, int]:
+            # In this order what comes later is as new, or newer, and no snapshot is needed for that.
+            series_id, revision = await _known_revision(session, instrument.series(ONE_MINUTE))
+            coverage = await _coverage(session, series_id, start_ms, end_ms)
+            return await rollups.read(session, series_id, source, within), coverage, revision
+
+        many = rollups.takes_many_statements(source, within)
+        finer, coverage, revision = await self._database.read(work, snapshot=many)
+        return resample(finer, timeframe), coverage, revision
+
     async def revision(self, key: SeriesKey) -> int:
         async def work(session: Session) -> int:
-            found = await session.row_or_none(FIND_SERIES, *_names(key))
-            return int(found["revision"]) if found else 0
+            return (await _known_revision(session, key))[1]
 
         return await self._database.read(work)
 
@@ -241,8 +253,13 @@ class PostgresBarStore(OpeningsOfBars):
 
 async def _known_id(session: Session, key: SeriesKey) -> int:
     """The series' number; 0, which no series has, where it is unknown."""
+    return (await _known_revision(session, key))[0]
+
+
+async def _known_revision(session: Session, key: SeriesKey) -> tuple[int, int]:
+    """The series' number and revision; 0 and 0 where it is unknown."""
     found = await session.row_or_none(FIND_SERIES, *_names(key))
-    return int(found["id"]) if found else 0
+    return (int(found["id"]), int(found["revision"])) if found else (0, 0)
 
 
 def _names(key: SeriesKey) -> tuple[str, str, str, str]:

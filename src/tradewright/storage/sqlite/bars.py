@@ -29,6 +29,7 @@ from tradewright.storage.sqlite.instruments import register
 from tradewright.storage.sqlite.series import (
     BARS,
     ROLLUP_TABLES,
+    BarTable,
     known_id,
     lasting_id,
     note_empty,
@@ -86,23 +87,32 @@ class SQLiteBarStore:
     async def coverage_with_revision(
         self, key: SeriesKey, start_ms: int, end_ms: int
     ) -> tuple[Coverage, int]:
-        def work(connection: sqlite3.Connection) -> tuple[Coverage, int]:
-            seen = revision(connection, key)  # first: what comes after it is as new, or newer
-            return _coverage(connection, key, start_ms, end_ms), seen
-
-        return await self._database.read(work)
+        return await self._database.read(
+            lambda connection: (
+                _coverage(connection, key, start_ms, end_ms),
+                revision(connection, key),
+            )
+        )
 
     async def read_resampled(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Bars:
-        key, source = instrument.series(ONE_MINUTE), source_of(timeframe)
-        table, bounds = ROLLUP_TABLES.get(source, BARS), source_range(timeframe, start_ms, end_ms)
+        minutes = instrument.series(ONE_MINUTE)
+        return await self._database.read(
+            lambda connection: _resampled(connection, minutes, timeframe, start_ms, end_ms)
+        )
 
-        def work(connection: sqlite3.Connection) -> Bars:
-            finer = table.read(connection, known_id(connection, key), *bounds)
-            return finer if source is timeframe else resample(finer, timeframe)
-
-        return await self._database.read(work)
+    async def read_resampled_with_coverage(
+        self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
+    ) -> tuple[Bars, Coverage, int]:
+        minutes = instrument.series(ONE_MINUTE)
+        return await self._database.read(
+            lambda connection: (
+                _resampled(connection, minutes, timeframe, start_ms, end_ms),
+                _coverage(connection, minutes, start_ms, end_ms),
+                revision(connection, minutes),
+            )
+        )
 
     async def read_openings(self, key: SeriesKey, start_ms: int, end_ms: int) -> Times:
         return await self._database.read(
@@ -112,11 +122,11 @@ class SQLiteBarStore:
     async def read_resampled_openings(
         self, instrument: InstrumentKey, timeframe: Timeframe, start_ms: int, end_ms: int
     ) -> Times:
-        key, source = instrument.series(ONE_MINUTE), source_of(timeframe)
-        table, bounds = ROLLUP_TABLES.get(source, BARS), source_range(timeframe, start_ms, end_ms)
+        minutes = instrument.series(ONE_MINUTE)
 
         def work(connection: sqlite3.Connection) -> Times:
-            finer = table.openings(connection, known_id(connection, key), *bounds)
+            table, _, bounds = _finer(timeframe, start_ms, end_ms)
+            finer = table.openings(connection, known_id(connection, minutes), *bounds)
             return np.unique(timeframe.floor_array(finer))
 
         return await self._database.read(work)
@@ -217,6 +227,20 @@ class SQLiteBarStore:
 
 def _read(connection: sqlite3.Connection, key: SeriesKey, start_ms: int, end_ms: int) -> Bars:
     return BARS.read(connection, known_id(connection, key), start_ms, end_ms)
+
+
+def _finer(timeframe: Timeframe, start_ms: int, end_ms: int) -> tuple[BarTable, Timeframe, tuple[int, int]]:
+    """Of what bars of ``timeframe`` are made: where they are kept, their own timeframe, and which of them."""
+    source = source_of(timeframe)
+    return ROLLUP_TABLES.get(source, BARS), source, source_range(timeframe, start_ms, end_ms)
+
+
+def _resampled(
+    connection: sqlite3.Connection, minutes: SeriesKey, timeframe: Timeframe, start_ms: int, end_ms: int
+) -> Bars:
+    table, source, bounds = _finer(timeframe, start_ms, end_ms)
+    finer = table.read(connection, known_id(connection, minutes), *bounds)
+    return finer if source is timeframe else resample(finer, timeframe)
 
 
 def _coverage(connection: sqlite3.Connection, key: SeriesKey, start_ms: int, end_ms: int) -> Coverage:
