@@ -42,10 +42,10 @@ async def venue() -> AsyncIterator[BinanceVenue]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, venue: BinanceVenue) -> Iterator[RunningServer]:
-    """A server whose administrator is anna; berta is there as well."""
+    """A server whose administrator is anna; berta and cara are there as well."""
     settings = f'registration = "open"\n{venue.provider_toml()}'
     with serve(tmp_path_factory.mktemp("people"), settings) as running:
-        for name in ("anna", "berta"):
+        for name in ("anna", "berta", "cara"):
             _post(
                 running, "register", {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
             )
@@ -293,6 +293,41 @@ async def test_what_is_weighty_wants_the_password_anew(server: RunningServer, vi
         link = await visit.page.locator("#invites .told .code").inner_text()
         assert link.startswith(f"{server.address}/register#invite=")
         assert asked == 1
+
+
+async def test_a_long_list_is_shown_page_by_page(server: RunningServer, visitor: Visitor) -> None:
+    async with logged_in(server, visitor, "/faq") as visit:
+        asked: list[str] = []
+
+        async def one_a_page(route: Route) -> None:
+            asked.append(route.request.url)
+            await route.continue_(url=f"{route.request.url}{'&' if '?' in route.request.url else '?'}limit=1")
+
+        # Who has hundreds of users can't be in a test: the same pages of the same server are shorter here.
+        await visit.page.route("**/api/v1/users?*", one_a_page)
+        await visit.page.route("**/api/v1/users", one_a_page)
+        await visit.page.goto(f"{server.address}/users")
+        await visit.wait("main.dataset.shown === 'anna'")
+        users, names = visit.page.locator("#users-body tbody tr"), "#users-body tbody th"
+        more = visit.page.get_by_role("button", name="Show more users")
+        for there in (1, 2):
+            await expect(users).to_have_count(there)
+            await expect(visit.page.locator("#users-note")).to_have_text(f"{there}+")
+            await more.focus()
+            await visit.page.keyboard.press("Enter")
+            await expect(users.nth(there)).to_be_focused()
+        await expect(more).to_have_count(0)
+        await expect(visit.page.locator("#users-note")).to_have_text("3")
+        shown = await visit.page.locator(names).all_inner_texts()
+        assert sorted(text.split()[0] for text in shown) == ["anna", "berta", "cara"]
+        assert len(set(asked)) == len(asked) == 3
+        # One of the second page is as much there as one of the first.
+        role = visit.page.get_by_label("Role of cara")
+        async with visit.page.expect_response("**/api/v1/users/*") as told:
+            await role.select_option("viewer")
+        assert (await told.value).status == 200
+        await expect(users).to_have_count(3)
+        await expect(role).to_have_value("viewer")
 
 
 async def test_a_key_is_kept_tested_and_deleted(
