@@ -12,10 +12,11 @@ from urllib.request import Request, urlopen
 import pyotp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, Route, ViewportSize, WebSocket, expect
+from playwright.async_api import Page, Route, ViewportSize, expect
 from playwright.async_api import Request as PageRequest
 
 from tests.browser.conftest import RunningServer, Visit, Visitor, serve
+from tests.browser.page_socket import PageSocket
 from tests.venues.binance import BinanceVenue, generate_capture
 from tests.venues.binance.trading import API_KEY, SECRET
 
@@ -184,8 +185,8 @@ async def test_a_logout_in_one_tab_is_one_in_all(server: RunningServer, visitor:
 
 async def test_the_live_line_speaks_for_whoever_is_there(server: RunningServer, visitor: Visitor) -> None:
     async with logged_in(server, visitor, "/faq") as visit:
-        lines: list[Line] = []
-        visit.page.on("websocket", lambda socket: lines.append(Line(socket)))
+        lines: list[PageSocket] = []
+        visit.page.on("websocket", lambda socket: lines.append(PageSocket(socket)))
         await visit.page.goto(f"{server.address}/")
         await visit.wait("document.querySelectorAll('#watch tbody tr[data-last]').length > 1")
         first = lines[0]
@@ -455,48 +456,6 @@ async def _renew(page: Page) -> None:
           await refreshToken();
         }"""
     )
-
-
-class Line:
-    """What goes over one socket of a page."""
-
-    def __init__(self, socket: WebSocket) -> None:
-        self.socket = socket
-        self._sent: list[dict[str, Any]] = []
-        self._heard: list[dict[str, Any]] = []
-        self._moved = asyncio.Event()
-        socket.on("framesent", lambda text: self._note(self._sent, text))
-        socket.on("framereceived", lambda text: self._note(self._heard, text))
-        self._closed = asyncio.Event()
-        socket.on("close", lambda _: self._closed.set())
-
-    @property
-    def refusals(self) -> list[dict[str, Any]]:
-        """What the server did not take."""
-        return [message for message in self._heard if message["type"] == "error"]
-
-    async def closed(self) -> None:
-        """Wait until the page is known to have closed it, which may be told after the next one was opened."""
-        await asyncio.wait_for(self._closed.wait(), 20)
-
-    async def sent(self, kind: str) -> dict[str, Any]:
-        """The first message of the page of this kind."""
-        return await self._first(self._sent, "type", kind)
-
-    async def answer(self, message_id: int) -> dict[str, Any]:
-        """What the server answered to a message."""
-        return await self._first(self._heard, "id", message_id)
-
-    def _note(self, messages: list[dict[str, Any]], text: str | bytes) -> None:
-        messages.append(json.loads(text))
-        self._moved.set()
-
-    async def _first(self, messages: list[dict[str, Any]], name: str, value: object) -> dict[str, Any]:
-        async with asyncio.timeout(20):
-            while not (found := [one for one in messages if one.get(name) == value]):
-                self._moved.clear()
-                await self._moved.wait()
-        return found[0]
 
 
 def _note(seen: list[str], request: PageRequest, part: str) -> None:
