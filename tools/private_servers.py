@@ -152,6 +152,9 @@ def private_postgres(home: Path, settings: Mapping[str, str] | None = None) -> I
             "port": port,
             "unix_socket_directories": home,
             "fsync": "off",
+            # Loaded once, at the start: who upgrades PostgreSQL on this machine during a run puts a library
+            # in its place that may not fit the server any more, and each connection would load that one.
+            "shared_preload_libraries": "plpgsql",
             **(settings or {}),
         }
         options = [part for name, value in all_settings.items() for part in ("-c", f"{name}={value}")]

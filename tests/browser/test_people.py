@@ -12,10 +12,11 @@ from urllib.request import Request, urlopen
 import pyotp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, Route, ViewportSize, WebSocket, expect
+from playwright.async_api import Page, Route, ViewportSize, expect
 from playwright.async_api import Request as PageRequest
 
 from tests.browser.conftest import RunningServer, Visit, Visitor, serve
+from tests.browser.page_socket import PageSocket
 from tests.venues.binance import BinanceVenue, generate_capture
 from tests.venues.binance.trading import API_KEY, SECRET
 
@@ -42,10 +43,10 @@ async def venue() -> AsyncIterator[BinanceVenue]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, venue: BinanceVenue) -> Iterator[RunningServer]:
-    """A server whose administrator is anna; berta is there as well."""
+    """A server whose administrator is anna; berta and cara are there as well."""
     settings = f'registration = "open"\n{venue.provider_toml()}'
     with serve(tmp_path_factory.mktemp("people"), settings) as running:
-        for name in ("anna", "berta"):
+        for name in ("anna", "berta", "cara"):
             _post(
                 running, "register", {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
             )
@@ -184,8 +185,8 @@ async def test_a_logout_in_one_tab_is_one_in_all(server: RunningServer, visitor:
 
 async def test_the_live_line_speaks_for_whoever_is_there(server: RunningServer, visitor: Visitor) -> None:
     async with logged_in(server, visitor, "/faq") as visit:
-        lines: list[Line] = []
-        visit.page.on("websocket", lambda socket: lines.append(Line(socket)))
+        lines: list[PageSocket] = []
+        visit.page.on("websocket", lambda socket: lines.append(PageSocket(socket)))
         await visit.page.goto(f"{server.address}/")
         await visit.wait("document.querySelectorAll('#watch tbody tr[data-last]').length > 1")
         first = lines[0]
@@ -293,6 +294,41 @@ async def test_what_is_weighty_wants_the_password_anew(server: RunningServer, vi
         link = await visit.page.locator("#invites .told .code").inner_text()
         assert link.startswith(f"{server.address}/register#invite=")
         assert asked == 1
+
+
+async def test_a_long_list_is_shown_page_by_page(server: RunningServer, visitor: Visitor) -> None:
+    async with logged_in(server, visitor, "/faq") as visit:
+        asked: list[str] = []
+
+        async def one_a_page(route: Route) -> None:
+            asked.append(route.request.url)
+            await route.continue_(url=f"{route.request.url}{'&' if '?' in route.request.url else '?'}limit=1")
+
+        # Who has hundreds of users can't be in a test: the same pages of the same server are shorter here.
+        await visit.page.route("**/api/v1/users?*", one_a_page)
+        await visit.page.route("**/api/v1/users", one_a_page)
+        await visit.page.goto(f"{server.address}/users")
+        await visit.wait("main.dataset.shown === 'anna'")
+        users, names = visit.page.locator("#users-body tbody tr"), "#users-body tbody th"
+        more = visit.page.get_by_role("button", name="Show more users")
+        for there in (1, 2):
+            await expect(users).to_have_count(there)
+            await expect(visit.page.locator("#users-note")).to_have_text(f"{there}+")
+            await more.focus()
+            await visit.page.keyboard.press("Enter")
+            await expect(users.nth(there)).to_be_focused()
+        await expect(more).to_have_count(0)
+        await expect(visit.page.locator("#users-note")).to_have_text("3")
+        shown = await visit.page.locator(names).all_inner_texts()
+        assert sorted(text.split()[0] for text in shown) == ["anna", "berta", "cara"]
+        assert len(set(asked)) == len(asked) == 3
+        # One of the second page is as much there as one of the first.
+        role = visit.page.get_by_label("Role of cara")
+        async with visit.page.expect_response("**/api/v1/users/*") as told:
+            await role.select_option("viewer")
+        assert (await told.value).status == 200
+        await expect(users).to_have_count(3)
+        await expect(role).to_have_value("viewer")
 
 
 async def test_a_key_is_kept_tested_and_deleted(
@@ -420,48 +456,6 @@ async def _renew(page: Page) -> None:
           await refreshToken();
         }"""
     )
-
-
-class Line:
-    """What goes over one socket of a page."""
-
-    def __init__(self, socket: WebSocket) -> None:
-        self.socket = socket
-        self._sent: list[dict[str, Any]] = []
-        self._heard: list[dict[str, Any]] = []
-        self._moved = asyncio.Event()
-        socket.on("framesent", lambda text: self._note(self._sent, text))
-        socket.on("framereceived", lambda text: self._note(self._heard, text))
-        self._closed = asyncio.Event()
-        socket.on("close", lambda _: self._closed.set())
-
-    @property
-    def refusals(self) -> list[dict[str, Any]]:
-        """What the server did not take."""
-        return [message for message in self._heard if message["type"] == "error"]
-
-    async def closed(self) -> None:
-        """Wait until the page is known to have closed it, which may be told after the next one was opened."""
-        await asyncio.wait_for(self._closed.wait(), 20)
-
-    async def sent(self, kind: str) -> dict[str, Any]:
-        """The first message of the page of this kind."""
-        return await self._first(self._sent, "type", kind)
-
-    async def answer(self, message_id: int) -> dict[str, Any]:
-        """What the server answered to a message."""
-        return await self._first(self._heard, "id", message_id)
-
-    def _note(self, messages: list[dict[str, Any]], text: str | bytes) -> None:
-        messages.append(json.loads(text))
-        self._moved.set()
-
-    async def _first(self, messages: list[dict[str, Any]], name: str, value: object) -> dict[str, Any]:
-        async with asyncio.timeout(20):
-            while not (found := [one for one in messages if one.get(name) == value]):
-                self._moved.clear()
-                await self._moved.wait()
-        return found[0]
 
 
 def _note(seen: list[str], request: PageRequest, part: str) -> None:

@@ -9,15 +9,10 @@ from typing import Any
 import pyotp
 import pytest
 
-from tests.support.account_client import AUTH, OWN, Client
+from tests.support.account_client import AUTH, OWN, Client, first_person, person
 from tests.support.accounts import CHEAP, PASSWORD
 from tests.support.applications import RunningApp, running_app
 from tradewright.app import Adapters
-from tradewright.app_extensions.people import GivenPeople
-from tradewright.domain.people import Role
-from tradewright.services.auth.registration import Applicant
-from tradewright.services.auth.visits import Visit
-from tradewright.storage.memory_user_configs import memory_people
 from tradewright.testing.clock import DrivenClock
 from tradewright.web.cursors import write_cursor
 
@@ -36,7 +31,7 @@ def settings() -> dict[str, Any]:
 
 @pytest.fixture
 async def app(tmp_path: Path, clock: DrivenClock, settings: dict[str, Any]) -> AsyncIterator[RunningApp]:
-    adapters = Adapters(clock=clock, people=GivenPeople(memory_people()), password_cost=CHEAP)
+    adapters = Adapters(clock=clock, password_cost=CHEAP)
     async with running_app(tmp_path, adapters, **settings) as running:
         yield running
 
@@ -44,20 +39,7 @@ async def app(tmp_path: Path, clock: DrivenClock, settings: dict[str, Any]) -> A
 @pytest.fixture
 async def anna(app: RunningApp) -> Client:
     """The administrator, logged in."""
-    client = Client(app.app)
-    assert (await client.register()).status == 201
-    assert (await client.login()).status == 200
-    return client
-
-
-async def add(app: RunningApp, name: str, role: Role) -> Client:
-    """Somebody else, logged in."""
-    applicant = Applicant(email=f"{name}@example.com", username=name, password=PASSWORD)
-    user = await app.services.auth.add_user(applicant, role, Visit())
-    assert user.role == role
-    client = Client(app.app)
-    assert (await client.login(name)).status == 200
-    return client
+    return await first_person(app)
 
 
 async def test_the_first_one_registers_and_logs_in(app: RunningApp) -> None:
@@ -256,7 +238,7 @@ async def test_an_api_token_is_for_programs(app: RunningApp, anna: Client) -> No
 
 
 async def test_administrators_manage_users_and_others_do_not(app: RunningApp, anna: Client) -> None:
-    berta = await add(app, "berta", "trader")
+    berta = await person(app, "berta", "trader")
     users = (await anna.get("/api/v1/users?limit=1")).body
     more = (await anna.get(f"/api/v1/users?limit=1&cursor={users['next_cursor']}")).body
     found = {item["username"]: item["id"] for item in users["items"] + more["items"]}
@@ -359,7 +341,7 @@ async def test_backfills_are_for_newcomers_and_then_for_traders(app: RunningApp)
     assert (await here.get(path)).status == 200
     await here.login()
     assert (await here.post(path, BACKFILL)).status not in (401, 403)
-    viewer = await add(app, "vera", "viewer")
+    viewer = await person(app, "vera", "viewer")
     assert (await viewer.post(path, BACKFILL)).body["code"] == "missing_scope"
 
 

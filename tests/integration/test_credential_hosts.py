@@ -14,7 +14,7 @@ from ccxt.base.errors import ExchangeNotAvailable
 
 from tests.contract.alpaca_plugin.rig import ImpatientPlugin as ImpatientAlpaca
 from tests.contract.ccxt_plugin.rig import CAPTURE, HastyPlugin
-from tests.support.account_client import Client
+from tests.support.account_client import Client, first_person
 from tests.support.accounts import CHEAP
 from tests.support.applications import RunningApp, memory_stores, running_app
 from tests.support.connects import watched_connects
@@ -22,7 +22,6 @@ from tests.support.loaders import loader_of
 from tests.venues.alpaca import AlpacaVenue
 from tests.venues.binance import BinanceVenue
 from tradewright.app import Adapters
-from tradewright.app_extensions.people import GivenPeople
 from tradewright.domain.capabilities import CredentialFieldName
 from tradewright.domain.credentials import Credentials
 from tradewright.plugins import _ccxt_exchange
@@ -31,7 +30,6 @@ from tradewright.plugins._ccxt_manifest import load_manifest
 from tradewright.plugins._venue_clock import VenueClock
 from tradewright.plugins.base import SharedByInstances
 from tradewright.runtime.clock import SystemClock
-from tradewright.storage.memory_user_configs import memory_people
 
 KEYS = "/api/v1/credentials"
 HOSTS = (
@@ -74,7 +72,6 @@ async def app(tmp_path: Path, venues: tuple[BinanceVenue, AlpacaVenue]) -> Async
     adapters = Adapters(
         loader=loader_of(HastyPlugin, ImpatientAlpaca),
         stores=memory_stores(),
-        people=GivenPeople(memory_people()),
         password_cost=CHEAP,
     )
     providers = {"binance": venues[0].provider_options(), "alpaca": venues[1].provider_options()}
@@ -84,10 +81,7 @@ async def app(tmp_path: Path, venues: tuple[BinanceVenue, AlpacaVenue]) -> Async
 
 @pytest.fixture
 async def anna(app: RunningApp) -> Client:
-    client = Client(app.app)
-    await client.register()
-    await client.login()
-    return client
+    return await first_person(app)
 
 
 async def test_no_field_but_those_of_the_provider_is_taken(app: RunningApp, anna: Client) -> None:

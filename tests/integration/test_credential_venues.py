@@ -11,8 +11,8 @@ import pytest
 
 from tests.contract.alpaca_plugin.rig import ImpatientPlugin as ImpatientAlpaca
 from tests.contract.ccxt_plugin.rig import CAPTURE, HastyPlugin, refusal, wait_until
-from tests.support.account_client import AUTH, Client
-from tests.support.accounts import CHEAP, PASSWORD
+from tests.support.account_client import AUTH, Client, first_person, person
+from tests.support.accounts import CHEAP
 from tests.support.applications import RunningApp, memory_stores, running_app
 from tests.support.loaders import loader_of
 from tests.venues.alpaca import API_KEY as ALPACA_KEY
@@ -21,13 +21,9 @@ from tests.venues.alpaca import AlpacaVenue
 from tests.venues.binance import BinanceVenue
 from tests.venues.binance.trading import API_KEY, SECRET
 from tradewright.app import Adapters
-from tradewright.app_extensions.people import GivenPeople
 from tradewright.domain.errors import NotFound, PluginError
-from tradewright.domain.people import Role
-from tradewright.services.auth.registration import Applicant
 from tradewright.services.auth.visits import Visit
 from tradewright.services.user_service import CHECK_INTERVAL_S
-from tradewright.storage.memory_user_configs import memory_people
 
 KEYS = "/api/v1/credentials"
 RESTRICTIONS = "GET /sapi/v1/account/apiRestrictions"
@@ -59,7 +55,6 @@ async def app(tmp_path: Path, venue: BinanceVenue, alpaca: AlpacaVenue) -> Async
     adapters = Adapters(
         loader=loader_of(HastyPlugin, ImpatientAlpaca),
         stores=memory_stores(),
-        people=GivenPeople(memory_people()),
         password_cost=CHEAP,
     )
     providers = {"binance": venue.provider_options(), "alpaca": alpaca.provider_options()}
@@ -69,18 +64,7 @@ async def app(tmp_path: Path, venue: BinanceVenue, alpaca: AlpacaVenue) -> Async
 
 @pytest.fixture
 async def anna(app: RunningApp) -> Client:
-    client = Client(app.app)
-    await client.register()
-    await client.login()
-    return client
-
-
-async def person(app: RunningApp, name: str, role: Role = "trader") -> Client:
-    applicant = Applicant(email=f"{name}@example.com", username=name, password=PASSWORD)
-    await app.services.auth.add_user(applicant, role, Visit())
-    client = Client(app.app)
-    await client.login(name)
-    return client
+    return await first_person(app)
 
 
 async def add(client: Client, **changes: Any) -> str:

@@ -8,16 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.account_client import AUTH, Client
-from tests.support.accounts import CHEAP, PASSWORD
+from tests.support.account_client import AUTH, Client, first_person, person
+from tests.support.accounts import CHEAP
 from tests.support.applications import RunningApp, memory_stores, running_app
 from tradewright.app import Adapters
-from tradewright.app_extensions.people import GivenPeople
-from tradewright.domain.people import Role
-from tradewright.services.auth.registration import Applicant
-from tradewright.services.auth.visits import Visit
 from tradewright.services.user.credentials import KEPT_MAX
-from tradewright.storage.memory_user_configs import memory_people
 from tradewright.testing.clock import DrivenClock
 
 KEYS = "/api/v1/credentials"
@@ -35,7 +30,6 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     adapters = Adapters(
         clock=DrivenClock(),
         stores=memory_stores(),
-        people=GivenPeople(memory_people()),
         password_cost=CHEAP,
     )
     async with running_app(tmp_path, adapters) as running:
@@ -44,18 +38,7 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
 
 @pytest.fixture
 async def anna(app: RunningApp) -> Client:
-    client = Client(app.app)
-    await client.register()
-    await client.login()
-    return client
-
-
-async def person(app: RunningApp, name: str, role: Role) -> Client:
-    applicant = Applicant(email=f"{name}@example.com", username=name, password=PASSWORD)
-    await app.services.auth.add_user(applicant, role, Visit())
-    client = Client(app.app)
-    await client.login(name)
-    return client
+    return await first_person(app)
 
 
 async def kept(app: RunningApp) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from quart.testing import connections
 
-from tests.support.account_client import AUTH, Client
+from tests.support.account_client import AUTH, Client, first_person
 from tests.support.accounts import PASSWORD
 from tests.support.applications import HERE, RunningApp, running_app
 from tradewright.app import Adapters
@@ -34,10 +34,7 @@ async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
 
 @pytest.fixture
 async def anna(app: RunningApp) -> Client:
-    client = Client(app.app)
-    assert (await client.register()).status == 201
-    assert (await client.login()).status == 200
-    return client
+    return await first_person(app)
 
 
 async def until(condition: Callable[[], bool]) -> None:

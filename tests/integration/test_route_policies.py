@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 from quart import Response
 
-from tests.support.account_client import AUTH, Client
-from tests.support.accounts import CHEAP, PASSWORD
+from tests.support.account_client import AUTH, Client, person
+from tests.support.accounts import CHEAP
 from tests.support.applications import RunningApp, memory_stores, running_app
 from tradewright.app import Adapters, create_app
 from tradewright.app_extensions.people import GivenPeople
 from tradewright.config import TestingConfig
-from tradewright.domain.people import Role
-from tradewright.services.auth.registration import Applicant
 from tradewright.services.auth.visits import Visit
 from tradewright.storage.memory_user_configs import memory_people
 from tradewright.testing.clock import DrivenClock
@@ -74,14 +72,6 @@ async def test_a_route_that_does_not_say_is_refused(tmp_path: Path) -> None:
 async def app(tmp_path: Path) -> AsyncIterator[RunningApp]:
     async with running_app(tmp_path, adapters(), require_login=True) as running:
         yield running
-
-
-async def person(app: RunningApp, name: str, role: Role) -> Client:
-    applicant = Applicant(email=f"{name}@example.com", username=name, password=PASSWORD)
-    await app.services.auth.add_user(applicant, role, Visit())
-    client = Client(app.app)
-    assert (await client.login(name)).status == 200
-    return client
 
 
 def refused(policy: Policy, who: str) -> int | None:

@@ -9,16 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.account_client import AUTH, Client
+from tests.support.account_client import AUTH, Client, first_person, person
 from tests.support.accounts import CHEAP, PASSWORD
 from tests.support.applications import RunningApp, memory_stores, running_app
 from tradewright.app import Adapters
-from tradewright.app_extensions.people import GivenPeople
-from tradewright.services.auth.registration import Applicant
 from tradewright.services.auth.throttle import BY_RENAMER
-from tradewright.services.auth.visits import Visit
 from tradewright.services.user.preferences import BYTES_MAX
-from tradewright.storage.memory_user_configs import memory_people
 from tradewright.testing.clock import DrivenClock
 
 PROFILE = "/api/v1/user/profile"
@@ -34,28 +30,19 @@ def clock() -> DrivenClock:
 
 @pytest.fixture
 async def app(tmp_path: Path, clock: DrivenClock) -> AsyncIterator[RunningApp]:
-    adapters = Adapters(
-        clock=clock, stores=memory_stores(), people=GivenPeople(memory_people()), password_cost=CHEAP
-    )
+    adapters = Adapters(clock=clock, stores=memory_stores(), password_cost=CHEAP)
     async with running_app(tmp_path, adapters) as running:
         yield running
 
 
 @pytest.fixture
 async def anna(app: RunningApp) -> Client:
-    client = Client(app.app)
-    await client.register()
-    await client.login()
-    return client
+    return await first_person(app)
 
 
 @pytest.fixture
 async def ben(app: RunningApp, anna: Client) -> Client:
-    applicant = Applicant(email="ben@example.com", username="ben", password=PASSWORD)
-    await app.services.auth.add_user(applicant, "viewer", Visit())
-    client = Client(app.app)
-    await client.login("ben")
-    return client
+    return await person(app, "ben", "viewer")
 
 
 async def change(client: Client, path: str, body: object) -> Any:

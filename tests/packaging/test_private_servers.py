@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
+from pathlib import Path
 from urllib.parse import urlsplit
+
+import asyncpg
 
 
 def test_postgres_answers_and_holds_what_it_is_given(postgres_url: str) -> None:
@@ -31,6 +35,25 @@ def test_postgres_refuses_a_wrong_password(postgres_url: str) -> None:
     )
     assert answer.returncode == 2
     assert "password authentication failed" in answer.stderr
+
+
+async def test_postgres_needs_no_file_of_its_package_once_it_runs(postgres_url: str) -> None:
+    """An upgrade of the package during a run must not give a new connection a library that does not fit."""
+    connection = await asyncpg.connect(postgres_url)
+    try:
+        process = connection.get_server_pid()
+        before = libraries(process)
+        assert any("plpgsql" in name for name in before)
+        await connection.execute("DO $$ BEGIN PERFORM 1; END $$")
+        assert libraries(process) == before
+    finally:
+        await connection.close()
+
+
+def libraries(process: int) -> set[str]:
+    """The libraries that a process has loaded."""
+    maps = Path(f"/proc/{process}/maps").read_text(encoding="utf-8")
+    return set(re.findall(r"\S+/lib/\S+\.so$", maps, re.MULTILINE))
 
 
 def test_redis_answers_and_holds_what_it_is_given(redis_url: str) -> None:

@@ -10,7 +10,10 @@ from quart import Quart, Response
 from quart.typing import TestClientProtocol
 
 from tests.support.accounts import PASSWORD
-from tests.support.applications import Answer
+from tests.support.applications import Answer, RunningApp
+from tradewright.domain.people import Role
+from tradewright.services.auth.registration import Applicant
+from tradewright.services.auth.visits import Visit
 
 AUTH = "/api/v1/auth"
 OWN = {"X-Requested-With": "tradewright"}
@@ -77,3 +80,21 @@ class Client:
         if answer.status == 200:
             self.token = answer.body["access_token"]
         return answer
+
+
+async def first_person(app: RunningApp) -> Client:
+    """The first one who registers, ``anna`` the administrator, logged in."""
+    client = Client(app.app)
+    assert (await client.register()).status == 201
+    assert (await client.login()).status == 200
+    return client
+
+
+async def person(app: RunningApp, name: str, role: Role = "trader") -> Client:
+    """Somebody whom the operator adds, logged in."""
+    applicant = Applicant(email=f"{name}@example.com", username=name, password=PASSWORD)
+    user = await app.services.auth.add_user(applicant, role, Visit())
+    assert user.role == role
+    client = Client(app.app)
+    assert (await client.login(name)).status == 200
+    return client

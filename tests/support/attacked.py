@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.account_client import Client
-from tests.support.accounts import CHEAP, PASSWORD
+from tests.support.account_client import Client, person
+from tests.support.accounts import CHEAP
 from tests.support.api_map import Call, calls
 from tests.support.applications import RunningApp, memory_stores, running_app
 from tradewright.app import Adapters
-from tradewright.app_extensions.people import GivenPeople
 from tradewright.domain.people import Role
-from tradewright.services.auth.registration import Applicant
-from tradewright.services.auth.visits import Visit
-from tradewright.storage.memory_user_configs import memory_people
 from tradewright.testing.clock import DrivenClock
 
 
@@ -32,11 +28,7 @@ class Attacked:
 
     async def person(self, name: str, role: Role) -> Client:
         """Somebody else, logged in."""
-        applicant = Applicant(email=f"{name}@example.com", username=name, password=PASSWORD)
-        await self.running.services.auth.add_user(applicant, role, Visit())
-        client = Client(self.running.app)
-        assert (await client.login(name)).status == 200
-        return client
+        return await person(self.running, name, role)
 
     async def state(self) -> str:
         """All that is kept of people and backfills, but the audit log and how often something was tried."""
@@ -51,13 +43,8 @@ class Attacked:
 async def attacked(data_dir: Path, **settings: Any) -> AsyncIterator[Attacked]:
     """The whole application, its people in memory, on a driven clock."""
     clock = DrivenClock()
-    adapters = Adapters(
-        clock=clock, stores=memory_stores(), people=GivenPeople(memory_people()), password_cost=CHEAP
-    )
+    adapters = Adapters(clock=clock, stores=memory_stores(), password_cost=CHEAP)
     async with running_app(data_dir, adapters, **settings) as running:
-        applicant = Applicant(email="anna@example.com", username="anna", password=PASSWORD)
-        await running.services.auth.add_user(applicant, "admin", Visit())
-        anna = Client(running.app)
-        assert (await anna.login()).status == 200
+        anna = await person(running, "anna", "admin")
         document = (await running.get("/api/v1/openapi.json")).body
         yield Attacked(running, clock, anna, tuple(calls(document)))

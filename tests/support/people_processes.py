@@ -10,7 +10,9 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import alembic.command
@@ -26,10 +28,11 @@ from tradewright.storage.people import (
     SqlAttemptStore,
     SqlAuditStore,
     SQLiteFile,
+    SqlSessionStore,
     SqlUserStore,
 )
 from tradewright.storage.postgres.address import Address
-from tradewright.testing.people_material import NOW, record
+from tradewright.testing.people_material import NOW, record, session, token
 
 IMPORTED_BEFORE_THE_FORKS = alembic.command
 
@@ -88,6 +91,49 @@ async def written(place: Place, number: int) -> None:
     await database.close()
 
 
+@asynccontextmanager
+async def stores_of(place: Place) -> AsyncIterator[tuple[SqlUserStore, SqlSessionStore]]:
+    """Users and their sessions, open for a while."""
+    database = PeopleDatabase(place, AUTH, timeout_s=60)
+    await database.open(30)
+    try:
+        yield SqlUserStore(database), SqlSessionStore(database)
+    finally:
+        await database.close()
+
+
+async def logged_in(place: Place) -> None:
+    """Keep anna, with two sessions."""
+    async with stores_of(place) as (users, sessions):
+        await users.add(record("anna"))
+        for name in "ab":
+            made = session("id-anna", name)
+            await sessions.add(made, token(made.id, name), kept_max=9)
+
+
+async def shut_out(place: Place, fatal: int) -> None:
+    """Print whether anna is shut out and how many sessions of hers there are; then shut her out, and die at
+    that moment of it."""
+    async with stores_of(place) as (users, sessions):
+        found = await users.get("id-anna")
+        assert found is not None
+        print(found.user.disabled, len(await sessions.of_user("id-anna")), flush=True)
+        if fatal:
+            die_at(fatal)
+        await users.set_disabled("id-anna", True)
+
+
+def shut_out_until_done(place: Place) -> None:
+    """Print what is there at first, what each death left behind, a moment later each time, and what is there
+    when all went well."""
+    asyncio.run(logged_in(place))
+    status, fatal = -signal.SIGKILL, 0
+    while status == -signal.SIGKILL:
+        fatal += 1
+        (status,) = ended(forked(partial(shut_out, place, fatal)))
+    assert [status, *ended(forked(partial(shut_out, place, 0)))] == [0, 0]
+
+
 def ended(*children: int) -> list[int]:
     """How each of them ended."""
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
@@ -100,6 +146,8 @@ def main() -> None:
     elif what == "write":
         children = [forked(lambda n=n: written(place_of(kind, name), n)) for n in range(int(rest[0]))]  # type: ignore[misc]
         print(ended(*children))
+    elif what == "shut_out":
+        shut_out_until_done(place_of(kind, name))
     else:  # each of the rest is `name:moment`: open the place of that name and die at that moment
         for each in rest:
             own_name, moment = each.split(":")

@@ -87,14 +87,15 @@ def promote(login: str, role: Role) -> None:
 @user.command()
 @click.argument("login")
 def disable(login: str) -> None:
-    """Shut the user LOGIN out; every session and API token of theirs ends."""
+    """Shut the user LOGIN out: every session of theirs ends, and no API token of theirs is taken until they
+    are let in again."""
     click.echo(f"{_set_disabled(login, True).username} can't log in any more.")
 
 
 @user.command()
 @click.argument("login")
 def enable(login: str) -> None:
-    """Let the user LOGIN in again."""
+    """Let the user LOGIN in again, and the programs that have an API token of theirs."""
     click.echo(f"{_set_disabled(login, False).username} can log in again.")
 
 

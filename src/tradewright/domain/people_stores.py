@@ -80,8 +80,10 @@ class UserStore(Protocol):
         """Change it; ``Conflict`` where no enabled administrator would be left."""
         ...
 
-    async def set_disabled(self, user_id: str, disabled: bool) -> User | None:
-        """Change it; ``Conflict`` where no enabled administrator would be left."""
+    async def set_disabled(self, user_id: str, disabled: bool) -> tuple[User, tuple[str, ...]] | None:
+        """Let the user in, or shut them out and end all of their sessions, in one step; the user, and the ids
+        of the sessions that ended. ``Conflict`` where no enabled administrator would be left; None where
+        there is no such user."""
         ...
 
     async def set_totp(

@@ -136,11 +136,12 @@ class MemoryUserStore:
         record = self._auth.users.get(user_id)
         return None if record is None else self._put(record, msgspec.structs.replace(record.user, role=role))
 
-    async def set_disabled(self, user_id: str, disabled: bool) -> User | None:
+    async def set_disabled(self, user_id: str, disabled: bool) -> tuple[User, tuple[str, ...]] | None:
         record = self._auth.users.get(user_id)
         if record is None:
             return None
-        return self._put(record, msgspec.structs.replace(record.user, disabled=disabled))
+        user = self._put(record, msgspec.structs.replace(record.user, disabled=disabled))
+        return user, self._auth.end_all(user_id, but=None) if disabled else ()
 
     async def set_totp(
         self, user_id: str, secret: bytes | None, *, enabled: bool, recovery_hashes: Sequence[str] = ()

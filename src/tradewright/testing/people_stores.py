@@ -31,6 +31,7 @@ from tradewright.testing.people_user_checks import (
     check_password_ends_sessions,
     check_passwords,
     check_second_factor,
+    check_shutting_out_ends_sessions,
     check_users_found,
 )
 
@@ -46,6 +47,7 @@ PEOPLE_CHECKS: Final[tuple[PeopleCheck, ...]] = (
     check_names_are_one,
     check_invitations,
     check_password_ends_sessions,
+    check_shutting_out_ends_sessions,
     check_passwords,
     check_second_factor,
     check_last_administrator,

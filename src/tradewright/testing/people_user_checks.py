@@ -186,6 +186,32 @@ async def check_password_ends_sessions(people: PeopleStores) -> None:
     assert await people.users.set_password("id-anna", "newer", NOW + 6) == ("session-b",)
 
 
+async def check_shutting_out_ends_sessions(people: PeopleStores) -> None:
+    """Who is shut out has no session in the same step, and none comes back with them."""
+    for owner, names in (("anna", "ab"), ("ben", "c")):
+        await people.users.add(record(owner))
+        for name in names:
+            made = session(f"id-{owner}", name)
+            await people.sessions.add(made, token(made.id, name), kept_max=9)
+    out = await people.users.set_disabled("id-anna", True)
+    assert out is not None
+    assert out[0].disabled
+    assert set(out[1]) == {"session-a", "session-b"}
+    assert await people.sessions.of_user("id-anna") == ()
+    assert await people.sessions.token(hashed("a")) is None, "with its tokens"
+    assert [each.id for each in await people.sessions.of_user("id-ben")] == ["session-c"], "nobody else's"
+    again = await people.users.set_disabled("id-anna", False)
+    assert again is not None
+    assert (again[0].disabled, again[1]) == (False, ())
+    assert await people.sessions.of_user("id-anna") == ()
+    made = session("id-anna", "d")
+    await people.sessions.add(made, token(made.id, "d"), kept_max=9)
+    kept = await people.users.set_disabled("id-anna", False)
+    assert kept is not None
+    assert kept[1] == ()
+    assert [each.id for each in await people.sessions.of_user("id-anna")] == ["session-d"]
+
+
 async def check_second_factor(people: PeopleStores) -> None:
     """A code and a recovery code open something once."""
     users = people.users
@@ -248,11 +274,11 @@ async def check_last_administrator(people: PeopleStores) -> None:
     assert lowered is not None
     disabled = await users.set_disabled(last, True)
     assert disabled is not None
-    assert disabled.disabled
+    assert disabled[0].disabled
     stored = await users.get(last)
     assert stored is not None
-    assert stored.user == disabled
-    assert await users.set_disabled("id-carl", False) == raised, "what changes nothing is no conflict"
+    assert stored.user == disabled[0]
+    assert await users.set_disabled("id-carl", False) == (raised, ()), "what changes nothing is no conflict"
     assert await users.set_role("nobody", "admin") is None
     assert await users.set_disabled("nobody", True) is None
     for user in await users.users():

@@ -51,15 +51,16 @@ class Administration:
         return user
 
     async def set_disabled(self, user_id: str, disabled: bool, actor_id: str | None, visit: Visit) -> User:
-        """Shut the user out, which ends every session, or let them in again; ``NotFound``, ``Conflict``."""
-        user = await self._users.set_disabled(user_id, disabled)
-        if user is None:
+        """Shut the user out, which ends every session, or let them in again, and their API tokens with them;
+        ``NotFound``, ``Conflict``."""
+        changed = await self._users.set_disabled(user_id, disabled)
+        if changed is None:
             raise _unknown()
-        if disabled:
-            await self._sessions.end_all(user_id)
-            if self._shut_out is not None:
-                await self._shut_out(user_id)
+        user, ended = changed
         self._forget()
+        await self._sessions.gone(ended)
+        if disabled and self._shut_out is not None:
+            await self._shut_out(user_id)
         kind = "user.disabled" if disabled else "user.enabled"
         await self._audit.note(kind, visit, user_id=user_id, actor_id=actor_id)
         return user

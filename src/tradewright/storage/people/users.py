@@ -126,22 +126,18 @@ class SqlUserStore:
         return await self._database.write(work)
 
     async def set_role(self, user_id: str, role: Role) -> User | None:
-        return await self._set(user_id, role=role)
-
-    async def set_disabled(self, user_id: str, disabled: bool) -> User | None:
-        return await self._set(user_id, disabled=disabled)
-
-    async def _set(self, user_id: str, **values: str | bool) -> User | None:
         async def work(connection: AsyncConnection) -> User | None:
-            await hold(connection, "users")
-            row = await _locked(connection, user_id)
-            if row is None:
+            return await _set(connection, user_id, role=role)
+
+        return await self._database.write(work)
+
+    async def set_disabled(self, user_id: str, disabled: bool) -> tuple[User, tuple[str, ...]] | None:
+        async def work(connection: AsyncConnection) -> tuple[User, tuple[str, ...]] | None:
+            user = await _set(connection, user_id, disabled=disabled)
+            if user is None:
                 return None
-            user = msgspec.structs.replace(_user(row), **values)
-            if not _manages(user):
-                await _refuse_to_lose(connection, _user(row))
-            await connection.execute(update(UserRow).where(UserRow.id == user_id).values(**values))
-            return user
+            ended = await end_sessions_of(connection, user_id, but=None) if disabled else ()
+            return user, ended
 
         return await self._database.write(work)
 
@@ -249,6 +245,19 @@ async def _count(connection: AsyncConnection) -> int:
 async def _locked(connection: AsyncConnection, user_id: str) -> Row[Any] | None:
     query = select(UserRow).where(UserRow.id == user_id).with_for_update()
     return (await connection.execute(query)).one_or_none()
+
+
+async def _set(connection: AsyncConnection, user_id: str, **values: str | bool) -> User | None:
+    """Change these, under the lock of all users and of this one, which the transaction keeps."""
+    await hold(connection, "users")
+    row = await _locked(connection, user_id)
+    if row is None:
+        return None
+    user = msgspec.structs.replace(_user(row), **values)
+    if not _manages(user):
+        await _refuse_to_lose(connection, _user(row))
+    await connection.execute(update(UserRow).where(UserRow.id == user_id).values(**values))
+    return user
 
 
 async def _refuse_to_lose(connection: AsyncConnection, user: User) -> None:

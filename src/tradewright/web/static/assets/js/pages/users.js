@@ -3,6 +3,7 @@
 import { administration } from "../modules/data/accountService.js";
 import { asApiError } from "../modules/net/errors.js";
 import { formatBarTime, localZone } from "../modules/state/format.js";
+import { PagedList } from "../modules/state/pagedList.js";
 import { readPreferences } from "../modules/state/preferences.js";
 import { confirmed, withStepUp } from "../modules/ui/dialogs.js";
 import { element, find, icon, replace } from "../modules/ui/element.js";
@@ -19,16 +20,12 @@ const ROLES = ["viewer", "trader", "admin"];
 class UsersPage {
   #theme = new ThemeToggle(() => undefined);
   #main = find("#main", HTMLElement);
-  /** @type {UserItem[]} */
-  #users = [];
-  /** @type {InviteItem[]} */
-  #invitations = [];
-  /** @type {AuditEvent[]} */
-  #events = [];
-  /** @type {string | null} */
-  #usersCursor = null;
-  /** @type {string | null} */
-  #auditCursor = null;
+  /** @type {PagedList<UserItem>} */
+  #users = new PagedList((cursor) => administration.users(cursor));
+  /** @type {PagedList<InviteItem>} */
+  #invitations = new PagedList((cursor) => administration.invites(cursor));
+  /** @type {PagedList<AuditEvent>} */
+  #events = new PagedList((cursor) => administration.audit({ cursor }));
   #me = "";
   #invited = element("div");
   #invites = element("div");
@@ -52,8 +49,8 @@ class UsersPage {
     });
     replace(find("#invites-body", HTMLElement), this.#mode, this.#invites, this.#invited, this.#form.node);
     // The log names users, so they come first.
-    await Promise.all([this.#loadUsers(null), this.#loadInvites(null), this.#sayMode()]);
-    await this.#loadAudit(null);
+    await Promise.all([this.#loadUsers(), this.#loadInvites(), this.#sayMode()]);
+    await this.#loadAudit();
     this.#main.dataset.shown = user.username;
   }
 
@@ -62,25 +59,17 @@ class UsersPage {
     this.#form?.destroy();
   }
 
-  /** @param {string | null} cursor */
-  async #loadUsers(cursor) {
-    const place = find("#users-body", HTMLElement);
-    try {
-      const { items, next_cursor: next } = await administration.users(cursor);
-      this.#users = cursor === null ? items : [...this.#users, ...items];
-      this.#usersCursor = next ?? null;
-      this.#showUsers();
-    } catch (error) {
-      replace(place, failure(asApiError(error), () => this.#loadUsers(cursor)));
-    }
+  /** @param {boolean} [further] */
+  #loadUsers(further) {
+    return loaded(find("#users-body", HTMLElement), this.#users, () => this.#showUsers(), further);
   }
 
   #showUsers() {
-    find("#users-note", HTMLElement).textContent = `${this.#users.length}${this.#usersCursor ? "+" : ""}`;
+    find("#users-note", HTMLElement).textContent = this.#users.count;
     replace(
       find("#users-body", HTMLElement),
-      table("Users", ["User", "E-mail address|wide", "Role", "Last login|wide", ""], this.#users.map((user) => this.#userRow(user))),
-      more(this.#usersCursor, () => this.#loadUsers(this.#usersCursor)),
+      table("Users", ["User", "E-mail address|wide", "Role", "Last login|wide", ""], this.#users.items.map((user) => this.#userRow(user))),
+      this.#users.hasMore && more("users", () => this.#loadUsers(true)),
       element("div", { id: "users-said" }),
     );
   }
@@ -119,8 +108,8 @@ class UsersPage {
     let problem = null;
     try {
       const changed = await withStepUp(() => administration.changeUser(user.id, changes));
-      this.#users = this.#users.map((one) => (one.id === changed.id ? changed : one));
-      this.#loadAudit(null);
+      this.#users.items = this.#users.items.map((one) => (one.id === changed.id ? changed : one));
+      this.#loadAudit();
     } catch (error) {
       const told = asApiError(error);
       if (told.code !== "aborted") problem = failure(told);
@@ -137,23 +126,17 @@ class UsersPage {
     replace(this.#mode, element("div", { class: "warning" }, icon("warning"), element("div", {}, words)));
   }
 
-  /** @param {string | null} cursor */
-  async #loadInvites(cursor) {
-    try {
-      const { items, next_cursor: next } = await administration.invites(cursor);
-      this.#invitations = cursor === null ? items : [...this.#invitations, ...items];
-      const count = this.#invitations.length;
-      find("#invites-note", HTMLElement).textContent = count === 0 ? "" : `${count}${next ? "+" : ""}`;
-      const rows = this.#invitations.map((invite) => this.#inviteRow(invite));
-      const shown = count === 0 ? element("p", { class: "empty" }, "Nobody is invited.") : table("Invitations", ["Begins", "Role", "State", "Ends|wide", ""], rows);
-      replace(
-        this.#invites,
-        shown,
-        more(next ?? null, () => this.#loadInvites(next ?? null)),
-      );
-    } catch (error) {
-      replace(this.#invites, failure(asApiError(error), () => this.#loadInvites(cursor)));
-    }
+  /** @param {boolean} [further] */
+  #loadInvites(further) {
+    return loaded(this.#invites, this.#invitations, () => this.#showInvites(), further);
+  }
+
+  #showInvites() {
+    const { items, count, hasMore } = this.#invitations;
+    find("#invites-note", HTMLElement).textContent = items.length === 0 ? "" : count;
+    const rows = items.map((invite) => this.#inviteRow(invite));
+    const shown = rows.length === 0 ? element("p", { class: "empty" }, "Nobody is invited.") : table("Invitations", ["Begins", "Role", "State", "Ends|wide", ""], rows);
+    replace(this.#invites, shown, hasMore && more("invitations", () => this.#loadInvites(true)));
   }
 
   /** @param {InviteItem} invite */
@@ -179,37 +162,37 @@ class UsersPage {
     const told = tellOnce("The invitation", "Send this link to the one whom you invite. It is good once, for seven days, and not shown again.", [link], () => this.#invited.replaceChildren());
     replace(this.#invited, told);
     told.focus();
-    await Promise.all([this.#loadInvites(null), this.#loadAudit(null)]);
+    await Promise.all([this.#loadInvites(), this.#loadAudit()]);
   }
 
   /** @param {string} id */
   async #deleteInvite(id) {
     try {
       await withStepUp(() => administration.deleteInvite(id));
-      await this.#loadInvites(null);
+      await this.#loadInvites();
     } catch (error) {
       const told = asApiError(error);
       if (told.code !== "aborted") this.#invites.append(failure(told));
     }
   }
 
-  /** @param {string | null} cursor */
-  async #loadAudit(cursor) {
-    const place = find("#audit-body", HTMLElement);
-    try {
-      const { items, next_cursor: next } = await administration.audit({ cursor });
-      this.#events = cursor === null ? items : [...this.#events, ...items];
-      this.#auditCursor = next ?? null;
-      const rows = this.#events.map((event) => this.#eventRow(event));
-      replace(place, table("Audit log", ["Time", "What", "Whom", "Address|wide", "Details|wide"], rows), more(this.#auditCursor, () => this.#loadAudit(this.#auditCursor)));
-    } catch (error) {
-      replace(place, failure(asApiError(error), () => this.#loadAudit(cursor)));
-    }
+  /** @param {boolean} [further] */
+  #loadAudit(further) {
+    return loaded(find("#audit-body", HTMLElement), this.#events, () => this.#showAudit(), further);
+  }
+
+  #showAudit() {
+    const rows = this.#events.items.map((event) => this.#eventRow(event));
+    replace(
+      find("#audit-body", HTMLElement),
+      table("Audit log", ["Time", "What", "Whom", "Address|wide", "Details|wide"], rows),
+      this.#events.hasMore && more("events", () => this.#loadAudit(true)),
+    );
   }
 
   /** @param {AuditEvent} event */
   #eventRow({ time_ms: at, kind, user_id: whom, actor_id: by, address, details, request_id: request }) {
-    const name = (/** @type {string | null} */ id) => (id === null ? "–" : (this.#users.find((user) => user.id === id)?.username ?? id.slice(0, 8)));
+    const name = (/** @type {string | null} */ id) => (id === null ? "–" : (this.#users.items.find((user) => user.id === id)?.username ?? id.slice(0, 8)));
     const told = Object.entries(details).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
     return element(
       "tr",
@@ -232,9 +215,27 @@ function table(label, names, rows) {
   return element("div", { class: "scroll" }, element("table", { class: "table", "aria-label": label }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)));
 }
 
-/** @param {string | null} cursor @param {() => void} load */
-function more(cursor, load) {
-  return cursor !== null && element("div", {}, element("button", { type: "button", class: "button", onclick: load }, "Show more"));
+/** Load a list, or its next page, and show it; whoever asked for more by keyboard goes on with the first new row.
+ * @param {HTMLElement} place @param {PagedList<any>} list @param {() => void} show @param {boolean} [further] */
+async function loaded(place, list, show, further = false) {
+  const before = list.items.length;
+  try {
+    if (!(await list.load(further))) return;
+    show();
+    if (!further) return;
+    const row = place.querySelectorAll("tbody tr")[before];
+    if (row instanceof HTMLElement) {
+      row.tabIndex = -1;
+      row.focus();
+    }
+  } catch (error) {
+    replace(place, failure(asApiError(error), () => loaded(place, list, show, further)));
+  }
+}
+
+/** @param {string} what @param {() => void} load */
+function more(what, load) {
+  return element("div", {}, element("button", { type: "button", class: "button", "aria-label": `Show more ${what}`, onclick: load }, "Show more"));
 }
 
 /** @param {number | null} ms */
