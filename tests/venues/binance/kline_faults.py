@@ -13,7 +13,6 @@ from tests.venues.truth import Candle
 
 _BEYOND: Final = 3
 """How many klines a page that overlaps reaches beyond what was asked."""
-_CHANGED: Final = ("high", "volume")
 
 
 def broken(faults: CandleFaults, symbol: str, series: KlineSeries, chosen: Sequence[Kline]) -> list[Kline]:
@@ -28,16 +27,20 @@ def broken(faults: CandleFaults, symbol: str, series: KlineSeries, chosen: Seque
 
 
 def _candle(kline: Kline) -> Candle:
-    values = (kline.open, kline.high, kline.low, kline.close, kline.volume)
-    return Candle(kline.open_ms, kline.end_ms, *map(float, values), closed=kline.closed)
+    return Candle(
+        open_ms=kline.open_ms,
+        end_ms=kline.end_ms,
+        open=float(kline.open),
+        high=float(kline.high),
+        low=float(kline.low),
+        close=float(kline.close),
+        volume=float(kline.volume),
+        closed=kline.closed,
+    )
 
 
 def _told(kline: Kline, candle: Candle) -> Kline:
     """The kline with what a fault made of it."""
-    truth = _candle(kline)
-    changed = {
-        name: Decimal(str(getattr(candle, name)))
-        for name in _CHANGED
-        if getattr(candle, name) != getattr(truth, name)
-    }
-    return replace(kline, open_ms=candle.open_ms, **changed)
+    high = kline.high if candle.high == float(kline.high) else Decimal(str(candle.high))
+    volume = kline.volume if candle.volume == float(kline.volume) else Decimal(str(candle.volume))
+    return replace(kline, open_ms=candle.open_ms, high=high, volume=volume)
