@@ -37,6 +37,9 @@ CAPABILITIES: Final = {
     "watch_order_book": "watchOrderBook",
     "watch_trades": "watchTrades",
     "watch_orders": "watchOrders",
+    "watch_my_trades": "watchMyTrades",
+    "watch_balances": "watchBalance",
+    "watch_positions": "watchPositions",
     "create_order": "createOrder",
     "cancel_order": "cancelOrder",
     "cancel_all_orders": "cancelAllOrders",
@@ -47,7 +50,7 @@ CAPABILITIES: Final = {
     "fetch_my_trades": "fetchMyTrades",
     "fetch_balances": "fetchBalance",
     "fetch_positions": "fetchPositions",
-    "fetch_fees": "fetchTradingFee",
+    "fetch_fees": "fetchTradingFee fetchTradingFees",
     "set_leverage": "setLeverage",
 }
 PUBLIC: Final = frozenset(list(CAPABILITIES)[:8])

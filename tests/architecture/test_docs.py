@@ -153,6 +153,12 @@ def test_every_error_code_is_documented_with_its_status() -> None:
     assert unwritten == set()
 
 
+def test_every_program_that_measures_speed_is_documented() -> None:
+    measuring = {path.stem for path in (ROOT / "bench").glob("bench_*.py")}
+    documented = set(re.findall(r"`python -m bench\.(\w+)`", _read(REFERENCE / "performance.md")))
+    assert documented == measuring
+
+
 def test_every_name_of_the_design_has_a_row_that_is_true() -> None:
     names = _names()
     assert set(FIXED_NAMES.split()) <= set(names)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.closed_doors import RESUME_S_MAX, ClosedDoors
 from tests.support.collisions import KINDS, Collisions, Kind
+from tests.support.delistings import BACK_S_MAX, Delistings
 from tests.support.early_bars import EarlyPages, EarlyStream
 from tests.support.history_cuts import CLOSED_S_MAX, HistoryCuts
 from tests.support.hostile_requests import Attack
@@ -21,6 +22,7 @@ from tests.support.processes import serving
 from tests.support.silent_venue import SilentVenue
 from tests.support.slow_readers import READERS, SlowReaders
 from tests.support.stream_cuts import CutStreams
+from tests.support.wrong_clocks import WrongClocks
 from tradewright.services.auth.throttle import BY_PAIR
 from tradewright.services.data_sources.door import TOO_OFTEN_S
 
@@ -52,6 +54,22 @@ async def test_no_bar_is_final_before_its_end() -> None:
     assert stream.too_early == 0
     assert pages.too_early == 0
     assert pages.kept
+
+
+async def test_orders_pass_whoever_sets_a_clock() -> None:
+    one = WrongClocks(1)
+    await one.run(60)
+    assert len(one.placed) == 60
+    assert 0 < one.refused <= one.theirs_set < one.ours_set
+
+
+async def test_a_symbol_that_is_delisted_takes_nothing_from_others() -> None:
+    one = Delistings(1)
+    await one.run(40)
+    assert one.whole + one.told == 200
+    assert one.told
+    assert one.back_s
+    assert max(one.back_s) <= BACK_S_MAX
 
 
 async def test_a_venue_that_is_down_is_asked_twice_a_minute() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,8 +61,14 @@ class House:
         answer = await self.orchestrator.get_bars(
             series(timeframe), start_ms=start_ms, end_ms=end_ms, limit=limit
         )
-        await self.orchestrator.remember()  # so that the next may be answered from the cache
+        await remembered()  # so that the next may be answered from the cache
         return answer
+
+
+async def remembered() -> None:
+    """Return when what reads have found so far is in the cache, as far as the cache takes it."""
+    while writes := [task for task in asyncio.all_tasks() if task.get_name().startswith("remembering/")]:
+        await asyncio.wait(writes)
 
 
 def house(

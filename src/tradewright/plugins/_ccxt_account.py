@@ -16,7 +16,14 @@ from tradewright.domain.orders import (
     VenueFill,
     VenueOrder,
 )
-from tradewright.plugins._ccxt_feeds import one_by_one, orders_feed
+from tradewright.plugins._ccxt_feeds import (
+    after_each,
+    balances_feed,
+    fills_feed,
+    one_by_one,
+    orders_feed,
+    positions_feed,
+)
 from tradewright.plugins._ccxt_streams import StreamSet
 from tradewright.plugins._ccxt_trading import Trading
 from tradewright.plugins.base import MarketPlugin
@@ -99,3 +106,19 @@ class AccountMethods(MarketPlugin):
     def watch_orders(self) -> AsyncIterator[VenueOrder]:
         self._require(Capability.WATCH_ORDERS)
         return one_by_one(self._account_streams.stream(orders_feed()))
+
+    def watch_my_trades(self) -> AsyncIterator[VenueFill]:
+        self._require(Capability.WATCH_MY_TRADES)
+        return one_by_one(self._account_streams.stream(fills_feed()))
+
+    # What these two streams tell is a part, and of some exchanges a difference: what there is is asked for.
+
+    def watch_balances(self) -> AsyncIterator[Sequence[Balance]]:
+        self._require(Capability.WATCH_BALANCES)
+        self._require(Capability.FETCH_BALANCES)
+        return after_each(self._account_streams.stream(balances_feed()), self._trading.fetch_balances)
+
+    def watch_positions(self) -> AsyncIterator[Sequence[Position]]:
+        self._require(Capability.WATCH_POSITIONS)
+        self._require(Capability.FETCH_POSITIONS)
+        return after_each(self._account_streams.stream(positions_feed()), self._trading.fetch_positions)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.errors import MalformedAnswerPluginError, PluginError
-from tradewright.domain.orders import VenueOrder
+from tradewright.domain.orders import VenueFill, VenueOrder
 from tradewright.domain.ticks import BOOK_DEPTH, OrderBook, Ticker, Trade
 from tradewright.domain.timeframes import Timeframe
 from tradewright.plugins import _ccxt_orders as order_parse
@@ -16,8 +16,11 @@ from tradewright.plugins._ccxt_streams import Feed
 from tradewright.plugins.base import BarUpdate
 from tradewright.runtime.clock import Clock
 
+_T = TypeVar("_T")
+
 TRADES_WAITING_MAX: Final = 10_000
 ORDERS_WAITING_MAX: Final = 10_000
+FILLS_WAITING_MAX: Final = 10_000
 IDS_REMEMBERED: Final = 5_000
 BAD_BOOKS_MAX: Final = 50
 BAD_BOOK_S_MAX: Final = 0.5
@@ -153,11 +156,77 @@ def orders_feed() -> Feed[tuple[VenueOrder, ...]]:
     )
 
 
-async def one_by_one(stream: AsyncIterator[tuple[VenueOrder, ...]]) -> AsyncIterator[VenueOrder]:
-    """The orders of a stream of batches; closing it closes the stream."""
+def fills_feed() -> Feed[tuple[VenueFill, ...]]:
+    """The account's executions, each once; who falls too far behind is told so by an error."""
+    seen: dict[tuple[str, str], None] = {}
+
+    def take(answer: object) -> tuple[VenueFill, ...] | None:
+        new = []
+        for fill in order_parse.fills(answer):
+            if (fill.symbol, fill.trade_id) not in seen:
+                seen[fill.symbol, fill.trade_id] = None
+                new.append(fill)
+        while len(seen) > IDS_REMEMBERED:
+            del seen[next(iter(seen))]
+        return tuple(new) or None
+
+    def merge(waiting: tuple[VenueFill, ...], newer: tuple[VenueFill, ...]) -> tuple[VenueFill, ...]:
+        if len(waiting) + len(newer) > FILLS_WAITING_MAX:
+            raise PluginError(f"More than {FILLS_WAITING_MAX} executions wait to be taken.")
+        return waiting + newer
+
+    return Feed(
+        "my_trades",
+        "",
+        watch=lambda exchange: exchange.watch_my_trades(),
+        unwatch=lambda exchange: exchange.un_watch_my_trades(),
+        unwatch_feature="unWatchMyTrades",
+        take=take,
+        merge=merge,
+    )
+
+
+def balances_feed() -> Feed[bool]:
+    """That balances have changed."""
+    return Feed(
+        "balances",
+        "",
+        watch=lambda exchange: exchange.watch_balance(),
+        unwatch=lambda exchange: exchange.un_watch_balance(),
+        unwatch_feature="unWatchBalance",
+        take=lambda _answer: True,
+        merge=lambda _waiting, _newer: True,
+    )
+
+
+def positions_feed() -> Feed[bool]:
+    """That positions have changed."""
+    return Feed(
+        "positions",
+        "",
+        watch=lambda exchange: exchange.watch_positions(),
+        unwatch=lambda exchange: exchange.un_watch_positions(),
+        unwatch_feature="unWatchPositions",
+        take=lambda _answer: True,
+        merge=lambda _waiting, _newer: True,
+    )
+
+
+async def one_by_one(stream: AsyncIterator[tuple[_T, ...]]) -> AsyncIterator[_T]:
+    """The items of a stream of batches; closing it closes the stream."""
     try:
         async for batch in stream:
-            for order in batch:
-                yield order
+            for item in batch:
+                yield item
+    finally:
+        await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def after_each(stream: AsyncIterator[bool], read: Callable[[], Awaitable[_T]]) -> AsyncIterator[_T]:
+    """What is read after each item of a stream, once for all that came while it was being read; closing it
+    closes the stream."""
+    try:
+        async for _ in stream:
+            yield await read()
     finally:
         await stream.aclose()  # type: ignore[attr-defined]

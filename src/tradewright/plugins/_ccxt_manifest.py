@@ -27,6 +27,9 @@ PUBLIC: Final = frozenset(
 TRADING: Final = frozenset(
     {
         Capability.WATCH_ORDERS,
+        Capability.WATCH_MY_TRADES,
+        Capability.WATCH_BALANCES,
+        Capability.WATCH_POSITIONS,
         Capability.CREATE_ORDER,
         Capability.CANCEL_ORDER,
         Capability.CANCEL_ALL_ORDERS,

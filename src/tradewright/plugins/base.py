@@ -286,6 +286,18 @@ class MarketPlugin(ABC):
         """The account's orders at each change."""
         raise self._unsupported(Capability.WATCH_ORDERS)
 
+    def watch_my_trades(self) -> AsyncIterator[VenueFill]:
+        """The account's executions as they happen, each once, with the ids that ``fetch_my_trades`` gives."""
+        raise self._unsupported(Capability.WATCH_MY_TRADES)
+
+    def watch_balances(self) -> AsyncIterator[Sequence[Balance]]:
+        """All that the account holds, after each change; who is slow gets the latest."""
+        raise self._unsupported(Capability.WATCH_BALANCES)
+
+    def watch_positions(self) -> AsyncIterator[Sequence[Position]]:
+        """All open positions of the account, after each change; who is slow gets the latest."""
+        raise self._unsupported(Capability.WATCH_POSITIONS)
+
     # Trading. Nothing here is ever retried by the plugin. A method that returns has the venue's word. Where
     # a write fails, NetworkPluginError and its kin and MalformedAnswerPluginError mean that its outcome is
     # unknown; every other error means that nothing was done: the venue refused, or nothing was sent at all

@@ -85,11 +85,6 @@ class TaskSupervisor:
             return False
         return True
 
-    async def settle(self) -> None:
-        """Wait until nothing runs any more, whoever starts it meanwhile."""
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
-
     async def close(self) -> None:
         """Cancel what still runs and wait until all of it has ended."""
         self._closed = True

@@ -138,10 +138,6 @@ class DataOrchestrator:
         await asyncio.gather(*running, return_exceptions=True)
         await self._remembering.close()
 
-    async def remember(self) -> None:
-        """Wait until what reads have found so far is in the cache, as far as the cache takes it."""
-        await self._remembering.settle()
-
     async def get_bars(
         self,
         key: SeriesKey,

@@ -89,6 +89,9 @@ def _trading_calls(plugin: MarketPlugin, symbol: str) -> dict[Capability, Call]:
     )
     return {
         Capability.WATCH_ORDERS: plugin.watch_orders,
+        Capability.WATCH_MY_TRADES: plugin.watch_my_trades,
+        Capability.WATCH_BALANCES: plugin.watch_balances,
+        Capability.WATCH_POSITIONS: plugin.watch_positions,
         Capability.CREATE_ORDER: lambda: plugin.create_order(order),
         Capability.CANCEL_ORDER: lambda: plugin.cancel_order(symbol, venue_order_id="0"),
         Capability.CANCEL_ALL_ORDERS: lambda: plugin.cancel_all_orders(symbol),

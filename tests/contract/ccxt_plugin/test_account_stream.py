@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import TypeVar
 
 import pytest
 
 from tests.contract.ccxt_plugin.rig import SYMBOL, finish, order_request, take, wait_until
 from tests.venues.binance import BinanceVenue
 from tradewright.domain.errors import AuthenticationPluginError, NetworkPluginError, PluginError
-from tradewright.domain.orders import VenueOrder
+from tradewright.domain.orders import Balance, VenueOrder
 from tradewright.plugins.ccxt import CCXTPlugin
 
+T = TypeVar("T")
 D = Decimal
 
 
@@ -127,6 +129,56 @@ async def test_an_event_that_can_not_be_right_ends_the_stream_aloud(
     async with watching(venue, trader) as (_, seen, _reading):
         await trader.create_order(order_request())
         await wait_until(lambda: len(seen) == 1)
+
+
+def waits_for(trader: CCXTPlugin, what: str) -> bool:
+    """Whether CCXT would hand on such an event now."""
+    return any(what in client.futures for client in trader._account.clients.values())
+
+
+@contextlib.asynccontextmanager
+async def collecting(stream: AsyncIterator[T]) -> AsyncIterator[list[T]]:
+    """What the stream gives, while the context lasts."""
+    found = list[T]()
+
+    async def read() -> None:
+        async for item in stream:
+            found.append(item)
+
+    reading = asyncio.create_task(read())
+    try:
+        yield found
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await finish(stream)
+
+
+async def test_executions_are_told_once_by_the_ids_that_are_fetched(
+    venue: BinanceVenue, trader: CCXTPlugin
+) -> None:
+    order = await trader.create_order(order_request())
+    async with watching(venue, trader), collecting(trader.watch_my_trades()) as fills:
+        await wait_until(lambda: waits_for(trader, "myTrades"))
+        for _ in range(3):
+            venue.ledger.fill(int(order.venue_order_id), D("0.05"), D("999.5"))
+        await wait_until(lambda: len(fills) == 3)
+    assert tuple(fills) == await trader.fetch_my_trades(SYMBOL, since_ms=1, limit=10)
+    assert venue.user_stream.opened == 1
+
+
+async def test_balances_are_whole_after_each_change(venue: BinanceVenue, trader: CCXTPlugin) -> None:
+    order = await trader.create_order(order_request())
+    books = venue.ledger
+    async with collecting(trader.watch_balances()) as told:
+        await wait_until(lambda: venue.user_stream.subscriptions > 0 and waits_for(trader, "spot:balance"))
+        books.free["ETH"] = D(3)  # which the next event does not name
+        books.fill(int(order.venue_order_id), D("0.1"))
+        await wait_until(lambda: len(told) == 1)
+        await trader.cancel_order(SYMBOL, venue_order_id=order.venue_order_id)
+        await wait_until(lambda: len(told) == 2)
+    assert told[0][-1].locked == D(150)
+    assert told[1] == tuple(Balance(asset, books.free[asset], D(0)) for asset in ("BTC", "ETH", "USDT"))
 
 
 async def test_public_streams_live_beside_it(venue: BinanceVenue, trader: CCXTPlugin) -> None:

@@ -124,6 +124,9 @@ async def test_every_exchange_of_the_manifest_can_be_made() -> None:
 
 METHODS = {
     Capability.WATCH_ORDERS: "watch_orders",
+    Capability.WATCH_MY_TRADES: "watch_my_trades",
+    Capability.WATCH_BALANCES: "watch_balance",
+    Capability.WATCH_POSITIONS: "watch_positions",
     Capability.CREATE_ORDER: "create_order",
     Capability.CANCEL_ORDER: "cancel_order",
     Capability.CANCEL_ALL_ORDERS: "cancel_all_orders",

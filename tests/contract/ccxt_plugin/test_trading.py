@@ -179,6 +179,9 @@ async def test_all_that_is_declared_can_be_called(venue: BinanceVenue, trader: C
         Capability.SET_LEVERAGE: None,
         # streams, tried by tests of their own
         Capability.WATCH_ORDERS: None,
+        Capability.WATCH_MY_TRADES: None,
+        Capability.WATCH_BALANCES: None,
+        Capability.WATCH_POSITIONS: None,
     }
     declared = {one for one in trader.capabilities if one in calls}
     assert declared == set(calls)

@@ -83,6 +83,20 @@ def test_who_falls_too_far_behind_is_told() -> None:
         feed.merge(full, full[:1])
 
 
+def fill(number: int, symbol: str = "X/Y") -> dict[str, Any]:
+    return {**trade(number), "symbol": symbol, "order": "1", "price": "1.5", "amount": "2"}
+
+
+def test_each_execution_comes_once() -> None:
+    feed = feeds.fills_feed()
+    assert [one.trade_id for one in feed.take([fill(1), fill(2)]) or ()] == ["1", "2"]
+    again = feed.take([fill(2), fill(3), fill(2, "X/Z")])
+    assert [(one.symbol, one.trade_id) for one in again or ()] == [("X/Z", "2"), ("X/Y", "3")]
+    assert feed.take([fill(1), fill(3)]) is None
+    with pytest.raises(PluginError, match="wait"):
+        feed.merge((again or ())[:1] * feeds.FILLS_WAITING_MAX, (again or ())[:1])
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -16,6 +16,7 @@ import pytest
 from tests.venues.binance import BinanceVenue, generate_capture
 from tests.venues.binance.klines import INTERVALS
 from tests.venues.binance.market import Book
+from tests.venues.candle_faults import Kind
 from tradewright.testing.clock import DrivenClock
 
 ROOT = Path(__file__).parents[3]
@@ -77,6 +78,41 @@ async def test_klines_are_chosen_as_the_venue_chooses(http: aiohttp.ClientSessio
     assert last == every[7:10]
     both = await get(http, "klines", symbol="BTCUSDT", interval="1s", startTime=opens[2], endTime=opens[4])
     assert both == every[2:5]
+
+
+async def test_pages_of_klines_are_wrong_on_command(venue: BinanceVenue, http: aiohttp.ClientSession) -> None:
+    every = (await get(http, "klines", symbol="BTCUSDT", interval="1s", limit=1000))[:-2]
+    asked = {"symbol": "BTCUSDT", "interval": "1s", "startTime": every[4][0], "limit": 10}
+    right = every[4:14]
+
+    async def page(kind: Kind) -> Any:
+        venue.candle_faults.do(kind, times=1)
+        return await get(http, "klines", **asked)
+
+    assert await page("overlap") == every[1:17]
+    shuffled = await page("out_of_order")
+    assert shuffled != right
+    assert sorted(shuffled) == right
+    doubled = await page("duplicate")
+    assert len(doubled) > 10
+    assert {tuple(row) for row in doubled} == {tuple(row) for row in right}
+    short = await page("short")
+    assert short == right[: len(short)]
+    lost = await page("missing")
+    assert len(lost) < 10
+    assert (lost[0], lost[-1]) == (right[0], right[-1])
+    ((old, new),) = [pair for pair in zip(right, await page("revised"), strict=True) if pair[0] != pair[1]]
+    assert float(new[5]) == float(old[5]) + 1
+    *rest, stray = await page("off_grid")
+    assert rest == right
+    assert stray[1:] == right[-1][1:]
+    assert await page("nothing") == []
+    assert await get(http, "klines", **asked) == right
+    assert venue.candle_faults.broken == 8
+    venue.candle_faults.empty()
+    assert await get(http, "klines", **asked) == []
+    await venue.heal()
+    assert await get(http, "klines", **asked) == right
 
 
 @pytest.mark.parametrize(

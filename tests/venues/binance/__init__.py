@@ -1,7 +1,8 @@
 """An emulated Binance spot venue that replays recorded or generated market data.
 
 `async with BinanceVenue(...) as venue:` opens it; `venue.provider_options()` is what an operator
-writes to reach it; `venue.faults` makes it misbehave. `python -m tests.venues.binance` runs it alone.
+writes to reach it; `venue.faults` and `venue.candle_faults` make it misbehave.
+`python -m tests.venues.binance` runs it alone.
 """
 
 from __future__ import annotations

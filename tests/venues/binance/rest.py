@@ -10,8 +10,10 @@ from typing import Final, TypeAlias
 import msgspec
 from aiohttp import web
 
+from tests.venues.binance.kline_faults import broken
 from tests.venues.binance.klines import INTERVALS
 from tests.venues.binance.market import SpotMarket
+from tests.venues.candle_faults import CandleFaults
 from tests.venues.time import VenueTime
 
 Query: TypeAlias = Mapping[str, str]
@@ -43,6 +45,7 @@ class RestApi:
         self._weight = 0
         self._weight_minute = 0
         self.requests: Counter[str] = Counter()
+        self.candle_faults = CandleFaults(time.now_ms)
 
     def add_routes(self, app: web.Application) -> None:
         """Put every call onto the application."""
@@ -135,7 +138,10 @@ class RestApi:
         if interval not in INTERVALS:
             raise VenueError(-1120, "Invalid interval.")
         start, end = _integer(query, "startTime"), _integer(query, "endTime")
-        chosen = market.klines.series(interval).select(start, end, _limit(query, 500, 1_000))
+        series = market.klines.series(interval)
+        chosen = series.select(start, end, _limit(query, 500, 1_000))
+        if self.candle_faults.active:
+            chosen = broken(self.candle_faults, market.symbol, series, chosen)
         return [kline.row() for kline in chosen]
 
     def _depth(self, query: Query) -> object:

@@ -21,6 +21,7 @@ from tests.venues.binance.rest import WEIGHT_LIMIT, RestApi
 from tests.venues.binance.trading import TradingApi
 from tests.venues.binance.user_stream import UserStream
 from tests.venues.binance.websocket import Hub
+from tests.venues.candle_faults import CandleFaults
 from tests.venues.server import LocalServer
 from tests.venues.time import VenueTime
 from tradewright.runtime.clock import Clock, SystemClock
@@ -166,6 +167,16 @@ class BinanceVenue(LocalServer):
         return self.rest.requests[path]
 
     # what faults may do
+
+    @property
+    def candle_faults(self) -> CandleFaults:
+        """What is wrong in pages of klines."""
+        return self.rest.candle_faults
+
+    async def heal(self) -> None:
+        """Behave from now on."""
+        self.candle_faults.heal()
+        await self.faults.heal()
 
     def silence_sockets(self) -> int:
         """See `Faults.silence_sockets`."""

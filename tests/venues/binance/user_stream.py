@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -16,10 +17,11 @@ from tests.venues.time import VenueTime
 
 
 class UserStream:
-    """Subscribes sockets by signature and sends them each change of an order."""
+    """Subscribes sockets by signature and sends them each change of an order, and what it did to balances."""
 
     def __init__(self, trading: TradingApi, ledger: Ledger, time: VenueTime) -> None:
         self._trading = trading
+        self._ledger = ledger
         self._time = time
         self._outboxes: dict[web.WebSocketResponse, asyncio.Queue[str]] = {}
         self.sockets = 0
@@ -77,13 +79,28 @@ class UserStream:
         self._trading.check(texts.get("apiKey"), texts, signed, texts.get("signature", ""))
 
     def _changed(self, order: PlacedOrder, execution: Execution) -> None:
-        event = {"subscriptionId": 0, "event": execution_report(order, execution, self._time.now_ms())}
-        self.inject(msgspec.json.encode(event).decode())
+        now_ms = self._time.now_ms()
+        held = account_position(self._ledger, (order.base, order.quote), now_ms)
+        for event in (execution_report(order, execution, now_ms), held):
+            self.inject(msgspec.json.encode({"subscriptionId": 0, "event": event}).decode())
 
 
 async def _drain(socket: web.WebSocketResponse, outbox: asyncio.Queue[str]) -> None:
     while True:
         await socket.send_str(await outbox.get())
+
+
+def account_position(ledger: Ledger, assets: tuple[str, str], now_ms: int) -> dict[str, object]:
+    """The event that tells what is held of what may have changed."""
+    held = [
+        {
+            "a": asset,
+            "f": f"{ledger.free.get(asset, Decimal(0)):f}",
+            "l": f"{ledger.locked.get(asset, Decimal(0)):f}",
+        }
+        for asset in assets
+    ]
+    return {"e": "outboundAccountPosition", "E": now_ms, "u": now_ms, "B": held}
 
 
 def execution_report(order: PlacedOrder, execution: Execution, now_ms: int) -> dict[str, object]:

@@ -15,6 +15,7 @@ from tradewright.domain.errors import (
     PluginError,
     PluginFeatureNotSupportedError,
     TimeoutPluginError,
+    TradewrightError,
     UnknownSymbol,
 )
 from tradewright.domain.instruments import InstrumentKey
@@ -106,13 +107,9 @@ class PluginSource(DataSource):
                     answers.append(SourceAnswer.nothing(problem))
                 except DoorClosed as closed:
                     answers.append(SourceAnswer.nothing(self._problem(closed.error)))
-                except PluginError as error:
+                except (PluginError, CredentialsRequired, UnknownSymbol) as error:
+                    # Where it was delisted or a key is missing, what is stored is still there.
                     answers.append(SourceAnswer.nothing(self._problem(error)))
-                except (
-                    CredentialsRequired,
-                    UnknownSymbol,
-                ) as error:  # delisted: what is stored is still there
-                    answers.append(SourceAnswer.nothing(Problem(self.name, error.code, error.message)))
         return SourceAnswer.join(answers)
 
     def pager(
@@ -131,7 +128,7 @@ class PluginSource(DataSource):
         """The failed call because of which the provider is not asked now; None where it may be."""
         return self.door(market, provider).refusal()
 
-    def _problem(self, error: PluginError) -> Problem:
+    def _problem(self, error: TradewrightError) -> Problem:
         return Problem(self.name, error.code, error.message)
 
     async def _fetch_holes(

@@ -25,10 +25,6 @@ class Remembering:
         if len(self._tasks) < UNDER_WAY_MAX:
             self._tasks.start(name, _after_the_answer(write))
 
-    async def settle(self) -> None:
-        """Wait until everything that was begun is written or has failed."""
-        await self._tasks.settle()
-
     async def close(self) -> None:
         """Give up what is still being written."""
         await self._tasks.close()

@@ -19,8 +19,6 @@ from tradewright.services.feeds.ports import HistoryAnswer
 from tradewright.services.feeds.topic import RECENT_TRADES, TopicState, with_backfill
 
 BARS_KEPT: Final = 2_000
-FAR_MS: Final = -(2**63)
-"""Before all bars."""
 
 
 class Replica:
@@ -63,7 +61,7 @@ class Replica:
 
 
 def merged_bars(
-    answer: HistoryAnswer, live: Iterable[BarState], count: int, settled_ms: int = FAR_MS
+    answer: HistoryAnswer, live: Iterable[BarState], count: int, settled_ms: int
 ) -> tuple[tuple[BarRow, ...], bool]:
     """The newest ``count`` bars of history and live updates together, and whether the last one is forming.
 
