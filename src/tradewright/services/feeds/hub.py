@@ -28,7 +28,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.past import LIFETIME_S, PastReader
 from tradewright.services.feeds.ports import History, HistoryAnswer
-from tradewright.services.feeds.replica import Replica, merged_bars, remaining_gaps
+from tradewright.services.feeds.replica import FAR_MS, Replica, merged_bars, remaining_gaps
 from tradewright.services.feeds.timing import within
 from tradewright.services.feeds.topic import TopicState
 
@@ -312,7 +312,8 @@ class TopicHub:
             timeframe = Timeframe.parse(self.key.timeframe or "")
             settled_ms = timeframe.floor(self._clock.now_ms() - _SETTLED_MS)
             rows, forming = merged_bars(answer, live, count, settled_ms)
-            gaps = remaining_gaps(answer.gaps, rows, timeframe)
+            since_ms = rows[0][0] if rows and len(answer.bars) > count else FAR_MS
+            gaps = remaining_gaps(answer.gaps, rows, timeframe, since_ms)
         return Snapshot(
             topic=self.topic,
             epoch=self._epoch,

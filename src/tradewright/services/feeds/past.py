@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 LIFETIME_S: Final = 1.0
 DEADLINE_S: Final = 15.0
+SIZES: Final = (50, 500, 1_500, 5_000)
+"""So many bars are read at a time, so that views that want different numbers share a read."""
 LASTING: Final = frozenset(
     error.code
     for error in (
@@ -82,8 +84,8 @@ class PastReader:
         await asyncio.gather(*self._reading, return_exceptions=True)
 
     async def read(self, count: int, since_s: float) -> Past:
-        """The newest ``count`` bars, asked for at ``since_s`` or later, and at most ``LIFETIME_S`` ago."""
-        asked_at_s, task = self._join(count, since_s)
+        """The newest ``count`` bars at least, asked for at ``since_s`` or later, within ``LIFETIME_S``."""
+        asked_at_s, task = self._join(next((size for size in SIZES if size >= count), count), since_s)
         # Not awaited itself: one view that leaves must not take the answer from the others.
         await asyncio.wait({task})
         error = None if task.cancelled() else task.exception()
