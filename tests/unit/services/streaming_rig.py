@@ -13,7 +13,7 @@ from tests.support.scripted_market import ALONE, ALONE_SILENT_S, MARKET_DATA
 from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.bars import BarRow, Bars
 from tradewright.domain.capabilities import Capability, ProviderInfo
-from tradewright.domain.errors import NetworkPluginError, UnknownSymbol
+from tradewright.domain.errors import NetworkPluginError, TradewrightError, UnknownSymbol
 from tradewright.domain.instruments import Instrument, InstrumentKey, SeriesKey
 from tradewright.domain.resampling import bars_from_trades, resample
 from tradewright.domain.streams import Gap, Problem, StreamKey, StreamKind
@@ -279,6 +279,10 @@ class VenueHistory:
         self.hidden_from_ms: int | None = None
         self.failing = False
         """Whether the venue's past can't be asked for, though all else goes on."""
+        self.failure: Problem | TradewrightError = Problem(
+            "plugin", NetworkPluginError.code, "the venue can't be reached"
+        )
+        """What is told then, or raised."""
         self.before: Callable[[], float] = lambda: 0.0
         self.after: Callable[[], float] = lambda: 0.0
 
@@ -295,8 +299,9 @@ class VenueHistory:
     def _look_up(self, key: SeriesKey, start_ms: int | None, end_ms: int | None, limit: int) -> Answer:
         now = self._venue.clock.now_ms()
         if self.failing or not self._venue.rest_up:
-            problem = Problem("plugin", "provider_unavailable", "the venue can't be reached")
-            return Answer(Bars.empty(), False, (), (problem,))
+            if isinstance(self.failure, TradewrightError):
+                raise self.failure
+            return Answer(Bars.empty(), False, (), (self.failure,))
         if key.timeframe in self.missing_timeframes and start_ms is not None and end_ms is not None:
             return Answer(Bars.empty(), False, (Gap(start_ms, end_ms, "not_fetched"),))
         timeframe = Timeframe.parse(key.timeframe)

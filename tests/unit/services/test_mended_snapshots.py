@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from tests.unit.services.streaming_rig import Answer, Rig, stream
 from tests.unit.services.streaming_viewer import Viewer
+from tradewright.domain.errors import (
+    AuthenticationPluginError,
+    CredentialsRequired,
+    NetworkPluginError,
+    PluginFeatureNotSupportedError,
+    RateLimitPluginError,
+    StorageUnavailable,
+    TimeoutPluginError,
+    TradewrightError,
+    UnknownSymbol,
+)
+from tradewright.domain.streams import Problem
 from tradewright.domain.timeframes import MINUTE_MS
 
 
@@ -37,6 +50,59 @@ async def test_who_came_while_history_could_not_be_read_gets_it_afterwards() -> 
         await rig.clock.advance(300)
         assert (len(late.snapshots), len(first.snapshots)) == (2, 1), "who lacks nothing is left alone"
         assert len(rig.history.calls) == asked
+
+
+LASTING = (AuthenticationPluginError, CredentialsRequired, PluginFeatureNotSupportedError, UnknownSymbol)
+PASSING = (NetworkPluginError, TimeoutPluginError, RateLimitPluginError, StorageUnavailable)
+
+
+async def late_viewer(rig: Rig, failure: Problem | TradewrightError) -> Viewer:
+    """Who comes to a live feed whose history fails so."""
+    await rig_with_a_past(rig)
+    await rig.view(stream())
+    rig.history.failing, rig.history.failure = True, failure
+    await rig.clock.advance(5)
+    late = await rig.view(stream(), Viewer())
+    assert late.snapshots[-1].problems
+    return late
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "raised"])
+@pytest.mark.parametrize("error", LASTING, ids=lambda error: error.code)
+async def test_history_that_fails_for_good_is_left_alone(error: type[TradewrightError], told: bool) -> None:
+    async with Rig() as rig:
+        late = await late_viewer(rig, Problem("plugin", error.code, "no") if told else error("no"))
+        asked = len(rig.history.calls)
+        for price in range(102, 112):
+            rig.venue.trade(price)
+            await rig.clock.advance(60)
+        assert len(rig.history.calls) == asked
+        assert (len(late.snapshots), late.rows[max(late.rows)][4]) == (1, 111), "what is live goes on"
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "raised"])
+@pytest.mark.parametrize("error", PASSING, ids=lambda error: error.code)
+async def test_history_that_may_be_read_later_is_read_again(
+    error: type[TradewrightError], told: bool
+) -> None:
+    async with Rig() as rig:
+        late = await late_viewer(rig, Problem("plugin", error.code, "no") if told else error("no"))
+        await rig.clock.advance(60)
+        rig.history.failing = False
+        await rig.until(lambda: not late.snapshots[-1].problems, within_s=15)
+        assert len(late.rows) == 11
+
+
+async def test_what_turns_out_to_fail_for_good_is_told_once_more_and_then_left_alone() -> None:
+    async with Rig() as rig:
+        late = await late_viewer(rig, TimeoutPluginError("no answer"))
+        rig.history.failure = UnknownSymbol("it is not listed any more")
+        await rig.clock.advance(15)
+        (problem,) = late.snapshots[-1].problems or ()
+        assert (len(late.snapshots), problem.code) == (2, "unknown_symbol")
+        asked = len(rig.history.calls)
+        await rig.clock.advance(300)
+        assert (len(late.snapshots), len(rig.history.calls)) == (2, asked)
 
 
 async def test_nobody_reads_for_a_view_that_has_ended() -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from tests.unit.services.streaming_rig import Rig, stream
+from tests.unit.services.streaming_rig import START_MS, Answer, Rig, stream
 from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.errors import NotFound
+from tradewright.domain.instruments import SeriesKey
+from tradewright.domain.streams import Gap
+from tradewright.domain.timeframes import MINUTE_MS
 from tradewright.services.subscription_service import ResumeFrom
 from tradewright.storage.memory_bus import MemoryBus
 
@@ -158,6 +163,36 @@ async def test_a_crowd_that_comes_at_once_reads_history_once() -> None:
         assert len(rig.history.calls) == calls + 1
         assert all(viewer.series() == rig.venue.bars("5m") for viewer in viewers)
         assert len({id(viewer.raw[0]) for viewer in viewers}) == 1, "and encodes one snapshot"
+
+
+async def test_views_that_want_different_numbers_of_bars_share_a_read_and_get_what_each_wants() -> None:
+    async with Rig() as rig:
+        for minute in range(30):
+            if minute % 5:  # nothing is traded in every fifth
+                rig.venue.trade(100 + minute)
+            await rig.clock.advance(60)
+        rig.venue.trade(200)
+        whole = await rig.view(stream())
+        quiet = tuple(
+            Gap(START_MS + minute * MINUTE_MS, START_MS + (minute + 1) * MINUTE_MS, "no_trades")
+            for minute in range(0, 30, 5)
+        )
+        known = rig.history.get_bars
+
+        async def with_gaps(key: SeriesKey, **wanted: Any) -> Answer:
+            return replace(await known(key, **wanted), gaps=quiet)
+
+        rig.history.get_bars = with_gaps  # type: ignore[method-assign]
+        await rig.clock.advance(5)
+        calls = len(rig.history.calls)
+        for wanted in (1, 3, 7, 12, 50):
+            rows = (await rig.view(stream(), Viewer(), history=wanted)).snapshot_rows()
+            assert list(rows) == whole.series()[-wanted:]
+            gaps = rig.viewers[-1].snapshots[-1].gaps
+            assert gaps == tuple(gap for gap in quiet if wanted == 50 or gap.start > rows[0][0])
+        assert len(rig.history.calls) == calls + 1
+        await rig.view(stream(), Viewer(), history=51)
+        assert len(rig.history.calls) == calls + 2
 
 
 async def test_one_reader_that_leaves_does_not_take_the_answer_from_the_others() -> None:

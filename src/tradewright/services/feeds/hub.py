@@ -28,7 +28,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.past import LIFETIME_S, PastReader
 from tradewright.services.feeds.ports import History, HistoryAnswer
-from tradewright.services.feeds.replica import Replica, merged_bars, remaining_gaps
+from tradewright.services.feeds.replica import FAR_MS, Replica, merged_bars, remaining_gaps
 from tradewright.services.feeds.timing import within
 from tradewright.services.feeds.topic import TopicState
 
@@ -171,7 +171,7 @@ class TopicHub:
         self._past = PastReader(key, history, clock)
         self._snapshots: dict[int, tuple[tuple[str, int, float], bytes]] = {}
         self._lacking: set[View] = set()
-        """Those whose snapshot lacks history that could not be read, or says that no trade is known yet."""
+        """Those whose snapshot lacks history that may be read later, or says that no trade is known yet."""
         self._lacked_until_s = float("-inf")
         """When the last of them left, who may come back and resume."""
         self._mending: asyncio.Task[None] | None = None
@@ -255,11 +255,11 @@ class TopicHub:
         view.opening += 1
         opening = view.opening
         if self.key.kind == "ohlcv":
-            data, whole = await self._bars_snapshot(view.history)
+            data, settled = await self._bars_snapshot(view.history)
         else:
             await self._wait_for_state()
             data = _encoder.encode(self._plain_snapshot())
-            whole = self._seq > 0 or self.key.kind != "trades"
+            settled = self._seq > 0 or self.key.kind != "trades"
         # From here on nothing waits: what the snapshot holds and what follows it meet without a seam.
         if view.closed or view.opening != opening:
             return
@@ -267,7 +267,7 @@ class TopicHub:
         view.sink.offer(TopicMessage(self.topic, self.key.kind, data))
         self._send_status(view)
         self._lacking.discard(view)
-        if not whole:
+        if not settled:
             self._lacking.add(view)
             if self.key.kind == "ohlcv" and (self._mending is None or self._mending.done()):
                 self._mending = self._tasks.start("mend snapshots", self._mend())
@@ -279,7 +279,7 @@ class TopicHub:
             await self._clock.sleep(delay_s)
             delay_s = min(2 * delay_s, MENDED_EACH_S)
             for count in {view.history for view in self._lacking}:
-                if (await self._past.read(count, self._acquired_at_s)).whole:
+                if (await self._past.read(count, self._acquired_at_s)).settled:
                     self._begin_again(view for view in self._lacking if view.history == count)
 
     def _begin_again(self, views: Iterable[View]) -> None:
@@ -290,17 +290,17 @@ class TopicHub:
                 self.resync(view, "epoch_changed")
 
     async def _bars_snapshot(self, count: int) -> tuple[bytes, bool]:
-        """The snapshot, and whether all of the history that it should have could be read."""
+        """The snapshot, and whether no later read would give it more history."""
         past = await self._past.read(count, self._acquired_at_s)
         as_of = (self._epoch, self._seq, past.asked_at_s)
         made = self._snapshots.get(count)
         if made is not None and made[0] == as_of:
-            return made[1], past.whole
+            return made[1], past.settled
         data = _encoder.encode(self._merged(past.answer, count, past.problems))
         self._snapshots[count] = (as_of, data)
         while len(self._snapshots) > 8:
             del self._snapshots[next(iter(self._snapshots))]
-        return data, past.whole
+        return data, past.settled
 
     def _merged(self, answer: HistoryAnswer | None, count: int, problems: tuple[Problem, ...]) -> Snapshot:
         live = self._replica.bars.values()
@@ -312,7 +312,8 @@ class TopicHub:
             timeframe = Timeframe.parse(self.key.timeframe or "")
             settled_ms = timeframe.floor(self._clock.now_ms() - _SETTLED_MS)
             rows, forming = merged_bars(answer, live, count, settled_ms)
-            gaps = remaining_gaps(answer.gaps, rows, timeframe)
+            since_ms = rows[0][0] if rows and len(answer.bars) > count else FAR_MS
+            gaps = remaining_gaps(answer.gaps, rows, timeframe, since_ms)
         return Snapshot(
             topic=self.topic,
             epoch=self._epoch,

@@ -6,7 +6,20 @@ import asyncio
 import logging
 from typing import Final, NamedTuple
 
-from tradewright.domain.errors import TradewrightError
+from tradewright.domain.errors import (
+    AuthenticationPluginError,
+    CredentialsRequired,
+    InvalidInput,
+    LoginRequired,
+    NotAllowed,
+    NotFound,
+    PluginFeatureNotSupportedError,
+    TradewrightError,
+    UnknownMarket,
+    UnknownProvider,
+    UnknownSymbol,
+    UnknownTimeframe,
+)
 from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.streams import Problem, StreamKey
 from tradewright.runtime.clock import Clock
@@ -17,6 +30,26 @@ _log = logging.getLogger(__name__)
 
 LIFETIME_S: Final = 1.0
 DEADLINE_S: Final = 15.0
+SIZES: Final = (50, 500, 1_500, 5_000)
+"""So many bars are read at a time, so that views that want different numbers share a read."""
+LASTING: Final = frozenset(
+    error.code
+    for error in (
+        AuthenticationPluginError,
+        CredentialsRequired,
+        InvalidInput,
+        LoginRequired,
+        NotAllowed,
+        NotFound,
+        PluginFeatureNotSupportedError,
+        UnknownMarket,
+        UnknownProvider,
+        UnknownSymbol,
+        UnknownTimeframe,
+    )
+)
+"""The codes of problems that reading again can't end: somebody has to change something first. All others
+(a venue or a store that is away, a deadline, a limit, a fault of ours) may be over the next time."""
 
 
 class Past(NamedTuple):
@@ -27,9 +60,10 @@ class Past(NamedTuple):
     asked_at_s: float
 
     @property
-    def whole(self) -> bool:
-        """Whether no bar may lack for what failed: a cache that is away costs time alone."""
-        return self.answer is not None and all(problem.source == "cache" for problem in self.problems)
+    def settled(self) -> bool:
+        """Whether reading again would give no more: nothing failed, or nothing but for good. A cache that is
+        away costs time alone."""
+        return all(problem.source == "cache" or problem.code in LASTING for problem in self.problems)
 
 
 class PastReader:
@@ -50,8 +84,8 @@ class PastReader:
         await asyncio.gather(*self._reading, return_exceptions=True)
 
     async def read(self, count: int, since_s: float) -> Past:
-        """The newest ``count`` bars, asked for at ``since_s`` or later, and at most ``LIFETIME_S`` ago."""
-        asked_at_s, task = self._join(count, since_s)
+        """The newest ``count`` bars at least, asked for at ``since_s`` or later, within ``LIFETIME_S``."""
+        asked_at_s, task = self._join(next((size for size in SIZES if size >= count), count), since_s)
         # Not awaited itself: one view that leaves must not take the answer from the others.
         await asyncio.wait({task})
         error = None if task.cancelled() else task.exception()

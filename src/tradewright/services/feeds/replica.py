@@ -87,11 +87,14 @@ def merged_bars(
     return tuple(bar.row for bar in newest), bool(newest) and not newest[-1].final
 
 
-def remaining_gaps(gaps: Iterable[Gap], rows: Iterable[BarRow], timeframe: Timeframe) -> tuple[Gap, ...]:
-    """The gaps without what the rows fill."""
+def remaining_gaps(
+    gaps: Iterable[Gap], rows: Iterable[BarRow], timeframe: Timeframe, since_ms: int = FAR_MS
+) -> tuple[Gap, ...]:
+    """The gaps from ``since_ms`` on without what the rows fill."""
     filled = IntervalSet.of(Interval(row[0], timeframe.end(row[0])) for row in rows)
     return tuple(
         Gap(interval.start, interval.end, gap.reason)
         for gap in gaps
-        for interval in IntervalSet.single(gap.start, gap.end).subtract(filled)
+        if gap.end > since_ms
+        for interval in IntervalSet.single(max(gap.start, since_ms), gap.end).subtract(filled)
     )
