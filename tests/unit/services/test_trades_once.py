@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
@@ -13,13 +14,16 @@ import msgspec
 from tests.support.shared_feeds import Hall
 from tests.unit.services.streaming_rig import BTC, Rig, stream
 from tests.unit.services.streaming_viewer import Viewer
-from tradewright.domain.streams import FeedStatus, Snapshot, Update
+from tradewright.domain.streams import FeedStatus, Heartbeat, Snapshot, StreamKey, Update
+from tradewright.domain.ticks import Trade
 from tradewright.services.feeds.feed import Feed
+from tradewright.services.feeds.hub import FIRST_STATE_S, TopicHub
 from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.feeds.ticks import TradesLogic
 from tradewright.services.feeds.timing import Wakeup
-from tradewright.services.feeds.topic import Topic
+from tradewright.services.feeds.topic import Topic, TopicState
 from tradewright.storage.memory_bus import MemoryBus
+from tradewright.testing.clock import DrivenClock
 
 
 class Told(MemoryBus):
@@ -102,3 +106,115 @@ async def test_no_trade_is_lost_where_a_keeper_pauses_and_goes_on() -> None:
         assert viewer.ids == [trade.id for trade in venue.trades]
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+class Follower:
+    """A hub of trades with one viewer, and the word of whichever keeper it follows."""
+
+    def __init__(self) -> None:
+        self.clock, self.bus, self.viewer = DrivenClock(), MemoryBus(), Viewer()
+        self.key = stream("trades")
+        self.now = TopicState("")
+        self.hub = TopicHub(self.key, self.bus, self, Rig().history, self.clock)
+
+    def acquire(self, key: StreamKey) -> None: ...
+
+    def release(self, key: StreamKey) -> None: ...
+
+    def note_epoch(self, key: StreamKey, epoch: str) -> None: ...
+
+    async def state(self, key: StreamKey) -> TopicState:
+        return self.now
+
+    async def begin(self, epoch: str, numbers: Iterable[int]) -> None:
+        """A keeper has told these trades in its epoch, and says so."""
+        trades = made(numbers)
+        self.now = TopicState(epoch, 1 if trades else 0, trades=trades)
+        await self.say(Heartbeat(topic=self.key.topic, epoch=epoch, seq=self.now.seq))
+
+    async def go_on(self, numbers: Iterable[int]) -> None:
+        """It tells these too."""
+        trades, epoch, seq = made(numbers), self.now.epoch, self.now.seq + 1
+        self.now = TopicState(epoch, seq, trades=self.now.trades + trades)
+        await self.say(Update(topic=self.key.topic, epoch=epoch, seq=seq, trades=trades))
+
+    async def say(self, message: Heartbeat | Update) -> None:
+        await self.bus.publish(self.key.topic, msgspec.json.encode(message))
+        await self.clock.advance(0.1)
+
+
+def made(numbers: Iterable[int]) -> tuple[Trade, ...]:
+    """The trades of these numbers, one a second."""
+    return tuple(Trade(1_000 * number, str(number), "buy", 100.0, 1.0) for number in numbers)
+
+
+@asynccontextmanager
+async def follower(told: Iterable[int]) -> AsyncIterator[Follower]:
+    """One that was told so much by its first keeper."""
+    one = Follower()
+    one.now = TopicState("1")
+    one.hub.start()
+    try:
+        view = one.hub.add_view(one.viewer, 500)
+        opening = asyncio.create_task(one.hub.open_view(view))
+        await one.clock.advance(0.1)
+        await one.go_on(told)
+        await opening
+        yield one
+    finally:
+        await one.hub.close()
+    assert one.viewer.violations == []
+    assert told_again(one.viewer) == []
+
+
+def ids(viewer: Viewer) -> list[int]:
+    """The numbers of all trades that it has, in the order in which they were made."""
+    return sorted(int(trade.id) for trade in viewer.trades)
+
+
+async def test_who_follows_a_feed_that_is_behind_is_told_no_trade_again() -> None:
+    async with follower(range(1, 11)) as one:
+        await one.begin("2", range(1, 6))
+        await one.go_on([6, 7])
+        await one.go_on([8, 9])
+        assert len(one.viewer.snapshots) == 1, "it waits until the feed has come as far"
+        await one.go_on([10, 11])
+        await one.go_on([12])
+        assert ids(one.viewer) == list(range(1, 13))
+        assert [each.seq for each in one.viewer.snapshots] == [1, 4]
+        assert [each.seq for each in one.viewer.updates] == [5]
+
+
+async def test_a_feed_that_stays_behind_is_not_waited_for_longer_than_one_that_begins() -> None:
+    async with follower(range(1, 11)) as one:
+        await one.begin("2", range(1, 6))
+        await one.clock.advance(FIRST_STATE_S)
+        assert [each.seq for each in one.viewer.snapshots] == [1, 1]
+        await one.go_on([6, 7])
+        await one.clock.advance(FIRST_STATE_S)
+        await one.begin("3", range(1, 9))
+        await one.go_on([9, 10, 11])
+        await one.go_on([12])
+        assert ids(one.viewer) == list(range(1, 13))
+        assert one.viewer.epoch == "3"
+
+
+async def test_a_feed_that_begins_behind_with_nothing_is_followed_until_it_has_come_as_far() -> None:
+    async with follower(range(1, 11)) as one:
+        await one.begin("2", [])
+        await one.clock.advance(FIRST_STATE_S)
+        assert one.viewer.snapshots[-1].seq == 0
+        await one.go_on(range(1, 8))
+        await one.go_on([8, 9, 10])
+        await one.go_on([11])
+        assert ids(one.viewer) == list(range(1, 12))
+
+
+async def test_a_feed_that_has_come_further_is_followed_at_once() -> None:
+    async with follower(range(1, 11)) as one:
+        await one.begin("2", range(5, 13))
+        assert [each.seq for each in one.viewer.snapshots] == [1, 1]
+        await one.begin("3", range(20, 22))  # what lies between nobody could be asked for
+        assert [each.epoch for each in one.viewer.snapshots] == ["1", "2", "3"]
+        await one.go_on([22])
+        assert len(one.viewer.updates) == 1

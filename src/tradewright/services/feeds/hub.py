@@ -28,7 +28,7 @@ from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
 from tradewright.services.feeds.past import LIFETIME_S, PastReader
 from tradewright.services.feeds.ports import History, HistoryAnswer
-from tradewright.services.feeds.replica import FAR_MS, Replica, merged_bars, remaining_gaps
+from tradewright.services.feeds.replica import FAR_MS, Replica, TradesAhead, merged_bars, remaining_gaps
 from tradewright.services.feeds.timing import within
 from tradewright.services.feeds.topic import TopicState
 
@@ -160,6 +160,7 @@ class TopicHub:
         self._seq = 0
         self._ring: deque[_Ring] = deque(maxlen=RING_MESSAGES)
         self._replica = Replica()
+        self._ahead = TradesAhead()
         self._status: FeedStatus | None = None
         self._heard_at_s = clock.monotonic()
         self._silent_s = silent_s
@@ -343,7 +344,8 @@ class TopicHub:
         )
 
     async def _wait_for_state(self) -> None:
-        """Give a feed that has just been started the time to tell its first state."""
+        """Give a feed that has just been started the time to tell its first state, and one that is behind
+        what was told the time to come so far."""
         if not self._answered.is_set():
             try:
                 await within(self._clock, FIRST_STATE_S, self._answered.wait())
@@ -411,10 +413,12 @@ class TopicHub:
             return
         self._seq = message.seq
         self._replica.apply(message)
-        self._answered.set()
-        if self.key.kind == "trades" and self._lacking:
-            # They may have these trades from before the feed began anew: what is told is told once.
-            self._begin_again(self._lacking)
+        if message.trades is not UNSET and (self._lacking or self._ahead):
+            # Views may have these trades from before the feed began anew: what is told is told once.
+            told = self._ahead.pass_by(message.trades)
+            self._begin_again(self._live if told else self._lacking)
+        if not self._ahead:
+            self._answered.set()
         frame = TopicMessage(self.topic, self.key.kind, data, message)
         self._ring.append(_Ring(message.seq, self._heard_at_s, frame))
         self._forget_old()
@@ -437,8 +441,9 @@ class TopicHub:
         self._epoch, self._seq = state.epoch, state.seq
         self._status = state.status or self._status
         self._ring.clear()
+        self._ahead.follow(self._replica.trades, state.trades)
         self._replica.adopt(state)
-        if state.seq:
+        if state.seq and not self._ahead:
             self._answered.set()
         else:
             self._answered.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import UNSET
@@ -19,6 +19,8 @@ from tradewright.services.feeds.ports import HistoryAnswer
 from tradewright.services.feeds.topic import RECENT_TRADES, TopicState, with_backfill
 
 BARS_KEPT: Final = 2_000
+FAR_MS: Final = -(2**63)
+"""Before all bars."""
 
 
 class Replica:
@@ -58,6 +60,39 @@ class Replica:
         self.bars[bar.row[0]] = bar
         if len(self.bars) > BARS_KEPT:
             del self.bars[min(self.bars)]
+
+
+class TradesAhead:
+    """The trades that views were told by a feed that had come further than the one which is followed now: two
+    may have run side by side, and the one that goes on have been the slower."""
+
+    def __init__(self) -> None:
+        self._trades: tuple[Trade, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self._trades)
+
+    def follow(self, told: Iterable[Trade], state: Sequence[Trade]) -> None:
+        """Another feed is followed, which has told ``state``; the former one ``told``. Both ascend."""
+        known = {trade.id: trade for trade in (*told, *self._trades)}
+        self._trades = tuple(known.values())[-RECENT_TRADES:]
+        if self._trades and state and state[-1].time > self._trades[-1].time:
+            self._trades = ()
+        self._pass(state)
+
+    def pass_by(self, trades: Iterable[Trade]) -> bool:
+        """The feed goes on with these; whether some of them were told before."""
+        met = self._pass(trades)
+        if not met:
+            self._trades = ()  # it has come further, and will meet none any more
+        return met
+
+    def _pass(self, trades: Iterable[Trade]) -> bool:
+        ids = {trade.id for trade in trades}
+        met = [place for place, trade in enumerate(self._trades) if trade.id in ids]
+        if met:
+            self._trades = self._trades[met[-1] + 1 :]
+        return bool(met)
 
 
 def merged_bars(
