@@ -60,6 +60,17 @@ async function elapse(state) {
   return due.map(({ ms }) => ms);
 }
 
+/** A page that was away for 700 minutes, and whose questions fail; by then there are bars up to `until`. */
+async function cutOff(until) {
+  const page = server(range(-500, 1));
+  await settle();
+  page.state.stored = range(-500, until);
+  page.state.fail = down;
+  page.state.handlers.onSnapshot(snapshot(range(701, 1_001)));
+  await settle();
+  return page;
+}
+
 const settle = () => new Promise((resolve) => setTimeout(resolve, 0));
 const snapshot = (bars, more = {}) => ({ type: "snapshot", topic: "t", epoch: "e", seq: 1, bars, ...more });
 const gap = (from, to) => ({ start: NOW + from * MINUTE, end: NOW + to * MINUTE, reason: "not_fetched" });
@@ -170,12 +181,7 @@ test("nothing is told after the end", async () => {
 });
 
 test("an absence that could not be read is a gap, and is asked for again by itself until it is filled", async () => {
-  const { state, live, seen } = server(range(-500, 1));
-  await settle();
-  state.stored = range(-500, 1_001);
-  state.fail = down;
-  state.handlers.onSnapshot(snapshot(range(701, 1_001)));
-  await settle();
+  const { state, live, seen } = await cutOff(1_001);
   const asked = state.asked.length;
   const waits = [];
   for (let turn = 0; turn < 12; turn += 1) waits.push(...(await elapse(state)));
@@ -192,12 +198,7 @@ test("an absence that could not be read is a gap, and is asked for again by itse
 });
 
 test("a second absence does not make it forget the first", async () => {
-  const { state, live } = server(range(-500, 1));
-  await settle();
-  state.stored = range(-500, 2_001);
-  state.fail = down;
-  state.handlers.onSnapshot(snapshot(range(701, 1_001)));
-  await settle();
+  const { state, live } = await cutOff(2_001);
   state.handlers.onSnapshot(snapshot(range(1_701, 2_001)));
   await settle();
   assert.deepEqual(live.series.gaps, [gap(1, 701), gap(1_001, 1_701)]);
@@ -208,12 +209,7 @@ test("a second absence does not make it forget the first", async () => {
 });
 
 test("a line that is up again is reason enough to ask at once, and the end of the chart none", async () => {
-  const { state, live } = server(range(-500, 1));
-  await settle();
-  state.stored = range(-500, 1_001);
-  state.fail = down;
-  state.handlers.onSnapshot(snapshot(range(701, 1_001)));
-  await settle();
+  const { state, live } = await cutOff(1_001);
   const asked = state.asked.length;
   state.up();
   await settle();

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.book_faults import RESYNC_S_MAX, BookFaults
 from tests.support.connection_faults import SILENCE_S_MAX, ConnectionFaults, silences
-from tests.support.feed_load import GROWN_MB_MAX, Burst, LongRun
+from tests.support.feed_days import FeedDay, Look
+from tests.support.feed_load import GROWN_MB_MAX, Burst
 
 pytestmark = pytest.mark.alone
 
@@ -41,9 +42,23 @@ async def test_a_burst_loses_no_trade_and_conflates_the_rest() -> None:
     assert one.told["order_book"] < 20
 
 
-async def test_many_streams_need_no_more_tasks_and_files_with_time() -> None:
-    one = LongRun(80, 0.05, per_s=10)
+async def test_many_streams_need_no_more_tasks_files_and_connections_with_time() -> None:
+    one = FeedDay(8, 0.1, warm_up_trades=0, look_s=30.0)
     await one.run()
-    first, last = one.looks[1], one.looks[-1]
-    assert abs(first[2] - last[2]) <= one.streams
-    assert first[3] == last[3]
+    assert one.changes() == []
+    assert one.sockets_opened == one.looks[0].sockets
+    assert one.messages > 200
+
+
+def test_what_grows_in_a_day_is_told() -> None:
+    def day(mb: float, tasks: int, files: int, sockets: int, subscriptions: int) -> list[str]:
+        """What is told of one that grows by so much an hour."""
+        one = FeedDay(8, 24.0)
+        for hour in range(25):
+            grown = (300 + mb * hour, 500 + tasks * hour, 50 + files * hour, 4 + sockets * hour)
+            one.looks.append(Look(hour, *grown, 8 + subscriptions * hour))
+        return [each.split(",")[0] for each in one.grows()]
+
+    assert day(0.9, 0, 0, 0, 0) == []
+    assert day(1.2, 1, 0, 0, 0) == ["memory", "tasks"]
+    assert day(0.0, 0, 1, 1, 1) == ["files", "sockets", "streams that the venue sends twice"]

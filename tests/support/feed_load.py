@@ -1,4 +1,4 @@
-"""Feeds under load, from the plugin on: a burst of all kinds, and many streams for a long time."""
+"""Feeds under load, from the plugin on: a burst of all kinds."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ LAG_MS_MAX: Final = 100.0
 GROWN_MB_MAX: Final = 100.0
 _STEP_S: Final = 0.005
 _MINUTES_KEPT: Final = 180
+ROWS_KEPT: Final = 60
 
 
 def resident_mb() -> float:
@@ -49,13 +50,16 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-class _Forgetful(Viewer):
-    """Keeps the last of what it got, and counts."""
+class Forgetful(Viewer):
+    """Keeps the last of what it got."""
 
     def take(self, data: bytes) -> None:
         super().take(data)
         self.raw.clear()
-        del self.updates[:-1], self.statuses[:-1], self.states[:-1], self.trades[:-200]
+        del self.updates[:-1], self.statuses[:-1], self.states[:-1], self.trades[:-200], self.finals[:-100]
+        del self.snapshots[:-1], self.resyncs[:-1]
+        while len(self.rows) > ROWS_KEPT:
+            del self.rows[next(iter(self.rows))]
 
 
 @asynccontextmanager
@@ -159,37 +163,3 @@ class Burst:
             before_s = time.monotonic()
             await asyncio.sleep(_STEP_S)
             self.lags_ms.append((time.monotonic() - before_s - _STEP_S) * 1000)
-
-
-@dataclass
-class LongRun:
-    """Many streams for a long time: what they cost at each look, in MB, tasks and file descriptors."""
-
-    streams: int
-    minutes: float
-    per_s: int = 10
-    looks: list[tuple[float, float, int, int]] = field(default_factory=list)
-
-    async def run(self) -> None:
-        """Look each few seconds."""
-        venue, chance = BusyVenue(trades_kept=2_000), random.Random(1)
-        venue.trade(100)
-        async with served(venue) as service:
-            for number in range(self.streams):
-                symbol = f"S{number // len(KINDS)}/USDT"
-                await watch(service, _Forgetful(), stream(KINDS[number % len(KINDS)], symbol=symbol))
-            began_s, looked_s = time.monotonic(), float("-inf")
-            while (gone_s := time.monotonic() - began_s) < self.minutes * 60:
-                venue.trade(round(chance.uniform(90, 110), 2))
-                if gone_s - looked_s >= min(5.0, self.minutes * 3):
-                    looked_s = gone_s
-                    self.looks.append((gone_s, resident_mb(), len(asyncio.all_tasks()), open_files()))
-                await asyncio.sleep(1 / self.per_s)
-
-    def slope_mb_per_h(self) -> float:
-        """How fast memory grows once half of the time is over."""
-        late = [look for look in self.looks if look[0] >= self.looks[-1][0] / 2]
-        seconds = [look[0] for look in late]
-        mean_s, mean_mb = sum(seconds) / len(late), sum(look[1] for look in late) / len(late)
-        spread = sum((at - mean_s) ** 2 for at in seconds)
-        return sum((look[0] - mean_s) * (look[1] - mean_mb) for look in late) / max(spread, 1e-9) * 3600

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.backfilling import INSTRUMENT, MINUTES_KEY, site
+from tests.support.backfilling import INSTRUMENT, MINUTES_KEY, Site, site
 from tests.support.houses import DAYS, NOW, House, house, series
 from tests.support.ledger import START_MS, LedgerPlugin, as_of, random_minutes
 from tradewright.domain.bars import Bars
@@ -55,6 +55,15 @@ async def ask(place: House) -> BarsAnswer:
     return await place.ask("1m", *ASKED)
 
 
+async def backfill(place: Site, end_ms: int, *, newest_first: bool = False) -> None:
+    """From the beginning on, and to the end without an error."""
+    server = place.process()
+    job = await server.manager.submit(INSTRUMENT, START_MS, end_ms, newest_first=newest_first)
+    done = await place.finished(job.id)
+    assert (done.state, done.error) == ("done", None)
+    await server.close()
+
+
 @pytest.mark.parametrize("page_limit", [7, 500])
 async def test_a_row_that_can_not_be_right_is_a_hole_until_a_right_one_comes(page_limit: int) -> None:
     place, bad = house(MINUTES, NOW, page_limit=page_limit, native=("1m",)), set(BAD)
@@ -78,15 +87,11 @@ async def test_a_row_that_can_not_be_right_is_a_hole_until_a_right_one_comes(pag
 async def test_a_backfill_ends_with_a_hole_where_no_right_row_comes(newest_first: bool) -> None:
     async with site(MINUTES, NOW) as place:
         break_rows(place.plugin, set(BAD))
-        server = place.process()
         end = START_MS + DAY_MS
-        job = await server.manager.submit(INSTRUMENT, START_MS, end, newest_first=newest_first)
-        done = await place.finished(job.id)
-        assert (done.state, done.error) == ("done", None)
+        await backfill(place, end, newest_first=newest_first)
         known = (await place.bars.coverage(MINUTES_KEY, START_MS, end)).known
         assert known == IntervalSet.single(START_MS, end).subtract(HOLES)
         assert len(place.plugin.requests) < 40
-        await server.close()
 
 
 def give_the_newest(kind: type[LedgerPlugin], rows: int) -> None:
@@ -133,11 +138,7 @@ async def test_a_hole_older_than_what_a_venue_still_gives_stays_one() -> None:
 async def test_a_backfill_of_what_a_venue_does_not_give_any_more_ends() -> None:
     async with site(MINUTES, NOW, page_limit=500) as place:
         give_the_newest(place.plugin, 500)
-        server = place.process()
-        job = await server.manager.submit(INSTRUMENT, START_MS, NOW - HOUR_MS)
-        done = await place.finished(job.id)
-        assert (done.state, done.error) == ("done", None)
+        await backfill(place, NOW - HOUR_MS)
         gone = (START_MS, int(as_of(MINUTES, NOW).time[-500]))
         assert not (await place.bars.coverage(MINUTES_KEY, *gone)).known
         assert len(await place.bars.read(MINUTES_KEY, START_MS, NOW)) > 400
-        await server.close()

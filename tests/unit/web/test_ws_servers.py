@@ -17,6 +17,7 @@ from tests.support.raw_sockets import CLOSE, RawClient
 from tests.unit.services.streaming_rig import Rig
 from tests.unit.web.test_ws_socket import Site
 from tests.unit.web.test_ws_transport import until
+from tradewright.web.ws.connection import LiveConnection
 
 pytestmark = pytest.mark.filterwarnings(
     # One of uvicorn's protocols, and what it stands on, are on their way out, but still served with.
@@ -83,6 +84,18 @@ def notify(site: Site, number: int) -> None:
         connection.notify(f'{{"type":"notice","number":{number},"padding":"{PADDING}"}}'.encode())
 
 
+@asynccontextmanager
+async def stuck_client(site: Site, port: int) -> AsyncIterator[tuple[RawClient, LiveConnection]]:
+    """A client that the server waits for, since it reads nothing of the notices, and its connection."""
+    with RawClient(port, receive_buffer=4_096) as slow:
+        await read_until(slow, lambda: slow.begun and len(site.connections) == 1)
+        for number in range(NOTICES):
+            notify(site, number)
+        (connection,) = site.connections._connections
+        await until(lambda: connection._writer.stuck_since_s is not None)
+        yield slow, connection
+
+
 async def test_a_slow_client_is_waited_for_alone_and_gets_everything_in_order(
     served: tuple[Site, int], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -109,13 +122,8 @@ async def test_a_slow_client_is_waited_for_alone_and_gets_everything_in_order(
 async def test_who_is_closed_while_the_server_waits_gets_whole_messages_and_the_reason(
     served: tuple[Site, int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    site, port = served
-    with RawClient(port, receive_buffer=4_096) as slow:
-        await read_until(slow, lambda: slow.begun and len(site.connections) == 1)
-        for number in range(NOTICES):
-            notify(site, number)
-        (connection,) = site.connections._connections
-        await until(lambda: connection._writer.stuck_since_s is not None)
+    site, _ = served
+    async with stuck_client(*served) as (slow, connection):
         await site.rig.clock.advance(6)  # it has taken nothing for longer than it may
         await until(lambda: len(site.connections) == 0)
         assert connection._writer.idle
@@ -131,12 +139,8 @@ async def test_who_is_closed_while_the_server_waits_gets_whole_messages_and_the_
 async def test_a_slow_client_that_leaves_is_no_error_and_leaves_nothing(
     served: tuple[Site, int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    site, port = served
-    with RawClient(port, receive_buffer=4_096) as slow:
-        await read_until(slow, lambda: slow.begun and len(site.connections) == 1)
-        for number in range(NOTICES):
-            notify(site, number)
-        (connection,) = site.connections._connections
-        await until(lambda: connection._writer.stuck_since_s is not None)
+    site, _ = served
+    async with stuck_client(*served):
+        pass
     await until(lambda: len(site.connections) == 0)
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []

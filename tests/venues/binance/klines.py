@@ -25,6 +25,7 @@ _FIXED: Final[dict[str, tuple[int, int]]] = {
 }
 
 INTERVALS: Final = (*_FIXED, "1M")
+KEPT: Final = 20_000
 
 
 def kline_span(interval: str, time_ms: int) -> tuple[int, int]:
@@ -123,7 +124,7 @@ class KlineSeries:
     An interval without a trade has no kline, as in the recorded candles.
     """
 
-    def __init__(self, interval: str, keep: int = 20_000) -> None:
+    def __init__(self, interval: str, keep: int = KEPT) -> None:
         self.interval = interval
         self._keep = keep
         self._by_open: dict[int, Kline] = {}
@@ -170,10 +171,12 @@ class KlineSeries:
 
 
 class KlineBoard:
-    """One symbol's klines of every interval; coarser ones are built when first asked for."""
+    """One symbol's klines of every interval, of each the newest `keep`; coarser ones are built when first
+    asked for."""
 
-    def __init__(self) -> None:
-        self._series = {interval: KlineSeries(interval) for interval in ("1s", "1m")}
+    def __init__(self, keep: int = KEPT) -> None:
+        self._keep = keep
+        self._series = {interval: KlineSeries(interval, keep) for interval in ("1s", "1m")}
 
     def add(self, piece: Kline, time_ms: int) -> None:
         """Take in a trade."""
@@ -191,7 +194,7 @@ class KlineBoard:
         if interval not in INTERVALS:
             raise KeyError(interval)
         if interval not in self._series:
-            built = KlineSeries(interval)
+            built = KlineSeries(interval, self._keep)
             for minute in self._series["1m"].since(0):
                 built.add(minute, minute.open_ms)
             self._series[interval] = built
