@@ -1,15 +1,17 @@
 """Live feeds under faults, under a burst, and for a long time.
 
-    python -m bench.soak_feeds [books|connections|burst|memory] [count] [first seed]
+    python -m bench.soak_feeds [books|connections|burst|memory|refused] [count] [first seed]
 
-Without an argument all four, each in full. `books` moves an order book over a socket that loses, repeats,
+Without an argument all five, each in full. `books` moves an order book over a socket that loses, repeats,
 swaps and spoils messages, is cut, and gets snapshots that are too old: of so many updates no published top
 may be one that was not true in the five seconds before, and the book must be right again two seconds after a
 fault. `connections` silences streams (a driven clock), spoils them by frames that can't be read, and cuts
 them. `burst` sends so many seconds of 10,000 messages a second into one process, from the plugin on. `memory`
 keeps 200 streams over sockets of an emulated Binance for so many hours of a driven clock, and looks at what
 they cost each ten minutes, once 5,200 trades of each symbol and the first hour and a half have filled what
-is bounded.
+is bounded. `refused` has an emulated Alpaca say so many times, for a while each, that another program has
+the connection, that it is read too slowly, or that too many symbols are wanted (a driven clock): no more than
+four connections may be begun in any minute, and all streams must be live again two minutes after its end.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from tests.support import connection_faults as connections
 from tests.support.book_faults import RESYNC_S_MAX, BookFaults
 from tests.support.feed_days import MB_PER_H_MAX, FeedDay
 from tests.support.feed_load import GROWN_MB_MAX, LAG_MS_MAX, Burst
+from tests.support.refused_streams import BACK_S_MAX, DIALS_A_MINUTE_MAX, RefusedStreams
 
 UPDATES_OF_A_SEED = 50_000
 STREAMS = 200
@@ -94,6 +97,18 @@ def memory(hours: int, _seed: int) -> bool:
     return not grows
 
 
+def refused(times: int, seed: int) -> bool:
+    """Whether no storm of connections comes of refusals, and all is live again after each."""
+    one = RefusedStreams(seed)
+    asyncio.run(one.run(times))
+    said = (f"{count} of {code}, said {one.refused[code]} times" for code, count in one.times.items())
+    print(f"refused: {times} times ({'; '.join(said)}); {len(one.dialled_s)} connections begun,", end=" ")
+    print(f"at most {one.most_dialled} in a minute, {one.most_connections} at a time;")
+    print(f"  all live again after {_spread(one.back_s)}")
+    held = one.most_dialled <= DIALS_A_MINUTE_MAX and one.most_connections == 1
+    return held and max(one.back_s) <= BACK_S_MAX
+
+
 def _spread(times_s: list[float]) -> str:
     """Median, p95 and longest."""
     ordered = sorted(times_s)
@@ -108,6 +123,7 @@ MODES: dict[str, tuple[Callable[[int, int], bool], int]] = {
     "connections": (connecting, 100),
     "burst": (burst, 10),
     "memory": (memory, 24),
+    "refused": (refused, 30),
 }
 
 

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from tests.support.bus_faults import Kind, break_redis
 from tests.support.bus_load import BusLoad, bus_load, eventually
+from tests.support.client_states import STATES_OF_A_FAULT, ClientStates
 from tools.private_servers import OwnRedis
 from tradewright.domain.ports import BusGap, Lease, LeasesUnavailable
 from tradewright.runtime.clock import SystemClock
@@ -304,6 +305,16 @@ async def test_a_redis_that_loads_its_data_is_waited_for() -> None:
     await bus.close()
     server.close()
     await server.wait_closed()
+
+
+async def test_clients_have_what_the_market_has_after_closed_connections_though_nothing_follows(
+    own_redis: OwnRedis,
+) -> None:
+    one = ClientStates("closed", seed=3)
+    await one.run(own_redis, 2)
+    assert one.resyncs, "something was lost"
+    assert one.compared == 2 * STATES_OF_A_FAULT
+    assert max(one.true_s) < TOLD_S
 
 
 async def test_a_host_that_cannot_be_one_is_no_redis() -> None:

@@ -152,6 +152,10 @@ class AlpacaPlugin(MarketPlugin):
         return _CREDENTIAL_FIELDS
 
     @property
+    def bars_from_next_minute(self) -> bool:
+        return True
+
+    @property
     def ohlcv_page_limit(self) -> int:
         return PAGE_MAX
 

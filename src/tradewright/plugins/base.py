@@ -179,6 +179,12 @@ class MarketPlugin(ABC):
         return False
 
     @property
+    def bars_from_next_minute(self) -> bool:
+        """Whether a stream of bars says nothing of the minute in which it begins until that has ended: what
+        was traded before is not known to it."""
+        return False
+
+    @property
     def counts_trades(self) -> bool:
         """Whether the ids of a symbol's public trades are numbers that rise by one, so that a missing one
         shows."""

@@ -52,6 +52,8 @@ class Venue:
         self.trades: list[Trade] = []
         self.rest_up = self.streams_up = True
         self.mute = self.counts_trades = self.late_bars = False
+        self.from_next_minute = False
+        """Whether its streams of bars say nothing of the minute in which they begin, but how it ended."""
         self.corrects = False
         """Whether it changes minutes that it had closed; otherwise no bar is told again after its end."""
         self.rest_delay_s = 0.0
@@ -60,6 +62,7 @@ class Venue:
         self.rest_calls = 0
         self.opened = self.open_now = self.most_open = 0
         self._queues: dict[asyncio.Queue[Any], str] = {}
+        self._begun_ms: dict[asyncio.Queue[Any], int] = {}
 
     def trade(self, price: float, amount: float = 1.0, *, tell: bool = True) -> Trade:
         """Somebody trades now; streams that are open and not mute hear of it."""
@@ -128,6 +131,7 @@ class Venue:
             raise NetworkPluginError("the stream can't be opened")
         queue: asyncio.Queue[Any] = asyncio.Queue()
         self._queues[queue] = kind
+        self._begun_ms[queue] = self.clock.now_ms()
         self.open_now += 1
         self.most_open = max(self.most_open, self.open_now)
         try:
@@ -137,7 +141,7 @@ class Venue:
                     raise item
                 yield item
         finally:
-            del self._queues[queue]
+            del self._queues[queue], self._begun_ms[queue]
             for _ in range(10):  # a subscription does not end at once
                 await asyncio.sleep(0)
             self.open_now -= 1
@@ -146,8 +150,14 @@ class Venue:
         if self.mute:
             return
         for queue, listened in self._queues.items():
-            if listened == kind:
+            if listened == kind and not self._untold(queue, item):
                 queue.put_nowait(item)
+
+    def _untold(self, queue: asyncio.Queue[Any], item: Any) -> bool:
+        """Whether the stream began too late for that."""
+        if not self.from_next_minute or not isinstance(item, BarUpdate) or item.final:
+            return False
+        return int(item.bars.time[-1]) < self._begun_ms[queue]
 
 
 class ScriptedPlugin(MarketPlugin):
@@ -180,6 +190,10 @@ class ScriptedPlugin(MarketPlugin):
     @property
     def late_bars(self) -> bool:
         return self.venue.late_bars
+
+    @property
+    def bars_from_next_minute(self) -> bool:
+        return self.venue.from_next_minute
 
     @property
     def timeframes(self) -> tuple[Timeframe, ...]:

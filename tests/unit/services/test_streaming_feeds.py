@@ -227,6 +227,47 @@ async def test_a_slow_check_of_a_sound_stream_ends_the_doubt() -> None:
         assert viewer.states[-1] == "live"
 
 
+async def test_a_stream_that_says_nothing_of_the_minute_in_which_it_began_is_left_in_peace() -> None:
+    async with Rig() as rig:
+        rig.venue.from_next_minute = True
+        rig.venue.trade(100)
+        await rig.clock.advance(61)
+        viewer = await rig.view(stream())
+        for price in range(101, 129):
+            rig.venue.trade(price)
+            await rig.clock.advance(2)
+            assert viewer.series()[-1][4] > price - 8, "the minute is asked for meanwhile"
+        for price in range(129, 160):
+            rig.venue.trade(price)
+            await rig.clock.advance(2)
+        assert (viewer.states, rig.venue.opened) == (["live"], 1)
+        assert viewer.series() == rig.venue.bars("1m")
+
+
+@pytest.mark.parametrize("polled_first", [False, True])
+async def test_a_stream_that_begins_with_the_next_minute_and_falls_silent_is_found_out(
+    polled_first: bool,
+) -> None:
+    async with Rig() as rig:
+        rig.venue.from_next_minute = True
+        rig.venue.streams_up = not polled_first
+        rig.venue.trade(100)
+        viewer = await rig.view(stream())
+        if polled_first:
+            await rig.until(lambda: viewer.states[-1:] == ["polling"])
+            rig.venue.streams_up = True
+        for price in range(101, 181):
+            rig.venue.trade(price)
+            await rig.clock.advance(1)
+        await rig.until(lambda: viewer.states[-1] == "live", within_s=60)
+        opened = rig.venue.opened
+        rig.venue.mute = True
+        for price in range(181, 201):
+            rig.venue.trade(price)
+            await rig.clock.advance(1)
+        assert rig.venue.opened > opened
+
+
 async def test_a_quiet_symbol_on_a_sound_stream_is_left_in_peace() -> None:
     async with Rig() as rig:
         rig.venue.trade(100)

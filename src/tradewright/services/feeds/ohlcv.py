@@ -88,6 +88,8 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         self._settling_ms = MarketPlugin.settling_ms
         self._asked_at_s = float("-inf")
         self._news = False
+        self._told_from_ms = 0
+        """The first minute whose forming bar the stream tells."""
         self._tasks = TaskSupervisor(f"ohlcv {instrument.provider} {instrument.symbol}")
 
     # Topics
@@ -137,6 +139,8 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
         trades: asyncio.Task[None] | None = None
         if plugin.late_bars and plugin.supports(Capability.WATCH_TRADES):
             trades = self._tasks.start("follow trades", self._follow_trades(plugin))
+        if plugin.bars_from_next_minute:
+            self._told_from_ms = ONE_MINUTE.end(ONE_MINUTE.floor(self._venue_now_ms()))
         stream = cast(AsyncGenerator[BarUpdate, None], plugin.watch_ohlcv(self.symbol, ONE_MINUTE))
         try:
             async with aclosing(stream):
@@ -223,7 +227,11 @@ class OhlcvLogic(FeedLogic[BarUpdate]):
             rows = await self._page(plugin, min(start, self._unkept_from(plugin, now)), now)
         known = self._tracker.forming
         events = self._tracker.offer_page(rows, now, now - self._settling_ms)
-        self._news = any(event.row is not None and event.row != known for event in events)
+        self._news = any(
+            event.row is not None and event.row != known
+            for event in events
+            if event.kind != "forming" or event.time_ms >= self._told_from_ms
+        )
         self._confirm()
         if self._keeper is not None:
             self._keeper.take_page(rows, now - self._settling_ms, self._unknown)
