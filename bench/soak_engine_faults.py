@@ -1,11 +1,12 @@
-"""The whole application while Redis and PostgreSQL are killed and frozen: how long answers take.
+"""The whole application while Redis, PostgreSQL and the venue are killed and frozen: how long answers take.
 
     python -m bench.soak_engine_faults [times of each fault]
 
 Six readers ask an application over HTTP for bars of an emulated Binance and compare each answer with the
-truth. No answer may be wrong, none may take longer than five seconds; with Redis away none may be refused
-either; whole answers must be back within ten seconds of PostgreSQL's, five of Redis's; a start without Redis
-may take ten seconds, and `/readyz` must say afterwards that the server serves and that Redis is away.
+truth. No answer may be wrong, none may take longer than five seconds. With Redis or the venue away none may
+be refused either, and what the venue was needed for is labelled. Whole answers must be back within ten
+seconds of PostgreSQL's and the venue's return, five of Redis's; a start without Redis may take ten seconds,
+and `/readyz` must say afterwards that the server serves and that Redis is away.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from pathlib import Path
 from tests.integration.test_engine_faults import Load, loaded
 from tests.support.own_postgres import own_postgres
 from tools.private_servers import OwnRedis, PrivatePostgres, own_redis
+from tradewright.domain.timeframes import DAY_MS
 
 TIMES, SEED = 10, 11
 FROZEN_S_MAX = 15.0
 ANSWER_S_MAX, START_S_MAX = 5.0, 10.0
-BACK_S_MAX = {"redis": 5.0, "postgresql": 10.0}
+BACK_S_MAX = {"redis": 5.0, "postgresql": 10.0, "venue": 10.0}
+MOVED_MS = 3 * DAY_MS
+"""By so much readers go on to what nobody has read yet, each time that the venue goes away."""
 
 
 @dataclass(slots=True)
@@ -38,6 +42,7 @@ class Outcome:
     times: int = 0
     answers: int = 0
     refused: int = 0
+    labelled: int = 0
     slowest_s: float = 0.0
     back_s: float = 0.0
 
@@ -45,14 +50,20 @@ class Outcome:
     def kept(self) -> bool:
         """Whether all promises hold."""
         which = self.name.split()[0]
-        needless = self.refused and which == "redis"
-        return not needless and self.slowest_s <= ANSWER_S_MAX and self.back_s <= BACK_S_MAX[which]
+        needless = self.refused and which != "postgresql"
+        unlabelled = which == "venue" and not self.labelled
+        return (
+            not (needless or unlabelled)
+            and self.slowest_s <= ANSWER_S_MAX
+            and self.back_s <= BACK_S_MAX[which]
+        )
 
     def __str__(self) -> str:
         verdict = "" if self.kept else "  BROKEN"
         return (
             f"{self.name} x {self.times}: {self.answers:,} answers, {self.refused:,} refused, "
-            f"slowest {self.slowest_s:.2f} s, whole again after {self.back_s:.2f} s{verdict}"
+            f"{self.labelled:,} with a label, slowest {self.slowest_s:.2f} s, "
+            f"whole again after {self.back_s:.2f} s{verdict}"
         )
 
 
@@ -63,7 +74,7 @@ async def strike(
     outcome, chance = Outcome(name, times), random.Random(SEED)
     frozen = "frozen" in name
     for _ in range(times):
-        load.slowest_s, answers, refused = 0.0, load.answers, load.refused
+        load.slowest_s, answers, refused, labelled = 0.0, load.answers, load.refused, load.labelled
 
         async def mistreat() -> None:
             await load.answered(20)
@@ -76,6 +87,7 @@ async def strike(
         outcome.slowest_s = max(outcome.slowest_s, load.slowest_s)
         outcome.answers += load.answers - answers
         outcome.refused += load.refused - refused
+        outcome.labelled += load.labelled - labelled
     return outcome
 
 
@@ -104,9 +116,18 @@ async def soak(folder: Path, redis: OwnRedis, postgres: PrivatePostgres, times: 
         ]
 
 
-async def start_without_redis(
-    folder: Path, redis: OwnRedis, postgres: PrivatePostgres
-) -> tuple[float, bool]:
+async def without_venue(folder: Path, redis: OwnRedis, postgres: PrivatePostgres, times: int) -> Outcome:
+    """The venue alone."""
+    async with loaded(folder, redis, postgres, days=5 + times * MOVED_MS // DAY_MS) as (load, venue):
+
+        def kill() -> None:
+            venue.faults.refuse_connections()
+            load.start_ms += MOVED_MS
+
+        return await strike(load, "venue killed", times, kill, venue.faults.accept_connections)
+
+
+async def start_without_redis(folder: Path, redis: OwnRedis, postgres: PrivatePostgres) -> tuple[float, bool]:
     """How long a start takes whose Redis is away, until the first whole answers; and whether ``/readyz``
     says then that the server can serve, and that Redis is away."""
     redis.kill()
@@ -124,6 +145,7 @@ def main(times: int) -> int:
     began_s = time.monotonic()
     with own_redis() as redis, own_postgres() as postgres, tempfile.TemporaryDirectory() as folder:
         outcomes = asyncio.run(soak(Path(folder) / "a", redis, postgres, times))
+        outcomes.append(asyncio.run(without_venue(Path(folder) / "b", redis, postgres, times)))
         starts = [
             asyncio.run(start_without_redis(Path(folder) / f"start {number}", redis, postgres))
             for number in range(times)

@@ -131,11 +131,11 @@ class Load:
 
 @asynccontextmanager
 async def loaded(
-    tmp_path: Path, redis: OwnRedis, postgres: PrivatePostgres
+    tmp_path: Path, redis: OwnRedis, postgres: PrivatePostgres, days: int = 5
 ) -> AsyncIterator[tuple[Load, CandleVenue]]:
-    """An application on servers of its own, and its readers."""
-    start_ms = ONE_DAY.floor(SystemClock().now_ms()) - 5 * DAY_MS
-    minutes = generate_minutes(11, start_ms, 7 * 1_440, quiet=0.1)
+    """An application on servers of its own, and its readers of what was so many days ago."""
+    start_ms = ONE_DAY.floor(SystemClock().now_ms()) - days * DAY_MS
+    minutes = generate_minutes(11, start_ms, (days + 2) * 1_440, quiet=0.1)
     truth = {name: resample(minutes, TIMEFRAMES[name]) for name in ("1m", "5m", "1h")}
     async with CandleVenue([Market("BTC", "USDT", minutes)]) as venue:
         settings = {
