@@ -19,6 +19,7 @@ import ccxt.async_support
 import ccxt.pro
 
 from tradewright.domain.timeframes import TIMEFRAMES
+from tradewright.plugins._ccxt_sandbox import has_sandbox
 
 MANIFEST: Final = Path(__file__).parents[1] / "src/tradewright/plugins/ccxt_manifest.json"
 
@@ -88,7 +89,7 @@ def entry(provider: str) -> dict[str, Any]:
     result["timeframes"] = timeframes if {"ohlcv", "watch_ohlcv"} & set(able) else []
     result["capabilities"] = [name for name in able if timeframes or "ohlcv" not in name]
     result["credential_fields"] = [CREDENTIAL_FIELDS[name] for name in needed] if usable else []
-    result["testnet"] = bool(exchange.urls.get("test")) or exchange.has.get("sandbox") is True
+    result["testnet"] = has_sandbox(type(exchange)())
     result["streams"] = streams
     result["ohlcv_limit"] = ohlcv_limit(exchange)
     result["ignores_since"] = "ohlcv" in result["capabilities"] and ignores_since(type(exchange))

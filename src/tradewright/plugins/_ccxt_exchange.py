@@ -24,6 +24,7 @@ from tradewright.plugins._ccxt_governor import Address, Governor
 from tradewright.plugins._ccxt_manifest import load_manifest
 from tradewright.plugins._ccxt_numbers import exact_json
 from tradewright.plugins._ccxt_precision import outgoing_amount, outgoing_price
+from tradewright.plugins._ccxt_sandbox import Place, enter_sandbox, is_off_limits
 from tradewright.plugins._ccxt_sockets import RenewedSockets
 from tradewright.plugins._venue_clock import VenueClock
 from tradewright.plugins.base import SharedByInstances
@@ -67,6 +68,7 @@ class _Manners(RenewedSockets):
     measure_clock: Callable[[], Awaitable[None]]
     rules_in_doubt = False
     exact = False
+    off_limits: frozenset[Place] = frozenset()
     clients: dict[str, Any]
     session: Any
     options: dict[str, Any]
@@ -115,6 +117,7 @@ class _Manners(RenewedSockets):
         self.session._retry_connection = _ReadsOnly()
 
     def client(self, url: str) -> Any:
+        self._check_network(url)
         known = (self.clients or {}).get(url)
         client = super().client(url)
         if client is not known:
@@ -150,7 +153,13 @@ class _Manners(RenewedSockets):
             raise theirs.RateLimitExceeded(f"the venue answered {code}")
         return answer
 
+    def _check_network(self, url: str) -> None:
+        """CCXT writes some addresses out, whatever network is meant."""
+        if self.off_limits and is_off_limits(url, self.off_limits):
+            raise theirs.NotSupported("there is no such call on the test network")
+
     async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        self._check_network(url)
         sent_ms.set(self.clock.now_ms())
         tried = attempt.get()
         if tried is not None:
@@ -278,7 +287,7 @@ def make_exchange(
     address = shared.one_of(Address, lambda: Address(provider, clock, per_second=per_second))
     exchange.governor = Governor(provider, clock, per_second=per_second, address=address)
     if testnet:
-        exchange.set_sandbox_mode(True)
+        exchange.off_limits = enter_sandbox(exchange)
     return exchange
 
 
