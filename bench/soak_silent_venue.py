@@ -4,8 +4,8 @@
 
 Half an hour to eighty hours of a symbol, or of all symbols, are missing at an emulated Binance. Four readers
 ask for the gap, parts of it and what is around it for two days of a driven clock. The venue may be asked for
-the symbol's candles at most three times a day, and for those of each other symbol with which it is compared
-at most once a day; when the symbol was listed is found out once.
+the symbol's candles at most three times a day, and as often for those of the symbols with which it is
+compared; when the symbol was listed is found out once.
 """
 
 from __future__ import annotations

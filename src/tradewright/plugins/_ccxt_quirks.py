@@ -1,4 +1,5 @@
-"""What one exchange needs that CCXT does not do by itself: the only place that knows exchanges by name.
+"""What one exchange needs that CCXT does not do by itself: with `_ccxt_permissions`, where it is asked what a
+key may do, the only place that knows exchanges by name.
 
 A row of the table holds facts of a venue, or of CCXT's code for it; an exchange without a row is asked as
 CCXT's manual has it.
