@@ -86,6 +86,7 @@ async def test_elsewhere_the_cookies_need_tls(app: RunningApp) -> None:
         "POST", f"{AUTH}/login", {"login": "anna", "password": PASSWORD}, Host="trade.example.com"
     )
     assert all("Secure" in cookie.split("; ") for cookie in answer.headers.getlist("Set-Cookie"))
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
 
 
 async def test_a_browser_refreshes_by_cookie_and_a_program_by_body(app: RunningApp, anna: Client) -> None:

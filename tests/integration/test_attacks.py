@@ -23,7 +23,6 @@ from tradewright.app_extensions.people import people_of
 from tradewright.config import TestingConfig
 from tradewright.runtime.clock import SystemClock
 from tradewright.runtime.ids import new_id
-from tradewright.web.middleware.headers import HEADERS
 
 
 @pytest.fixture
@@ -203,6 +202,22 @@ def _with_each_field_injected(call: Call) -> Iterator[dict[str, Any]]:
                 yield {**body, name: text}
 
 
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+        "object-src 'none'; require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "X-Frame-Options": "DENY",
+}
+"""Written out: what is taken away there must be missed here."""
+
+
 async def test_every_answer_has_its_headers(site: Attacked) -> None:
     """Pages, files, the API, and whatever goes wrong."""
     app, stranger = site.running.app, Client(site.running.app)
@@ -223,6 +238,9 @@ async def test_every_answer_has_its_headers(site: Attacked) -> None:
                 assert answer.headers.getlist(name) == [value], (method, path, name)
             assert answer.headers["X-Request-ID"]
             assert "Server" not in answer.headers
+            assert "Strict-Transport-Security" not in answer.headers, (
+                "nobody is locked out of plain http here"
+            )
             if path.startswith("/api/"):
                 assert answer.headers.getlist("Cache-Control") == ["no-store"], (method, path)
 

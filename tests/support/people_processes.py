@@ -147,7 +147,9 @@ def main() -> None:
         children = [forked(lambda n=n: written(place_of(kind, name), n)) for n in range(int(rest[0]))]  # type: ignore[misc]
         print(ended(*children))
     elif what == "shut_out":
-        shut_out_until_done(place_of(kind, name))
+        for each_kind, each_name in ((kind, name), *zip(rest[::2], rest[1::2], strict=True)):
+            shut_out_until_done(place_of(each_kind, each_name))
+            print("end", flush=True)
     else:  # each of the rest is `name:moment`: open the place of that name and die at that moment
         for each in rest:
             own_name, moment = each.split(":")

@@ -313,15 +313,25 @@ async def test_waiting_helps_and_a_day_forgets(people: People) -> None:
     assert not await guess(people, "anna", AWAY)
 
 
-async def test_without_the_counts_nobody_comes_in(people: People) -> None:
+@pytest.mark.parametrize(
+    ("dead", "password"),
+    [("failures", PASSWORD), ("failures", "wrong"), ("add_failure", "wrong"), ("take_back", PASSWORD)],
+)
+async def test_without_the_counts_nobody_comes_in_nor_learns_anything(
+    people: People, dead: str, password: str
+) -> None:
     class Dead:
         def __getattr__(self, name: str) -> object:
-            raise StorageUnavailable("The database does not answer.")
+            if name == dead:
+                raise StorageUnavailable("The database does not answer.")
+            return getattr(people.stores.attempts, name)
 
     stores = replace(people.stores, attempts=Dead())  # type: ignore[arg-type]
     broken = People(people.clock, people.jwt, people.encryption, stores)
+    user = await people.auth.find_user("anna")
     with pytest.raises(StorageUnavailable):
-        await broken.login()
+        await broken.login(password=password)
+    assert await people.stores.sessions.of_user(user.id) == ()
 
 
 async def test_an_unknown_name_a_wrong_password_and_a_disabled_user_look_alike(people: People) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.accounts import AWAY, CHEAP, HOME, PASSWORD, People
 from tradewright.domain.errors import NotFound, StorageUnavailable
-from tradewright.domain.people import InvalidLogin, InvalidToken
+from tradewright.domain.people import InvalidLogin, InvalidToken, RefreshToken
+from tradewright.services.auth.refresh_tokens import token_hash
 from tradewright.services.auth.sessions import GRACE_MS, IDLE_MS, KEPT_MAX, LIFETIME_MS
 from tradewright.services.auth_service import AuthService, AuthSettings
 from tradewright.storage.memory_bus import MemoryBus
@@ -137,6 +138,21 @@ async def test_what_ends_a_session_is_felt_at_once(people: People) -> None:
         with pytest.raises(InvalidToken):
             await people.auth.authenticate(granted.access_token)
         assert await refused(people, granted.refresh_token), end
+
+
+async def test_a_session_of_who_is_shut_out_is_worth_nothing(people: People) -> None:
+    """However it came to be there: by a login that overtook, or with a database that was put back."""
+    await people.add("berta", "trader")
+    granted = (await people.login("berta")).granted
+    session = granted.session
+    await people.auth.administration.set_disabled(session.user_id, True, None, HOME)
+    token = RefreshToken(token_hash(granted.refresh_token), session.id, session.created_ms)
+    await people.stores.sessions.add(session, token, kept_max=9)
+    with pytest.raises(InvalidToken):
+        await people.auth.authenticate(granted.access_token)
+    assert not await people.auth.is_alive(session.user_id, session.id)
+    assert await refused(people, granted.refresh_token)
+    assert await people.stores.sessions.of_user(session.user_id) == (), "and it is gone for good"
 
 
 async def test_what_ends_elsewhere_is_felt_within_a_second(people: People) -> None:
