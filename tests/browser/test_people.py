@@ -297,6 +297,8 @@ async def test_what_is_weighty_wants_the_password_anew(server: RunningServer, vi
 
 
 async def test_a_long_list_is_shown_page_by_page(server: RunningServer, visitor: Visitor) -> None:
+    # One of the newest events is about her.
+    _post(server, "login", {"login": "cara", "password": PASSWORD, "client": "api"})
     async with logged_in(server, visitor, "/faq") as visit:
         asked: list[str] = []
 
@@ -322,6 +324,10 @@ async def test_a_long_list_is_shown_page_by_page(server: RunningServer, visitor:
         shown = await visit.page.locator(names).all_inner_texts()
         assert sorted(text.split()[0] for text in shown) == ["anna", "berta", "cara"]
         assert len(set(asked)) == len(asked) == 3
+        for name in ("anna", "cara"):
+            await expect(
+                visit.page.locator("#audit-body").get_by_text(name, exact=True).first
+            ).to_be_visible()
         # One of the second page is as much there as one of the first.
         role = visit.page.get_by_label("Role of cara")
         async with visit.page.expect_response("**/api/v1/users/*") as told:

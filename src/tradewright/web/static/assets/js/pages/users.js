@@ -61,7 +61,11 @@ class UsersPage {
 
   /** @param {boolean} [further] */
   #loadUsers(further) {
-    return loaded(find("#users-body", HTMLElement), this.#users, () => this.#showUsers(), further);
+    const show = () => {
+      this.#showUsers();
+      if (this.#events.items.length > 0) this.#showAudit(); // with the names that are known now
+    };
+    return loaded(find("#users-body", HTMLElement), this.#users, show, further);
   }
 
   #showUsers() {
