@@ -76,9 +76,12 @@ class TradesAhead:
         """Another feed is followed, which has told ``state``; the former one ``told``. Both ascend."""
         known = {trade.id: trade for trade in (*told, *self._trades)}
         self._trades = tuple(known.values())[-RECENT_TRADES:]
-        if self._trades and state and state[-1].time > self._trades[-1].time:
+        if not self._trades or not state:
+            return
+        last_ms = self._trades[-1].time
+        # One that is behind has told some of the last trades, or older ones alone.
+        if state[-1].time > last_ms or (not self._pass(state) and state[-1].time == last_ms):
             self._trades = ()
-        self._pass(state)
 
     def pass_by(self, trades: Iterable[Trade]) -> bool:
         """The feed goes on with these; whether some of them were told before."""
