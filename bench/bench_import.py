@@ -72,7 +72,7 @@ def results(folder: Path, runner: asyncio.Runner) -> Iterator[Result]:
         f"import a CSV file of {ROWS:,} bars",
         import_file,
         lambda: bare_write(connection, next(theirs), bare_rows(file)),
-        ratio_min=0.4,
+        ratio_min=0.6,
     )
     connection.close()
     runner.run(database.close())
