@@ -20,6 +20,7 @@ from tradewright.domain.errors import (
 )
 from tradewright.domain.streams import Problem
 from tradewright.domain.timeframes import MINUTE_MS
+from tradewright.services.feeds.hub import RETRIED_EACH_S
 
 
 async def rig_with_a_past(rig: Rig) -> None:
@@ -91,6 +92,14 @@ async def test_history_that_may_be_read_later_is_read_again(
         rig.history.failing = False
         await rig.until(lambda: not late.snapshots[-1].problems, within_s=15)
         assert len(late.rows) == 11
+
+
+async def test_what_failed_for_good_and_is_there_after_all_is_told_within_a_quarter_of_an_hour() -> None:
+    async with Rig() as rig:
+        late = await late_viewer(rig, UnknownSymbol("it is not listed any more"))
+        rig.history.failing = False
+        await rig.until(lambda: not late.snapshots[-1].problems, within_s=RETRIED_EACH_S + 10)
+        assert len(late.rows) >= 10
 
 
 async def test_what_turns_out_to_fail_for_good_is_told_once_more_and_then_left_alone() -> None:

@@ -17,7 +17,7 @@ from tests.unit.services.streaming_viewer import Viewer
 from tradewright.domain.streams import FeedStatus, Heartbeat, Snapshot, StreamKey, Update
 from tradewright.domain.ticks import Trade
 from tradewright.services.feeds.feed import Feed
-from tradewright.services.feeds.hub import FIRST_STATE_S, TopicHub
+from tradewright.services.feeds.hub import FIRST_STATE_S, ResumeFrom, TopicHub
 from tradewright.services.feeds.settings import StreamSettings
 from tradewright.services.feeds.ticks import TradesLogic
 from tradewright.services.feeds.timing import Wakeup
@@ -218,3 +218,50 @@ async def test_a_feed_that_has_come_further_is_followed_at_once() -> None:
         assert [each.epoch for each in one.viewer.snapshots] == ["1", "2", "3"]
         await one.go_on([22])
         assert len(one.viewer.updates) == 1
+
+
+async def test_a_trade_that_the_feed_before_never_heard_of_ends_nothing() -> None:
+    async with follower([1, 2, 3, 4, 5, 7, 8, 9, 10]) as one:
+        await one.begin("2", range(1, 6))
+        for numbers in ([6], [7, 8], [9, 10], [11]):
+            await one.go_on(numbers)
+        assert ids(one.viewer) == list(range(1, 12))
+
+
+async def test_a_feed_that_is_further_behind_than_is_remembered_tells_nothing_again() -> None:
+    async with follower(range(1, 201)) as one:
+        for first in range(201, 1_201, 200):
+            await one.go_on(range(first, first + 200))
+        await one.begin("2", range(101, 601))
+        for first in range(601, 1_301, 50):
+            await one.go_on(range(first, first + 50))
+        assert ids(one.viewer) == list(range(1, 1_301))
+
+
+async def test_who_comes_back_while_the_feed_is_behind_is_told_nothing_again() -> None:
+    async with follower(range(1, 11)) as one:
+        await one.begin("2", range(1, 6))
+        await one.clock.advance(FIRST_STATE_S)
+        (view,) = one.hub.views
+        one.hub.add_view(Viewer(), 1)
+        one.hub.remove_view(view)
+        await one.go_on([6, 7])
+        await one.go_on([8, 9])
+        view = one.hub.add_view(one.viewer, 500)
+        opening = asyncio.create_task(one.hub.open_view(view, ResumeFrom("2", 1)))
+        await one.clock.advance(0.1)
+        await one.go_on([10, 11])
+        await opening
+        await one.go_on([12])
+        assert ids(one.viewer) == list(range(1, 13))
+
+
+async def test_who_comes_to_a_feed_that_stays_behind_does_not_wait() -> None:
+    async with follower(range(1, 11)) as one:
+        await one.begin("2", range(1, 10))
+        await one.clock.advance(FIRST_STATE_S)
+        for _ in range(2):
+            await one.clock.advance(60)
+            newcomer = Viewer()
+            await one.hub.open_view(one.hub.add_view(newcomer, 1))
+            assert len(newcomer.snapshots) == 1

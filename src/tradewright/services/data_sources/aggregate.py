@@ -13,7 +13,7 @@ from tradewright.domain.instruments import SeriesKey
 from tradewright.domain.intervals import IntervalSet
 from tradewright.domain.ports import BarStore, Coverage
 from tradewright.domain.resampling import resample
-from tradewright.domain.timeframes import DAY_MS, ONE_MINUTE
+from tradewright.domain.timeframes import DAY_MS, HOUR_MS, ONE_MINUTE
 from tradewright.services.cache_manager import CacheManager
 from tradewright.services.data_sources.base import BarRequest, DataSource, SourceAnswer, SourceName
 from tradewright.services.data_sources.remembering import Remembering
@@ -28,7 +28,7 @@ class AggregateSource(DataSource):
 
     What was made once is remembered in the cache under the minutes' revision. Of a series that nobody has
     read here yet the cache is not asked: to ask takes the revision, and while the store is asked for that, it
-    may as well make the bars.
+    may as well give the bars, where they are hours or more, of which stores keep what they are made of.
     """
 
     name: ClassVar[SourceName] = "aggregate"
@@ -43,7 +43,8 @@ class AggregateSource(DataSource):
 
     async def fetch(self, request: BarRequest) -> SourceAnswer:
         """Remembered bars, then bars made from the minutes of the store."""
-        if self._has_met(request.key) or request.follows_sessions:
+        kept = request.timeframe.length_ms >= HOUR_MS and not request.follows_sessions
+        if not kept or self._has_met(request.key):
             return await self._remembered_and_made(request)
         bars, coverage, revision = await self._store.read_resampled_with_coverage(
             request.instrument, request.timeframe, *request.hull

@@ -26,7 +26,7 @@ from tradewright.domain.streams import (
 from tradewright.domain.timeframes import MINUTE_MS, Timeframe
 from tradewright.runtime.clock import Clock
 from tradewright.runtime.tasks import TaskSupervisor
-from tradewright.services.feeds.past import LIFETIME_S, PastReader
+from tradewright.services.feeds.past import LIFETIME_S, Lack, PastReader
 from tradewright.services.feeds.ports import History, HistoryAnswer
 from tradewright.services.feeds.replica import FAR_MS, Replica, TradesAhead, merged_bars, remaining_gaps
 from tradewright.services.feeds.timing import within
@@ -41,6 +41,8 @@ SILENT_S: Final = 6.0
 """So long without a word, not even that there is nothing new, and the views are told."""
 MENDED_EACH_S: Final = 10.0
 """At least so often history is read again for views whose snapshot it failed to be part of."""
+RETRIED_EACH_S: Final = 900.0
+"""The same where it failed as good as for good: a symbol may be listed again, a key set."""
 _SETTLED_MS: Final = 3 * MINUTE_MS
 """What ended so long ago every venue's history has, as it is."""
 _SILENT: Final = "Nothing is heard of this stream; another server may be taking it over."
@@ -171,11 +173,11 @@ class TopicHub:
         self._answered = asyncio.Event()
         self._past = PastReader(key, history, clock)
         self._snapshots: dict[int, tuple[tuple[str, int, float], bytes]] = {}
-        self._lacking: set[View] = set()
+        self._lacking: dict[View, Lack] = {}
         """Those whose snapshot lacks history that may be read later, or says that no trade is known yet."""
         self._lacked_until_s = float("-inf")
         """When the last of them left, who may come back and resume."""
-        self._mending: asyncio.Task[None] | None = None
+        self._mending: dict[Lack, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Begin to listen."""
@@ -209,8 +211,7 @@ class TopicHub:
         view.closed = True
         self._live.pop(view, None)
         self.views.discard(view)
-        if view in self._lacking:
-            self._lacking.discard(view)
+        if self._lacking.pop(view, None) is not None:
             self._lacked_until_s = self._clock.monotonic()
         if not self.views:
             self._streams.release(self.key)
@@ -255,53 +256,60 @@ class TopicHub:
         self._live.pop(view, None)
         view.opening += 1
         opening = view.opening
+        lack: Lack | None
         if self.key.kind == "ohlcv":
-            data, settled = await self._bars_snapshot(view.history)
+            data, lack = await self._bars_snapshot(view.history)
         else:
             await self._wait_for_state()
             data = _encoder.encode(self._plain_snapshot())
-            settled = self._seq > 0 or self.key.kind != "trades"
+            lack = None if self._seq > 0 or self.key.kind != "trades" else "passing"
         # From here on nothing waits: what the snapshot holds and what follows it meet without a seam.
         if view.closed or view.opening != opening:
             return
         self._live[view] = view.sink
         view.sink.offer(TopicMessage(self.topic, self.key.kind, data))
         self._send_status(view)
-        self._lacking.discard(view)
-        if not settled:
-            self._lacking.add(view)
-            if self.key.kind == "ohlcv" and (self._mending is None or self._mending.done()):
-                self._mending = self._tasks.start("mend snapshots", self._mend())
+        self._lacking.pop(view, None)
+        if lack is not None:
+            self._lacking[view] = lack
+            mending = self._mending.get(lack)
+            if self.key.kind == "ohlcv" and (mending is None or mending.done()):
+                self._mending[lack] = self._tasks.start(f"mend {lack} lacks", self._mend(lack))
 
-    async def _mend(self) -> None:
-        """Give those who lack history a fresh snapshot once it can be read: nobody else would tell them."""
-        delay_s = LIFETIME_S
-        while self._lacking:
+    async def _mend(self, lack: Lack) -> None:
+        """Give those who lack history so a fresh snapshot once that is otherwise: nobody else would tell them."""
+        delay_s, each_s = (
+            (LIFETIME_S, MENDED_EACH_S) if lack == "passing" else (RETRIED_EACH_S, RETRIED_EACH_S)
+        )
+        while lack in self._lacking.values():
             await self._clock.sleep(delay_s)
-            delay_s = min(2 * delay_s, MENDED_EACH_S)
-            for count in {view.history for view in self._lacking}:
-                if (await self._past.read(count, self._acquired_at_s)).settled:
-                    self._begin_again(view for view in self._lacking if view.history == count)
+            delay_s = min(2 * delay_s, each_s)
+            for count in {view.history for view in self._lacking_so(lack)}:
+                if (await self._past.read(count, self._acquired_at_s)).lack != lack:
+                    self._begin_again(view for view in self._lacking_so(lack) if view.history == count)
+
+    def _lacking_so(self, lack: Lack) -> list[View]:
+        return [view for view, theirs in self._lacking.items() if theirs == lack]
 
     def _begin_again(self, views: Iterable[View]) -> None:
         """Send fresh snapshots to those of the views who are not waiting for one already."""
         for view in tuple(views):
-            self._lacking.discard(view)
+            self._lacking.pop(view, None)
             if view in self._live:
                 self.resync(view, "epoch_changed")
 
-    async def _bars_snapshot(self, count: int) -> tuple[bytes, bool]:
-        """The snapshot, and whether no later read would give it more history."""
+    async def _bars_snapshot(self, count: int) -> tuple[bytes, Lack | None]:
+        """The snapshot, and why it lacks history."""
         past = await self._past.read(count, self._acquired_at_s)
         as_of = (self._epoch, self._seq, past.asked_at_s)
         made = self._snapshots.get(count)
         if made is not None and made[0] == as_of:
-            return made[1], past.settled
+            return made[1], past.lack
         data = _encoder.encode(self._merged(past.answer, count, past.problems))
         self._snapshots[count] = (as_of, data)
         while len(self._snapshots) > 8:
             del self._snapshots[next(iter(self._snapshots))]
-        return data, past.settled
+        return data, past.lack
 
     def _merged(self, answer: HistoryAnswer | None, count: int, problems: tuple[Problem, ...]) -> Snapshot:
         live = self._replica.bars.values()
@@ -350,7 +358,8 @@ class TopicHub:
             try:
                 await within(self._clock, FIRST_STATE_S, self._answered.wait())
             except TimeoutError:
-                return
+                if self._ahead:
+                    self._answered.set()  # it goes no further for now: who comes next need not wait as well
 
     def _send_status(self, view: View) -> None:
         if self._silent:
@@ -413,15 +422,20 @@ class TopicHub:
             return
         self._seq = message.seq
         self._replica.apply(message)
-        if message.trades is not UNSET and (self._lacking or self._ahead):
+        told = message.trades is not UNSET and self._ahead.pass_by(message.trades)
+        if self.key.kind == "trades" and (told or self._lacking):
             # Views may have these trades from before the feed began anew: what is told is told once.
-            told = self._ahead.pass_by(message.trades)
             self._begin_again(self._live if told else self._lacking)
-        if not self._ahead:
+        if self._ahead:
+            self._answered.clear()
+        else:
             self._answered.set()
         frame = TopicMessage(self.topic, self.key.kind, data, message)
-        self._ring.append(_Ring(message.seq, self._heard_at_s, frame))
-        self._forget_old()
+        if told:
+            self._ring.clear()  # nor is any of it told again to who comes back
+        else:
+            self._ring.append(_Ring(message.seq, self._heard_at_s, frame))
+            self._forget_old()
         self._send_to_views(frame)
 
     async def _adopt(self, *, first: bool = False, resync: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from tradewright.domain.errors import (
     AuthenticationPluginError,
@@ -30,8 +30,6 @@ _log = logging.getLogger(__name__)
 
 LIFETIME_S: Final = 1.0
 DEADLINE_S: Final = 15.0
-SIZES: Final = (50, 500, 1_500, 5_000)
-"""So many bars are read at a time, so that views that want different numbers share a read."""
 LASTING: Final = frozenset(
     error.code
     for error in (
@@ -48,8 +46,11 @@ LASTING: Final = frozenset(
         UnknownTimeframe,
     )
 )
-"""The codes of problems that reading again can't end: somebody has to change something first. All others
+"""The codes of problems that reading again hardly ends: somebody has to change something first. All others
 (a venue or a store that is away, a deadline, a limit, a fault of ours) may be over the next time."""
+
+Lack: TypeAlias = Literal["passing", "lasting"]
+"""Why history lacks something."""
 
 
 class Past(NamedTuple):
@@ -60,10 +61,13 @@ class Past(NamedTuple):
     asked_at_s: float
 
     @property
-    def settled(self) -> bool:
-        """Whether reading again would give no more: nothing failed, or nothing but for good. A cache that is
-        away costs time alone."""
-        return all(problem.source == "cache" or problem.code in LASTING for problem in self.problems)
+    def lack(self) -> Lack | None:
+        """Why it lacks something, if it does: for a while, or as good as for good. A cache that is away costs
+        time alone."""
+        codes = {problem.code for problem in self.problems if problem.source != "cache"}
+        if not codes:
+            return None
+        return "lasting" if codes <= LASTING else "passing"
 
 
 class PastReader:
@@ -85,7 +89,7 @@ class PastReader:
 
     async def read(self, count: int, since_s: float) -> Past:
         """The newest ``count`` bars at least, asked for at ``since_s`` or later, within ``LIFETIME_S``."""
-        asked_at_s, task = self._join(next((size for size in SIZES if size >= count), count), since_s)
+        asked_at_s, task = self._join(count, since_s)
         # Not awaited itself: one view that leaves must not take the answer from the others.
         await asyncio.wait({task})
         error = None if task.cancelled() else task.exception()
@@ -95,9 +99,10 @@ class PastReader:
         return Past(None, (_problem(error, self._key.topic),), asked_at_s)
 
     def _join(self, count: int, since_s: float) -> tuple[float, asyncio.Task[HistoryAnswer]]:
-        known, now = self._reads.get(count), self._clock.monotonic()
-        if known is not None and known[0] >= since_s and now - known[0] < LIFETIME_S:
-            return known
+        now = self._clock.monotonic()
+        for size, known in sorted(self._reads.items()):
+            if size >= count and known[0] >= since_s and now - known[0] < LIFETIME_S:
+                return known
         self._reads = {
             n: read for n, read in self._reads.items() if not read[1].done() or now - read[0] < LIFETIME_S
         }

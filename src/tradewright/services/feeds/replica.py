@@ -84,11 +84,15 @@ class TradesAhead:
             self._trades = ()
 
     def pass_by(self, trades: Iterable[Trade]) -> bool:
-        """The feed goes on with these; whether some of them were told before."""
-        met = self._pass(trades)
-        if not met:
-            self._trades = ()  # it has come further, and will meet none any more
-        return met
+        """The feed goes on with these, at least one; whether some of them may have been told before."""
+        if not self._trades:
+            return False
+        listed, last_ms = list(trades), self._trades[-1].time
+        # Of what was told the last ones alone are known here: what is older than they are may have been, too.
+        if self._pass(listed) or listed[-1].time < last_ms:
+            return True
+        self._trades = ()  # it has come further, and will meet none any more
+        return False
 
     def _pass(self, trades: Iterable[Trade]) -> bool:
         ids = {trade.id for trade in trades}
