@@ -277,10 +277,9 @@ class TopicHub:
                 self._mending[lack] = self._tasks.start(f"mend {lack} lacks", self._mend(lack))
 
     async def _mend(self, lack: Lack) -> None:
-        """Give those who lack history so a fresh snapshot once that is otherwise: nobody else would tell them."""
-        delay_s, each_s = (
-            (LIFETIME_S, MENDED_EACH_S) if lack == "passing" else (RETRIED_EACH_S, RETRIED_EACH_S)
-        )
+        """Give those who lack history so a fresh snapshot once it is otherwise: nobody else would tell."""
+        passing = lack == "passing"
+        delay_s, each_s = (LIFETIME_S, MENDED_EACH_S) if passing else (RETRIED_EACH_S, RETRIED_EACH_S)
         while lack in self._lacking.values():
             await self._clock.sleep(delay_s)
             delay_s = min(2 * delay_s, each_s)
