@@ -113,8 +113,7 @@ class _Manners(RenewedSockets):
 
     def open(self, lazy: bool = False) -> None:
         super().open(lazy)  # type: ignore[misc]
-        # aiohttp sends a DELETE or PUT anew when a kept connection breaks: it takes them for harmless.
-        self.session._retry_connection = _ReadsOnly()
+        _restrain(self.session)
 
     def client(self, url: str) -> Any:
         self._check_network(url)
@@ -141,6 +140,9 @@ class _Manners(RenewedSockets):
         tried = attempt.get()
         if tried is not None:
             tried.status = code
+        if 300 <= code < 400:
+            # Not read further: a refusal in its body would not tell that nothing was done.
+            raise theirs.BadResponse(f"the venue answered {code}, a redirect, which is not followed")
         # With it, CCXT takes a key that is refused after it was accepted for a request to slow down.
         self.options.pop("hasAlreadyAuthenticatedSuccessfully", None)
         try:
@@ -154,7 +156,7 @@ class _Manners(RenewedSockets):
         return answer
 
     def _check_network(self, url: str) -> None:
-        """CCXT writes some addresses out, whatever network is meant."""
+        """CCXT writes some addresses out, whatever network is meant. No redirect leads on from this one."""
         if self.off_limits and is_off_limits(url, self.off_limits):
             raise theirs.NotSupported("there is no such call on the test network")
 
@@ -177,6 +179,22 @@ class _Subscriptions(dict[str, Any]):
 
     def __delitem__(self, name: str) -> None:
         self.pop(name, None)
+
+
+def _restrain(session: Any) -> None:
+    """Have aiohttp send every request to its own address alone, and a write once.
+
+    By itself it follows redirects, with all headers that CCXT made for the venue, the key among them; and
+    it sends a DELETE or PUT anew when a kept connection breaks, since it takes them for harmless.
+    """
+    session._retry_connection = _ReadsOnly()
+    request = type(session)._request
+
+    async def direct(*arguments: Any, **named: Any) -> Any:
+        return await request(session, *arguments, **{**named, "allow_redirects": False})
+
+    # Every method of a session, websockets included, comes to this one.
+    vars(session)["_request"] = direct
 
 
 class _ReadsOnly:
