@@ -172,6 +172,36 @@ def trading_facts(provider: str) -> TradingFacts:
     return _TRADING.get(provider, _UNKNOWN)
 
 
+@dataclass(frozen=True, slots=True)
+class SandboxFacts:
+    """What is known of the test network that CCXT names; the defaults are those of one that has addresses
+    of its own."""
+
+    header: str | None = None
+    """The header by which a venue that answers for both at one address tells them apart."""
+    shared_hosts: frozenset[str] = frozenset()
+    """Where CCXT reads what is public of both from, without a key."""
+    of_another: str | None = None
+    """Whose network it really is, where it belongs to another company, which must not get the key; so none
+    is offered."""
+
+
+_SANDBOXES: Final[Mapping[str, SandboxFacts]] = {
+    **dict.fromkeys(("okx", "okxus", "myokx"), SandboxFacts(header="x-simulated-trading")),
+    "gemini": SandboxFacts(shared_hosts=frozenset({"docs.gemini.com", "exchange.gemini.com"})),
+    # CCXT made these of the class of the company that is named, or of a copy of it.
+    "binanceus": SandboxFacts(of_another="Binance, from which Binance US is apart"),
+    "blockchaincom": SandboxFacts(of_another="Delta Exchange"),  # and the secret itself is in a header
+    **dict.fromkeys(("bequant", "fmfwio"), SandboxFacts(of_another="HitBTC")),
+}
+_OWN_ADDRESSES: Final = SandboxFacts()
+
+
+def sandbox_facts(provider: str) -> SandboxFacts:
+    """The exchange's row."""
+    return _SANDBOXES.get(provider, _OWN_ADDRESSES)
+
+
 def stops_of_market(provider: str, market: Mapping[str, Any]) -> bool | None:
     """Whether the market itself says that it takes stop orders; None where it says nothing."""
     named = (market.get("info") or {}).get("orderTypes") if provider in _BINANCES else None

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from tradewright.domain.errors import PluginFeatureNotSupportedError
+from tradewright.plugins._ccxt_quirks import sandbox_facts
 
 Place: TypeAlias = tuple[str, int | None]
 """A host, and a port or all of them."""
-
-_MARKS: Final = ("x-simulated-trading",)
-"""Headers by which a venue that answers for both at one address tells them apart."""
-_UNSIGNED: Final = frozenset({"docs.gemini.com", "exchange.gemini.com"})
-"""Where both read what is public from, without a key."""
 
 
 def enter_sandbox(exchange: Any) -> frozenset[Place]:
@@ -22,14 +18,19 @@ def enter_sandbox(exchange: Any) -> frozenset[Place]:
     itself, and every port of a host that the test network does not use.
 
     ``PluginFeatureNotSupportedError`` where nothing would tell a call for the test network from one for the
-    venue itself.
+    venue itself, and where the test network is another company's.
     """
+    facts = sandbox_facts(exchange.id)
+    if facts.of_another is not None:
+        raise PluginFeatureNotSupportedError(
+            f"The test network is not the venue's own, but that of {facts.of_another}."
+        )
     # Its own addresses, too, where the operator has put others in their place.
     live = _places_in(exchange, [exchange.urls["api"], exchange.describe()["urls"]["api"]])
     exchange.set_sandbox_mode(True)
     allowed = _places_in(exchange, exchange.urls["api"])
-    marked = any(name.lower() in _MARKS for name in exchange.headers or {})
-    if not marked and any(host not in _UNSIGNED for host, _ in live & allowed):
+    marked = any(name.lower() == facts.header for name in exchange.headers or {})
+    if not marked and any(host not in facts.shared_hosts for host, _ in live & allowed):
         raise PluginFeatureNotSupportedError(
             "The test network has an address of the venue itself, so that calls could not be told apart."
         )
@@ -38,8 +39,8 @@ def enter_sandbox(exchange: Any) -> frozenset[Place]:
 
 
 def has_sandbox(exchange: Any) -> bool:
-    """Whether CCXT knows a test network of the exchange that can be told from the venue itself. Where it
-    does, the exchange is turned to it."""
+    """Whether CCXT knows a test network of the exchange that is its own and can be told from the venue
+    itself. Where it does, the exchange is turned to it."""
     if not exchange.urls.get("test"):
         return False
     try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
 import ccxt.async_support
+import ccxt.pro
 import pytest
 from ccxt.base.errors import ExchangeNotAvailable, NotSupported
 
@@ -32,6 +35,27 @@ HOSTS = {
     "okx": "ws.okx.com",
 }
 """A host of the venue itself."""
+BINANCES = frozenset({"binance.vision", "binancefuture.com"})
+OWN_ELSEWHERE = {
+    **dict.fromkeys(("binance", "binancecoinm", "binanceusdm"), BINANCES),
+    "btse": {"btse.io"},
+    "bullish": {"bullish-test.com"},
+    "cryptocom": {"3ona.co"},
+    "dydx": {"dydx.exchange"},
+    "gate": {"gateapi.io", "gate.com"},
+    "gateeu": {"gateapi.io", "gate.com"},  # of the same group, whose hosts it has itself
+    "hyperliquid": {"hyperliquid-testnet.xyz"},
+    "ndax": {"cdnhop.net"},  # of the maker of its exchange
+    "zebpay": {"zebstage.com"},
+}
+"""Domains that the test network has and the venue has not; somebody has looked that they are the venue's."""
+OF_OTHERS = {
+    "binanceus": BINANCES,
+    "blockchaincom": {"delta.exchange"},
+    "bequant": {"hitbtc.com"},
+    "fmfwio": {"hitbtc.com"},
+}
+"""Likewise, but another company's."""
 KEYS = {"gemini": "account-1"}
 """What CCXT takes for a key, where not everything is one."""
 SYMBOL = "BTC/USDT"
@@ -86,6 +110,39 @@ async def test_no_test_network_is_offered_that_is_not_told_from_the_venue() -> N
             "binance",
             urls={"api": {"public": "http://127.0.0.1:1/a"}, "test": {"public": "http://127.0.0.1:1/b"}},
         )
+
+
+def domains(exchange: Any, *addresses: object) -> set[str]:
+    """What somebody registered of each host: two labels, or three below the likes of ``co.jp``."""
+    text = json.dumps(addresses).replace("{hostname}", str(exchange.hostname or ""))
+    labels = (host.lower().split(".") for host in re.findall(r"//([^/:\"]+)", text))
+    return {".".join(one[-3 if one[-2] in ("co", "com") else -2 :]) for one in labels}
+
+
+async def test_somebody_has_looked_whose_each_test_network_is() -> None:
+    elsewhere = {}
+    for provider, entry in load_manifest().exchanges.items():
+        exchange = vars(ccxt.pro if entry.streams else ccxt.async_support)[provider]()
+        if not exchange.urls.get("test"):
+            continue
+        live = domains(exchange, exchange.urls["api"])
+        exchange.set_sandbox_mode(True)
+        foreign = domains(exchange, exchange.urls["api"]) - live
+        if foreign:
+            elsewhere[provider] = foreign
+    # Where CCXT names one more: is it the venue's own? If not, `_ccxt_quirks` must say whose it is.
+    assert elsewhere == {**OWN_ELSEWHERE, **OF_OTHERS}
+
+
+@pytest.mark.parametrize("provider", OF_OTHERS)
+async def test_no_test_network_of_another_company_is_offered(provider: str) -> None:
+    fields = load_manifest().exchanges[provider].credential_fields
+    assert fields, "there is a key that must not go there"
+    with pytest.raises(PluginFeatureNotSupportedError):
+        CCXTPlugin(PluginSetup(provider, Credentials(dict.fromkeys(fields, "k")), testnet=True))
+    with pytest.raises(PluginFeatureNotSupportedError, match="not the venue's own"):
+        made(provider)
+    assert provider not in WITH_TESTNET
 
 
 @pytest.mark.parametrize("provider", HOSTS)
