@@ -297,11 +297,17 @@ class MarketPlugin(ABC):
         raise self._unsupported(Capability.WATCH_MY_TRADES)
 
     def watch_balances(self) -> AsyncIterator[Sequence[Balance]]:
-        """All that the account holds, after each change; who is slow gets the latest."""
+        """All that the account holds, after each change; who is slow gets the latest.
+
+        It is what the venue answers to a question that is asked after the change, which may lag behind it.
+        """
         raise self._unsupported(Capability.WATCH_BALANCES)
 
     def watch_positions(self) -> AsyncIterator[Sequence[Position]]:
-        """All open positions of the account, after each change; who is slow gets the latest."""
+        """All open positions of the account, after each change; who is slow gets the latest.
+
+        It is what the venue answers to a question that is asked after the change, which may lag behind it.
+        """
         raise self._unsupported(Capability.WATCH_POSITIONS)
 
     # Trading. Nothing here is ever retried by the plugin. A method that returns has the venue's word. Where
