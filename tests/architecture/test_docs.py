@@ -159,6 +159,34 @@ def test_every_program_that_measures_speed_is_documented() -> None:
     assert documented == measuring
 
 
+def _promised_by_programs() -> dict[str, set[float]]:
+    """Each limit that a program of `bench/` holds itself to: a `ratio_min`, or a constant that ends so."""
+    found: dict[str, set[float]] = {}
+    for path in (ROOT / "bench").glob("bench_*.py"):
+        text = _read(path)
+        limits = re.findall(r"\bratio_min=([\d.][\d./ ]*)", text)
+        for names, values in re.findall(r"^([A-Z][A-Z0-9_, ]*)(?:: Final)? = (.+)$", text, re.MULTILINE):
+            both = zip(names.split(", "), values.split(", "), strict=False)
+            limits += [value for name, value in both if name.endswith(("_MIN", "_MAX"))]
+        parts = [limit.replace("_", "").partition("/") for limit in limits]
+        found[path.stem] = {round(float(over) / float(under or 1), 2) for over, _, under in parts}
+    return found
+
+
+def _promised_on_the_page(text: str) -> dict[str, set[float]]:
+    """The numbers in the column of promises, by the program that is named before the table."""
+    found: dict[str, set[float]] = {}
+    for part in re.split(r"(?=`python -m bench\.)", text)[1:]:
+        program = part.split("`")[1].rpartition(".")[2]
+        promises = [re.search(r"[≥≤] ([\d.,]+)", cells[2]) for cells in rows(part) if len(cells) > 2]
+        found[program] = {float(promise[1].replace(",", "")) for promise in promises if promise}
+    return found
+
+
+def test_what_is_promised_of_speed_is_what_the_programs_hold_themselves_to() -> None:
+    assert _promised_on_the_page(_read(REFERENCE / "performance.md")) == _promised_by_programs()
+
+
 def test_every_name_of_the_design_has_a_row_that_is_true() -> None:
     names = _names()
     assert set(FIXED_NAMES.split()) <= set(names)

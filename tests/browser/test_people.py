@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
-from urllib.request import Request, urlopen
 
 import pyotp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, Route, ViewportSize, expect
 from playwright.async_api import Request as PageRequest
+from playwright.async_api import Route, ViewportSize, expect
 
+from tests.browser.account_calls import AUTH, call, get, post, renew, token_of, tokens_seen
 from tests.browser.conftest import RunningServer, Visit, Visitor, serve
 from tests.browser.page_socket import PageSocket
 from tests.venues.binance import BinanceVenue, generate_capture
 from tests.venues.binance.trading import API_KEY, SECRET
+from tradewright.commands.user import disable
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-AUTH = "/api/v1/auth"
 PASSWORD = "seven quiet lamps at noon"
 PHONE = ViewportSize(width=390, height=844)
 PUBLIC = ("/login", "/register", "/faq", "/support", "/about")
@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, venue: BinanceVenue) -> Ite
     settings = f'registration = "open"\n{venue.provider_toml()}'
     with serve(tmp_path_factory.mktemp("people"), settings) as running:
         for name in ("anna", "berta", "cara"):
-            _post(
+            post(
                 running, "register", {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
             )
         yield running
@@ -110,7 +110,7 @@ async def test_no_token_is_kept_where_a_script_could_read_it_later(
     server: RunningServer, visitor: Visitor
 ) -> None:
     async with visitor.visit("about:blank") as visit:
-        tokens = await _tokens_seen(visit.page)
+        tokens = await tokens_seen(visit.page)
         await visit.page.goto(f"{server.address}/login?next=/support")
         await _log_in(visit, "anna")
         await visit.wait("main.dataset.shown === 'Ready'")
@@ -142,10 +142,10 @@ async def test_two_tabs_share_one_renewal(server: RunningServer, visitor: Visito
             await route.continue_()
 
         await context.route(f"**{AUTH}/refresh", hold)
-        seen = [await _tokens_seen(page) for page in pages]
+        seen = [await tokens_seen(page) for page in pages]
         await context.clock.fast_forward(8 * 60_000 + 1_000)
         both_due.set()
-        tokens = [await _token_of(page, found) for page, found in zip(pages, seen, strict=True)]
+        tokens = [await token_of(page, found) for page, found in zip(pages, seen, strict=True)]
         assert tokens[0] == tokens[1]
         assert len(renewals) == 1
 
@@ -161,7 +161,7 @@ async def test_a_token_that_is_refused_is_renewed_once_and_the_call_made_again(
             await route.continue_(headers={**route.request.headers, "authorization": "Bearer ended"})
 
         await visit.page.route(f"**{AUTH}/me", spoil, times=1)
-        status = await _call(visit.page, f"{AUTH}/me")
+        status = await call(visit.page, f"{AUTH}/me")
         assert status == 200
         assert [url.removeprefix(server.address + AUTH) for url in asked] == ["/me", "/refresh", "/me"]
 
@@ -191,7 +191,7 @@ async def test_the_live_line_speaks_for_whoever_is_there(server: RunningServer, 
         await visit.wait("document.querySelectorAll('#watch tbody tr[data-last]').length > 1")
         first = lines[0]
         assert first.socket.url == f"{server.address}/api/v1/ws".replace("http", "ws")
-        await _renew(visit.page)
+        await renew(visit.page)
         renewed = await first.sent("authenticate")
         assert (await first.answer(renewed["id"]))["type"] == "ok"
         assert first.refusals == [], "the token was taken with the first handshake already"
@@ -262,7 +262,7 @@ async def test_an_api_token_is_told_once_and_works(server: RunningServer, visito
         await section.get_by_label("What for").fill("my notebook")
         await section.get_by_role("button", name="Make token").click()
         token = await section.locator(".told .code").inner_text()
-        assert _get(server, "me", token)["user"]["username"] == "anna"
+        assert get(server, "me", token)["user"]["username"] == "anna"
         await section.get_by_role("button", name="I have kept it").click()
         await section.get_by_role("row", name="my notebook").wait_for()
         assert token not in await visit.page.content()
@@ -298,7 +298,7 @@ async def test_what_is_weighty_wants_the_password_anew(server: RunningServer, vi
 
 async def test_a_long_list_is_shown_page_by_page(server: RunningServer, visitor: Visitor) -> None:
     # One of the newest events is about her.
-    _post(server, "login", {"login": "cara", "password": PASSWORD, "client": "api"})
+    post(server, "login", {"login": "cara", "password": PASSWORD, "client": "api"})
     async with logged_in(server, visitor, "/faq") as visit:
         asked: list[str] = []
 
@@ -335,6 +335,71 @@ async def test_a_long_list_is_shown_page_by_page(server: RunningServer, visitor:
         assert (await told.value).status == 200
         await expect(users).to_have_count(3)
         await expect(role).to_have_value("viewer")
+
+
+async def test_a_page_that_comes_or_fails_leaves_people_where_they_are(
+    server: RunningServer, visitor: Visitor
+) -> None:
+    post(server, "login", {"login": "cara", "password": PASSWORD, "client": "api"})
+    async with logged_in(server, visitor, "/faq", expected=("400",)) as visit:
+        refuses, arrives = False, asyncio.Event()
+        arrives.set()
+
+        async def one_a_page_if_any(route: Route) -> None:
+            await asyncio.wait_for(arrives.wait(), 10)
+            if refuses:
+                body = json.dumps({"code": "invalid_value", "detail": "Not now."})
+                await route.fulfill(status=400, content_type="application/problem+json", body=body)
+                return
+            await route.continue_(url=f"{route.request.url}{'&' if '?' in route.request.url else '?'}limit=1")
+
+        await visit.page.route(re.compile(r"/api/v1/(users|audit)(\?|$)"), one_a_page_if_any)
+        await visit.page.goto(f"{server.address}/users")
+        await visit.wait("main.dataset.shown === 'anna'")
+        users, events = (visit.page.locator(f"#{one}-body tbody tr") for one in ("users", "audit"))
+        more_users, more_events = (
+            visit.page.get_by_role("button", name=f"Show more {one}") for one in ("users", "events")
+        )
+        role = visit.page.get_by_label("Invite somebody as")
+        failed = visit.page.locator("#audit-body .failure")
+        await more_events.focus()
+        await visit.page.keyboard.press("Enter")
+        await expect(events.nth(1)).to_be_focused()
+        # More names leave the row that somebody is at.
+        await more_users.evaluate("(one) => one.click()")
+        await expect(users).to_have_count(2)
+        await expect(events.nth(1)).to_be_focused()
+        # What fails is told below the list, and its button tries again, though it can be no passing trouble.
+        refuses = True
+        await more_events.focus()
+        await visit.page.keyboard.press("Enter")
+        await expect(failed).to_contain_text("Not now.")
+        await expect(events).to_have_count(2)
+        await expect(more_events).to_be_focused()
+        async with visit.page.expect_response("**/api/v1/audit?*"):
+            await visit.page.keyboard.press("Enter")
+        refuses = False
+        # Whoever has gone elsewhere is not called back, and what is told elsewhere stays.
+        arrives.clear()
+        await more_users.focus()
+        await visit.page.keyboard.press("Enter")
+        await role.focus()
+        arrives.set()
+        await expect(users).to_have_count(3)
+        await expect(role).to_be_focused()
+        await expect(failed).to_have_count(1)
+        named = await events.locator("[data-user]").all_inner_texts()
+        assert set(named) <= {"anna", "berta", "cara"}, "all of them are known by now"
+        await more_events.focus()
+        await visit.page.keyboard.press("Enter")
+        await expect(events.nth(2)).to_be_focused()
+        await expect(failed).to_have_count(0)
+        # The command and the page promise the same.
+        words = " ".join((disable.help or "").split()).partition(": ")[2]
+        await visit.page.get_by_role("button", name="Shut out: berta").click()
+        dialog = visit.page.get_by_role("dialog")
+        await expect(dialog).to_contain_text(words, ignore_case=True)
+        await dialog.get_by_role("button", name="Keep").click()
 
 
 async def test_a_key_is_kept_tested_and_deleted(
@@ -425,62 +490,6 @@ async def _log_in(visit: Visit, name: str) -> None:
     await visit.page.keyboard.press("Enter")
 
 
-async def _tokens_seen(page: Page) -> list[str]:
-    """What the page shows the server as its token, from now on."""
-    seen: list[str] = []
-
-    def note(request: PageRequest) -> None:
-        shown = request.headers.get("authorization", "")
-        if shown:
-            seen.append(shown.removeprefix("Bearer "))
-
-    page.on("request", note)
-    return seen
-
-
-async def _token_of(page: Page, seen: list[str]) -> str:
-    assert await _call(page, f"{AUTH}/me") == 200
-    return seen[-1]
-
-
-async def _call(page: Page, path: str) -> int:
-    """A call as the page's own scripts make it."""
-    status: int = await page.evaluate(
-        """async (path) => {
-          const { apiFetch } = await import("/static/assets/js/modules/data/dataService.js");
-          return (await apiFetch(path)).status;
-        }""",
-        path,
-    )
-    return status
-
-
-async def _renew(page: Page) -> None:
-    await page.evaluate(
-        """async () => {
-          const { refreshToken } = await import("/static/assets/js/modules/data/dataService.js");
-          await refreshToken();
-        }"""
-    )
-
-
 def _note(seen: list[str], request: PageRequest, part: str) -> None:
     if part in request.url:
         seen.append(request.url)
-
-
-def _post(server: RunningServer, name: str, body: dict[str, str]) -> Any:
-    request = Request(
-        f"{server.address}{AUTH}/{name}",
-        data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-        method="POST",
-    )
-    with urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
-def _get(server: RunningServer, name: str, token: str) -> Any:
-    request = Request(f"{server.address}{AUTH}/{name}", headers={"Authorization": f"Bearer {token}"})
-    with urlopen(request, timeout=30) as answer:
-        return json.load(answer)

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from redis.asyncio import Redis
 
-from tests.support.bus_load import bus_load, eventually
+from tests.support.bus_load import DEADLINE_S, bus_load, eventually
 from tools.private_servers import OwnRedis
 
 Kind: TypeAlias = Literal["killed", "frozen", "closed"]
@@ -71,7 +71,7 @@ async def break_redis(redis: OwnRedis, kind: Kind, times: int, seed: int) -> Out
 
 
 async def strike(redis: OwnRedis, kind: Kind, rng: random.Random) -> None:
-    """Break it once, and mend it."""
+    """Break it once, and mend it. Of connections at least one is closed that brings messages."""
     match kind:
         case "killed":
             redis.kill()
@@ -83,6 +83,22 @@ async def strike(redis: OwnRedis, kind: Kind, rng: random.Random) -> None:
             redis.thaw()
         case "closed":
             async with Redis.from_url(redis.url) as admin:
-                clients = [each["id"] for each in await admin.client_list() if each["name"] == "tradewright"]
-                for each in rng.sample(clients, rng.randint(1, len(clients))):
+                listening, others = await _connections(admin)
+                first = rng.choice(listening)
+                others = [each for each in (*listening, *others) if each != first]
+                for each in (first, *rng.sample(others, rng.randint(0, len(others)))):
                     await admin.client_kill_filter(_id=each)
+
+
+async def _connections(admin: Redis) -> tuple[list[str], list[str]]:
+    """The product's connections by their ids: those of buses, and those that listen to nothing, as of leases.
+
+    Only the loss of one of the first kind can cost a message, so one of them is waited for.
+    """
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            ours = [each for each in await admin.client_list() if each["name"] == "tradewright"]
+            listening = [each["id"] for each in ours if int(each["sub"]) + int(each.get("ssub", 0))]
+            if listening:
+                return listening, [each["id"] for each in ours if each["id"] not in listening]
+            await asyncio.sleep(0.005)

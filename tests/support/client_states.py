@@ -91,12 +91,14 @@ class ClientStates:
     async def run(self, redis: OwnRedis, times: int) -> None:
         """Break the bus so often; ``AssertionError`` where a client does not get what it should have."""
         chance = random.Random(f"{self.kind} {self.seed}")
+        # A source of its own, as the machine decides how many trades there are, and the seed what breaks.
+        prices = random.Random(self.seed)
         venue = BusyVenue(trades_kept=2_000)
         venue.trade(100)
         async with _clients(redis.url, venue) as viewers:
             await self._rest(venue, viewers)
             for _ in range(times):
-                trading = asyncio.create_task(_trade(venue, chance), name="the market goes on")
+                trading = asyncio.create_task(_trade(venue, prices), name="the market goes on")
                 await asyncio.sleep(chance.uniform(0.1, 0.5))
                 await strike(redis, self.kind, chance)
                 await asyncio.sleep(chance.uniform(0, 0.5))
@@ -117,9 +119,9 @@ class ClientStates:
         return time.monotonic() - began_s
 
 
-async def _trade(venue: BusyVenue, chance: random.Random) -> None:
+async def _trade(venue: BusyVenue, prices: random.Random) -> None:
     while True:
-        venue.trade(round(chance.uniform(90, 110), 2))
+        venue.trade(round(prices.uniform(90, 110), 2))
         await asyncio.sleep(PAUSE_S)
 
 

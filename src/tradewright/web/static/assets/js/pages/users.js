@@ -63,7 +63,7 @@ class UsersPage {
   #loadUsers(further) {
     const show = () => {
       this.#showUsers();
-      if (this.#events.items.length > 0) this.#showAudit(); // with the names that are known now
+      this.#nameEvents();
     };
     return loaded(find("#users-body", HTMLElement), this.#users, show, further);
   }
@@ -101,7 +101,7 @@ class UsersPage {
 
   /** @param {UserItem} user */
   async #toggle(user) {
-    const words = `${user.username} is logged out everywhere, API tokens included, and can’t log in until let in again.`;
+    const words = "Every session of theirs ends, and no API token of theirs is taken until they are let in again.";
     if (!user.disabled && !(await confirmed({ title: `Shut ${user.username} out?`, words, action: "Shut out" }))) return;
     await this.#change(user, { disabled: !user.disabled });
   }
@@ -196,17 +196,29 @@ class UsersPage {
 
   /** @param {AuditEvent} event */
   #eventRow({ time_ms: at, kind, user_id: whom, actor_id: by, address, details, request_id: request }) {
-    const name = (/** @type {string | null} */ id) => (id === null ? "–" : (this.#users.items.find((user) => user.id === id)?.username ?? id.slice(0, 8)));
+    const name = (/** @type {string | null} */ id) => (id === null ? "–" : element("span", { "data-user": id }, this.#nameOf(id)));
     const told = Object.entries(details).map(([key, value]) => `${key}: ${typeof value === "string" ? value : JSON.stringify(value)}`);
     return element(
       "tr",
       { title: `Request ${request}` },
       element("td", {}, time(at)),
       element("th", { scope: "row" }, element("span", { class: "code" }, kind)),
-      element("td", {}, name(whom), by !== null && by !== whom && element("span", { class: "muted" }, ` by ${name(by)}`)),
+      element("td", {}, name(whom), by !== null && by !== whom && element("span", { class: "muted" }, " by ", name(by))),
       element("td", { class: "wide" }, address || "–"),
       element("td", { class: "wide long muted" }, told.join(", ")),
     );
+  }
+
+  /** @param {string} id */
+  #nameOf(id) {
+    return this.#users.items.find((user) => user.id === id)?.username ?? id.slice(0, 8);
+  }
+
+  /** Put the names that are known by now into the rows that stand there, which may have the focus. */
+  #nameEvents() {
+    for (const named of find("#audit-body", HTMLElement).querySelectorAll("[data-user]")) {
+      named.textContent = this.#nameOf(named.getAttribute("data-user") ?? "");
+    }
   }
 }
 
@@ -219,21 +231,28 @@ function table(label, names, rows) {
   return element("div", { class: "scroll" }, element("table", { class: "table", "aria-label": label }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows)));
 }
 
-/** Load a list, or its next page, and show it; whoever asked for more by keyboard goes on with the first new row.
+/** Load a list, or its next page, and show it. Whoever asked for more by keyboard goes on with the first new row, unless
+ * they have gone elsewhere meanwhile. What fails is told below what is there already.
  * @param {HTMLElement} place @param {PagedList<any>} list @param {() => void} show @param {boolean} [further] */
 async function loaded(place, list, show, further = false) {
   const before = list.items.length;
   try {
     if (!(await list.load(further))) return;
+    const here = place.contains(document.activeElement);
     show();
-    if (!further) return;
     const row = place.querySelectorAll("tbody tr")[before];
-    if (row instanceof HTMLElement) {
+    if (further && here && row instanceof HTMLElement) {
       row.tabIndex = -1;
       row.focus();
     }
   } catch (error) {
-    replace(place, failure(asApiError(error), () => loaded(place, list, show, further)));
+    // The button that asked for more stays, and keeps the focus: it is the way to try again, whatever went wrong.
+    const told = failure(asApiError(error), further ? undefined : () => loaded(place, list, show));
+    const here = place.contains(document.activeElement);
+    if (before === 0) place.replaceChildren();
+    for (const old of place.querySelectorAll(":scope > .failure")) old.remove();
+    place.append(told);
+    if (here && !place.contains(document.activeElement)) told.querySelector("button")?.focus();
   }
 }
 
