@@ -19,6 +19,7 @@ from tradewright.domain.errors import (
 from tradewright.plugins._alpaca_errors import NAME, malformed, refusal
 from tradewright.plugins._alpaca_options import Addresses
 from tradewright.plugins._alpaca_pace import Pace
+from tradewright.plugins._sessions import keep_to_addresses
 from tradewright.runtime.clock import Clock
 
 Host: TypeAlias = Literal["data", "trading"]
@@ -90,6 +91,7 @@ class ApiClient:
                 trust_env=False,
                 auto_decompress=True,
             )
+            keep_to_addresses(self._session)
         return self._session
 
     async def _request_api(
@@ -118,7 +120,6 @@ class ApiClient:
                 data=None if json is None else msgspec.json.encode(json),
                 headers={**self._headers, "Content-Type": "application/json"} if json else self._headers,
                 timeout=self._timeout,
-                allow_redirects=False,
             ) as response:
                 pace.heed(response.status, response.headers)
                 if response.ok:

@@ -26,6 +26,7 @@ from tradewright.plugins._ccxt_numbers import exact_json
 from tradewright.plugins._ccxt_precision import outgoing_amount, outgoing_price
 from tradewright.plugins._ccxt_sandbox import Place, enter_sandbox, is_off_limits
 from tradewright.plugins._ccxt_sockets import RenewedSockets
+from tradewright.plugins._sessions import keep_to_addresses
 from tradewright.plugins._venue_clock import VenueClock
 from tradewright.plugins.base import SharedByInstances
 from tradewright.runtime.clock import Clock
@@ -182,19 +183,10 @@ class _Subscriptions(dict[str, Any]):
 
 
 def _restrain(session: Any) -> None:
-    """Have aiohttp send every request to its own address alone, and a write once.
-
-    By itself it follows redirects, with all headers that CCXT made for the venue, the key among them; and
-    it sends a DELETE or PUT anew when a kept connection breaks, since it takes them for harmless.
-    """
+    """Have aiohttp send every request to its own address alone, and a write once: by itself it sends a DELETE
+    or PUT anew when a kept connection breaks, since it takes them for harmless."""
     session._retry_connection = _ReadsOnly()
-    request = type(session)._request
-
-    async def direct(*arguments: Any, **named: Any) -> Any:
-        return await request(session, *arguments, **{**named, "allow_redirects": False})
-
-    # Every method of a session, websockets included, comes to this one.
-    vars(session)["_request"] = direct
+    keep_to_addresses(session)
 
 
 class _ReadsOnly:

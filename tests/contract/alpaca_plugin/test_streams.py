@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.contract.alpaca_plugin.rig import MINUTE, finish, make_plugin, take, wait_until
+from tests.support.other_host import other_host
 from tests.venues.alpaca import AlpacaVenue
 from tests.venues.alpaca.securities import MINUTE_MS
 from tradewright.domain.bars import Bars
@@ -234,6 +235,16 @@ async def test_sockets_that_keep_failing_are_dialled_four_times_a_minute(
             with pytest.raises(NetworkPluginError):
                 await anext(plugin.watch_trades("AAPL"))
     assert venue.requests["GET /v2/iex"] <= 13
+
+
+async def test_no_socket_follows_a_redirect_with_the_key(venue: AlpacaVenue, plugin: AlpacaPlugin) -> None:
+    async with other_host() as other:
+        for path, stream in (("/v2/", plugin.watch_trades("AAPL")), ("/stream", plugin.watch_orders())):
+            rule = venue.faults.answer(path, status=307, headers={"Location": other.address("/socket")})
+            with pytest.raises(MalformedAnswerPluginError, match="another address"):
+                await take(stream, 1)
+            assert rule.used == 1, path
+        assert other.asked == []
 
 
 async def test_a_key_that_is_refused_says_so(venue: AlpacaVenue, clock: DrivenClock) -> None:

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import pytest
-from aiohttp import web
 
 from tests.contract.ccxt_plugin.rig import CREATE, KEYS, SYMBOL, HastyPlugin, order_request, refusal, take
 from tests.support.connects import watched_connects
+from tests.support.other_host import OtherHost, other_host
 from tests.venues.binance import BinanceVenue
 from tradewright.domain.errors import MalformedAnswerPluginError, NetworkPluginError
 from tradewright.plugins.base import PluginSetup
@@ -26,35 +26,10 @@ class UnhurriedPlugin(HastyPlugin):
     http_timeout_s: ClassVar[float] = 10.0
 
 
-class OtherHost:
-    """Somebody else's server, which answers everything."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
-        self.port = 0
-
-    def address(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append((request.method, request.path_qs, dict(request.headers)))
-        return web.json_response({})
-
-
 @pytest.fixture
 async def other() -> AsyncIterator[OtherHost]:
-    host = OtherHost()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", host.handle)
-    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host.port = runner.addresses[0][1]
-    try:
+    async with other_host() as host:
         yield host
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager
