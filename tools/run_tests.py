@@ -33,7 +33,14 @@ ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PYTEST_STOP_TIMEOUT_S = 30.0
 
-HALF = ("tests/architecture", "tests/frontend", "tests/packaging", "tests/unit")
+HALF = (
+    "tests/architecture",
+    "tests/contract/alpaca_plugin",
+    "tests/contract/ccxt_venues",
+    "tests/frontend",
+    "tests/packaging",
+    "tests/unit",
+)
 AT_ONCE = ("-m", "not alone and not browser")
 ONE_HALF = (*HALF, *AT_ONCE)
 OTHER_HALF = (*(f"--ignore={path}" for path in HALF), *AT_ONCE)
