@@ -55,18 +55,20 @@ async def test_leases_of_the_nodes_that_are_there_are_renewed(cluster: OwnCluste
     held = [lease for name in names if (lease := await leases.acquire(name, "A", 600)) is not None]
     assert len(held) == len(names)
     slots = [key_slot(f"{prefix}:lease:{name}".encode()) for name in names]
-    gone = [slot * len(cluster.nodes) // 16_384 == 1 for slot in slots]
+    gone = [cluster.home(slot) == 1 for slot in slots]
     assert any(gone)
     assert not all(gone)
     await _set_on_all(cluster, "cluster-require-full-coverage", "no")
     cluster.nodes[1].kill()
-    assert await leases.renew(held, 600) == [None if one else True for one in gone]
-    with pytest.raises(LeasesUnavailable):
-        await leases.renew([lease for lease, one in zip(held, gone, strict=True) if one], 600)
-    cluster.nodes[1].start()
-    await asyncio.to_thread(cluster.wait)
-    await _set_on_all(cluster, "cluster-require-full-coverage", "yes")
-    await leases.close()
+    try:
+        assert await leases.renew(held, 600) == [None if one else True for one in gone]
+        with pytest.raises(LeasesUnavailable):
+            await leases.renew([lease for lease, one in zip(held, gone, strict=True) if one], 600)
+    finally:
+        cluster.nodes[1].start()
+        await asyncio.to_thread(cluster.wait)
+        await _set_on_all(cluster, "cluster-require-full-coverage", "yes")
+        await leases.close()
 
 
 async def _set_on_all(cluster: OwnCluster, name: str, value: str) -> None:
@@ -85,7 +87,7 @@ async def test_the_cache_on_a_cluster_keeps_the_contract_whatever_node_has_it(cl
 async def test_the_cache_follows_its_slot(cluster: OwnCluster) -> None:
     cache = RedisCache(make_client(cluster.url), SystemClock(), prefix="moving", deadline_s=10)
     slot = key_slot(b"cache")
-    home = slot * len(cluster.nodes) // 16_384
+    home = cluster.home(slot)
     for source, target in ((home, (home + 1) % 3), ((home + 1) % 3, home)):
         await asyncio.to_thread(cluster.move_slot, slot, source, target)
         await cache.set_many({"a": b"1"}, 60)
@@ -118,7 +120,7 @@ async def test_a_slot_that_moves_is_followed(cluster: OwnCluster) -> None:
         RedisBus(address, SystemClock(), prefix="moving"),
     )
     slot = key_slot(b"moving:bus:a")
-    home = slot * len(cluster.nodes) // 16_384
+    home = cluster.home(slot)
     async with asyncio.timeout(30), one.subscribe("a") as mine, other.subscribe("a") as theirs:
         subscriptions = [aiter(mine), aiter(theirs)]
         for target in ((home + 1) % 3, home):

@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import tempfile
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tools.private_servers import OwnRedis, free_port
 
 NODES = 3
 START_TIMEOUT_S = 30.0
+_FIRST_SLOTS = [REDIS_CLUSTER_HASH_SLOTS * number // NODES for number in range(NODES + 1)]
 
 
 class OwnCluster:
@@ -34,12 +36,17 @@ class OwnCluster:
     def form(self) -> None:
         """Make the nodes one cluster, and return when all of them say that it is whole."""
         for number, node in enumerate(self.nodes):
-            first, last = (REDIS_CLUSTER_HASH_SLOTS * part // NODES for part in (number, number + 1))
             _call(node, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
-            _call(node, "CLUSTER", "ADDSLOTSRANGE", str(first), str(last - 1))
+            _call(
+                node, "CLUSTER", "ADDSLOTSRANGE", str(_FIRST_SLOTS[number]), str(_FIRST_SLOTS[number + 1] - 1)
+            )
             port, bus_port = str(_port(node)), str(self._bus_ports[number])
             _call(self.nodes[0], "CLUSTER", "MEET", "127.0.0.1", port, bus_port)
         self.wait()
+
+    def home(self, slot: int) -> int:
+        """The number of the node that has the slot, unless it was moved."""
+        return bisect_right(_FIRST_SLOTS, slot) - 1
 
     def wait(self) -> None:
         """Return when all nodes say that the cluster is whole."""
